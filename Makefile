@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+# minivmm: know, before the guest does, whether it will survive the move.
+#
+#   make            build/minivmm
+#   make demo       the main job, on this machine's /dev/kvm or in a lab host
+#   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
+#   make layers     who may depend on whom
+#   make help       the rest
+#
+# OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0.
+
+OUT     ?= build
+V       ?= 0
+WERROR  ?= 1
+SAN     ?=
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+all:
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
+
+CSTD     := -std=c11
+WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wsign-compare -Wwrite-strings \
+            -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wvla
+ifneq ($(WERROR),0)
+WARN     += -Werror
+endif
+ifneq ($(SAN),)
+SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer
+endif
+CFLAGS   ?= -O2 -g
+DEPFLAGS  = -MMD -MP -MF $(@:.o=.d)
+
+include cpuid/module.mk
+include migrate/module.mk
+include guest-tests/module.mk
+include vmm/module.mk
+include tests/module.mk
+
+# ---- libraries and the program -------------------------------------------------------------------
+# Each library is compiled with its own include paths alone: a wrong dependency does not compile.
+
+objs = $(patsubst %.c,$(OUT)/%.o,$(1))
+
+CPUID_OBJS   := $(call objs,$(CPUID_SRCS))
+MIGRATE_OBJS := $(call objs,$(MIGRATE_SRCS))
+VMM_OBJS     := $(call objs,$(VMM_SRCS)) $(OUT)/vmm/builtin-data.o
+CLI_OBJS     := $(call objs,$(CLI_SRCS))
+LIBS         := $(OUT)/libmv-vmm.a $(OUT)/libmv-migrate.a $(OUT)/libmv-cpuid.a
+
+$(CPUID_OBJS):   INC := $(CPUID_INC)
+$(MIGRATE_OBJS): INC := $(MIGRATE_INC)
+$(VMM_OBJS) $(CLI_OBJS): INC := $(VMM_INC) -D_GNU_SOURCE
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS) $(SANFLAGS) $(INC) $(DEPFLAGS) -c -o $@ $<
+
+$(OUT)/libmv-cpuid.a:   $(CPUID_OBJS)
+$(OUT)/libmv-migrate.a: $(MIGRATE_OBJS)
+$(OUT)/libmv-vmm.a:     $(VMM_OBJS)
+$(OUT)/libmv-%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/vmm/builtin.o: $(OUT)/vmm/builtin-files.def
+
+# One row a file, and the assembly that carries its bytes; names become symbols with '_' for the rest.
+$(OUT)/vmm/builtin-files.def: $(BUILTIN_FILES)
+	@mkdir -p $(@D)
+	$(Q)for f in $(sort $(notdir $(BUILTIN_FILES))); do \
+		printf 'MV_BUILTIN(%s, "%s")\n' "$$(echo $$f | tr -c 'a-zA-Z0-9\n' _)" "$$f"; done > $@
+
+$(OUT)/vmm/builtin-data.S: $(BUILTIN_FILES)
+	@mkdir -p $(@D)
+	$(Q){ echo '.section .note.GNU-stack,"",@progbits'; echo '.section .rodata'; \
+	for f in $^; do s=$$(basename $$f | tr -c 'a-zA-Z0-9\n' _); \
+		printf '.balign 16\n.globl mv_builtin_%s, mv_builtin_%s_end\nmv_builtin_%s: .incbin "%s"\nmv_builtin_%s_end: .byte 0\n' \
+			$$s $$s $$s $$f $$s; done; } > $@
+
+$(OUT)/vmm/builtin-data.o: $(OUT)/vmm/builtin-data.S
+	$(call say,AS,$@)
+	$(Q)$(CC) -c -o $@ $<
+
+$(OUT)/minivmm: $(CLI_OBJS) $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
+
+.PHONY: all
+all: $(OUT)/minivmm guest-images
+
+-include $(patsubst %.o,%.d,$(CPUID_OBJS) $(MIGRATE_OBJS) $(VMM_OBJS) $(CLI_OBJS))

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A host as far as a guest's CPU is concerned: what its CPU returns, what was seen to execute, what
+ * KVM names, and what KVM was proved to do. A host file is this structure as JSON; a snapshot carries
+ * the source's.
+ */
+#ifndef MV_CPUID_HOST_H
+#define MV_CPUID_HOST_H
+
+#include "table.h"
+
+/* A set of features. */
+struct mv_featset {
+	uint64_t w[(MV_NFEATURES + 63) / 64];
+};
+
+static inline bool mv_featset_has(const struct mv_featset *s, enum mv_feature_id id)
+{
+	return s->w[id / 64] >> (id % 64) & 1;
+}
+
+static inline void mv_featset_add(struct mv_featset *s, enum mv_feature_id id)
+{
+	s->w[id / 64] |= UINT64_C(1) << (id % 64);
+}
+
+struct mv_msr {
+	uint32_t index;
+	uint64_t value;
+};
+
+#define MV_HOST_MSRS 64
+
+/* How a guest's CPUID is answered from the guest table; numbered as in guest-tests/abi.h. */
+enum mv_intercept {
+	MV_INTERCEPTION_NONE,
+	MV_INTERCEPTION_KERNEL,
+	MV_INTERCEPTION_PATCH,
+	MV_INTERCEPTION_STEP,
+	MV_NINTERCEPTIONS,
+};
+
+/* Privilege levels at which a mechanism was proved. */
+#define MV_PROOF_CPL0 0x1
+#define MV_PROOF_CPL3 0x2
+#define MV_PROOF_BOTH (MV_PROOF_CPL0 | MV_PROOF_CPL3)
+
+struct mv_host {
+	char name[64];
+	char kernel[128];	/* uname release and version of the host, "" if unknown */
+	char source[64];	/* "kvm" for a live host, else where the description came from */
+	uint64_t microcode;
+	bool assumed;		/* no KVM was asked there: the offer is an assumption */
+
+	struct mv_table raw;	/* the CPUID instruction, topology and APIC ids of one CPU */
+	struct mv_table kvm;	/* KVM_GET_SUPPORTED_CPUID */
+	struct mv_featset exec_known, exec_ran;	/* tried in user space; of those, ran */
+
+	uint32_t nmsrs;		/* feature MSRs */
+	struct mv_msr msrs[MV_HOST_MSRS];
+
+	uint64_t xcr0;		/* what KVM_SET_XCRS was seen to accept; 0 = not even x87+SSE */
+	uint32_t tsc_khz;	/* 0 = unknown */
+	bool tsc_scaling;	/* KVM can give a guest another frequency */
+
+	uint8_t proof[MV_NINTERCEPTIONS];	/* MV_PROOF_*: where each mechanism held */
+	bool proved;		/* the proof ran here; otherwise proof[] is an assumption */
+	bool cpl0_interpreted;	/* KVM interprets guest code at CPL 0 */
+};
+
+const char *mv_intercept_name(enum mv_intercept i);
+
+/* Does KVM itself answer the guest's CPUID here, at both privilege levels? */
+static inline bool mv_host_intercepts(const struct mv_host *h)
+{
+	return h->proof[MV_INTERCEPTION_KERNEL] == MV_PROOF_BOTH;
+}
+
+/*
+ * What a guest on h can be given: the kvm view where KVM intercepts CPUID; elsewhere the kvm view
+ * plus the raw features that need no control KVM withholds, XCR0 components as far as xcr0 goes.
+ */
+void mv_host_offer(const struct mv_host *h, struct mv_table *offer);
+
+/* Can the bit be used on h whatever a mask hides: raw, or a feature seen to execute? */
+bool mv_host_executes(const struct mv_host *h, uint32_t leaf, uint32_t subleaf, unsigned reg,
+		      unsigned bit);
+
+/* The MSR's value; false if it is not among the feature MSRs. */
+bool mv_host_msr(const struct mv_host *h, uint32_t index, uint64_t *value);
+
+#endif

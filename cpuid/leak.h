@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What hiding a feature achieves: does something disable it, or does the instruction still execute? */
+#ifndef MV_CPUID_LEAK_H
+#define MV_CPUID_LEAK_H
+
+#include "table.h"
+
+/*
+ * Is the hidden feature id really disabled for a guest with that table, on VMX (Intel) or SVM
+ * hardware? Takes the groups into account that hardware can't part: a state component that another
+ * visible feature keeps on, the control that RDTSCP and RDPID share.
+ */
+bool mv_feature_enforced(const struct mv_table *guest, enum mv_feature_id id, bool vmx);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "mask.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char symbols[] = "-xTF10HR";
+
+char mv_sym_char(enum mv_sym s)
+{
+	return symbols[s];
+}
+
+int mv_sym_parse(char c)
+{
+	switch (c) {
+	case '-': return MV_SYM_INHERIT;
+	case 'x': case 'X': return MV_SYM_X;
+	case 't': case 'T': return MV_SYM_T;
+	case 'f': case 'F': return MV_SYM_F;
+	case '1': return MV_SYM_1;
+	case '0': return MV_SYM_0;
+	case 'h': case 'H': return MV_SYM_H;
+	case 'r': case 'R': return MV_SYM_R;
+	default: return -1;
+	}
+}
+
+enum mv_sym mv_mask_reg_sym(const struct mv_mask_reg *r, unsigned bit)
+{
+	return (enum mv_sym)((r->plane[2] >> bit & 1) << 2 | (r->plane[1] >> bit & 1) << 1 |
+			     (r->plane[0] >> bit & 1));
+}
+
+void mv_mask_reg_set(struct mv_mask_reg *r, unsigned bit, enum mv_sym s, mv_at at)
+{
+	for (unsigned p = 0; p < 3; p++) {
+		r->plane[p] &= ~(UINT32_C(1) << bit);
+		r->plane[p] |= (uint32_t)(s >> p & 1) << bit;
+	}
+	r->at[bit] = at;
+}
+
+static struct mv_mask_reg *find(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg,
+				enum mv_vendor vendor)
+{
+	for (uint32_t i = 0; i < m->nregs; i++) {
+		struct mv_mask_reg *r = &m->regs[i];
+
+		if (r->leaf == leaf && r->subleaf == subleaf && r->reg == reg &&
+		    r->vendor == vendor)
+			return r;
+	}
+	return NULL;
+}
+
+const struct mv_mask_reg *mv_mask_find(const struct mv_mask *m, uint32_t leaf, uint32_t subleaf,
+				       unsigned reg)
+{
+	for (uint32_t i = 0; i < m->nregs; i++) {
+		const struct mv_mask_reg *r = &m->regs[i];
+
+		if (r->leaf == leaf && r->subleaf == subleaf && r->reg == reg &&
+		    r->vendor == MV_VENDOR_OTHER)
+			return r;
+	}
+	return NULL;
+}
+
+struct mv_mask_reg *mv_mask_add(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg,
+				enum mv_vendor vendor)
+{
+	struct mv_mask_reg *r = find(m, leaf, subleaf, reg, vendor);
+
+	if (r)
+		return r;
+	if (m->nregs == MV_MASK_REGS)
+		return NULL;
+	r = &m->regs[m->nregs++];
+	memset(r, 0, sizeof(*r));
+	r->leaf = leaf;
+	r->subleaf = subleaf;
+	r->reg = (uint8_t)reg;
+	r->vendor = (uint8_t)vendor;
+	return r;
+}
+
+enum mv_sym mv_mask_sym(const struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg,
+			unsigned bit)
+{
+	const struct mv_mask_reg *r = mv_mask_find(m, leaf, subleaf, reg);
+
+	return r ? mv_mask_reg_sym(r, bit) : MV_SYM_INHERIT;
+}
+
+mv_at mv_mask_at(const struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg,
+		 unsigned bit)
+{
+	const struct mv_mask_reg *r = mv_mask_find(m, leaf, subleaf, reg);
+
+	return r ? r->at[bit] : 0;
+}
+
+const struct mv_mask_field *mv_mask_find_field(const struct mv_mask *m, enum mv_field_id id)
+{
+	for (uint32_t i = 0; i < m->nfields; i++)
+		if (m->fields[i].id == id)
+			return &m->fields[i];
+	return NULL;
+}
+
+static int full(struct mv_err *err)
+{
+	return mv_err_set(err, MV_E_INPUT, "the masks name more than %d registers", MV_MASK_REGS);
+}
+
+/* Lay the symbols of `from` that are not '-' over `to`. */
+static void overlay_reg(struct mv_mask_reg *to, const struct mv_mask_reg *from)
+{
+	for (unsigned bit = 0; bit < 32; bit++) {
+		enum mv_sym s = mv_mask_reg_sym(from, bit);
+
+		if (s != MV_SYM_INHERIT)
+			mv_mask_reg_set(to, bit, s, from->at[bit]);
+	}
+}
+
+static int overlay_numbers(struct mv_mask *m, const struct mv_mask *later, struct mv_err *err)
+{
+	for (uint32_t i = 0; i < later->nfields; i++) {
+		uint32_t j = 0;
+
+		while (j < m->nfields && m->fields[j].id != later->fields[i].id)
+			j++;
+		if (j == MV_MASK_FIELDS)
+			return mv_err_set(err, MV_E_INPUT, "the masks set more than %d fields",
+					  MV_MASK_FIELDS);
+		m->fields[j] = later->fields[i];
+		if (j == m->nfields)
+			m->nfields++;
+	}
+	for (uint32_t i = 0; i < later->nmsrs; i++) {
+		uint32_t j = 0;
+
+		while (j < m->nmsrs && m->msrs[j].index != later->msrs[i].index)
+			j++;
+		if (j == MV_MASK_MSRS)
+			return mv_err_set(err, MV_E_INPUT, "the masks set more than %d MSRs",
+					  MV_MASK_MSRS);
+		m->msrs[j] = later->msrs[i];
+		if (j == m->nmsrs)
+			m->nmsrs++;
+	}
+	return 0;
+}
+
+int mv_mask_overlay(struct mv_mask *m, const struct mv_mask *later, struct mv_err *err)
+{
+	for (uint32_t i = 0; i < later->nregs; i++) {
+		const struct mv_mask_reg *l = &later->regs[i];
+		struct mv_mask_reg *r = mv_mask_add(m, l->leaf, l->subleaf, l->reg,
+						    (enum mv_vendor)l->vendor);
+
+		if (!r)
+			return full(err);
+		overlay_reg(r, l);
+	}
+	return overlay_numbers(m, later, err);
+}
+
+/* Hygon's CPUs are AMD's by another name: `.amd` lines are meant for them, too. */
+static bool vendor_applies(enum mv_vendor line, enum mv_vendor vendor)
+{
+	return line == vendor || (line == MV_VENDOR_AMD && vendor == MV_VENDOR_HYGON);
+}
+
+/* One layer of a merge: its plain lines, then the vendor's own on top of them. */
+static int merge_layer(struct mv_mask *final, const struct mv_mask *layer, enum mv_vendor vendor,
+		       struct mv_err *err)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < layer->nregs; i++) {
+			const struct mv_mask_reg *l = &layer->regs[i];
+			struct mv_mask_reg *r;
+
+			if (pass == 0 ? l->vendor != MV_VENDOR_OTHER
+				      : l->vendor == MV_VENDOR_OTHER ||
+						!vendor_applies((enum mv_vendor)l->vendor, vendor))
+				continue;
+			r = mv_mask_add(final, l->leaf, l->subleaf, l->reg, MV_VENDOR_OTHER);
+			if (!r)
+				return full(err);
+			overlay_reg(r, l);
+		}
+	}
+	return overlay_numbers(final, layer, err);
+}
+
+int mv_mask_merge(struct mv_mask *final, const struct mv_mask *def, const struct mv_mask *over,
+		  enum mv_vendor vendor, struct mv_err *err)
+{
+	int rc;
+
+	final->nregs = final->nfields = final->nmsrs = 0;
+	rc = merge_layer(final, def, vendor, err);
+	if (rc == 0 && over)
+		rc = merge_layer(final, over, vendor, err);
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < final->nregs; i++)
+		for (unsigned bit = 0; bit < 32; bit++)
+			if (mv_mask_reg_sym(&final->regs[i], bit) == MV_SYM_INHERIT)
+				mv_mask_reg_set(&final->regs[i], bit, MV_SYM_0, 0);
+	mv_mask_sort(final);
+	return 0;
+}
+
+static bool reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
+{
+	if (a->leaf != b->leaf)
+		return a->leaf < b->leaf;
+	if (a->subleaf != b->subleaf)
+		return a->subleaf < b->subleaf;
+	return a->reg < b->reg;
+}
+
+void mv_mask_sort(struct mv_mask *m)
+{
+	for (uint32_t i = 1; i < m->nregs; i++) {
+		struct mv_mask_reg r = m->regs[i];
+		uint32_t j = i;
+
+		for (; j > 0 && reg_before(&r, &m->regs[j - 1]); j--)
+			m->regs[j] = m->regs[j - 1];
+		m->regs[j] = r;
+	}
+}
+
+void mv_mask_reg_format(const struct mv_mask_reg *r, char out[MV_MASK_TEXT])
+{
+	char *p = out;
+
+	for (int bit = 31; bit >= 0; bit--) {
+		*p++ = mv_sym_char(mv_mask_reg_sym(r, (unsigned)bit));
+		if (bit % 4 == 0 && bit)
+			*p++ = ' ';
+	}
+	*p = '\0';
+}
+
+int mv_level_format(char *buf, size_t size, uint32_t leaf, uint32_t subleaf)
+{
+	if (mv_leaf_has_subleaves(leaf))
+		return snprintf(buf, size, "Level 0x%xh Sublevel 0x%xh", leaf, subleaf);
+	return snprintf(buf, size, "Level 0x%xh", leaf);
+}

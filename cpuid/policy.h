@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A VM's CPU policy: everything that decides what its CPU is, fixed when it starts and carried by
+ * every snapshot. Heap size, about 150 KiB.
+ */
+#ifndef MV_CPUID_POLICY_H
+#define MV_CPUID_POLICY_H
+
+#include "host.h"
+#include "mask.h"
+
+struct mv_policy {
+	struct mv_table guest;		/* what CPUID returns in the guest (CPU 0) */
+	struct mv_mask final;		/* default + override */
+	struct mv_mask effective;	/* after dependency closure */
+	struct mv_mask_files files;	/* what mv_at in the masks refers to */
+	struct mv_host source;		/* where it runs, or ran when it was saved */
+	char guest_os[32];		/* the default mask's name */
+	uint8_t intercept;		/* enum mv_intercept in force */
+	bool patchable;			/* the image's CPUID instructions are accounted for */
+	bool patch_cpl3;		/* … and its code at CPL 3 runs with IOPL 3 */
+	char ignored[256];		/* refusals overridden by --unsafe-ignore-cpu, so far */
+};
+
+#endif

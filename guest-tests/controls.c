@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CR4 and XCR0: what an operating system switches on before programs can use a feature. Every step
+ * may be refused, and is tried on its own: a #GP for a bit the host keeps for itself must not cost
+ * the guest the other bits.
+ */
+#include "probes.h"
+
+#define CR4_FSGSBASE (1u << 16)
+#define CR4_OSXSAVE (1u << 18)
+#define CR4_PKE (1u << 22)
+
+#define XCR0_AVX 0x06u		/* SSE and AVX */
+#define XCR0_AVX512 0xe6u	/* those, opmask, and the two halves of ZMM */
+#define XCR0_WANTED (XCR0_AVX512 | 1u)
+
+extern const uint8_t set_cr4[], set_xcr0[], get_xcr0[];
+
+__asm__(".pushsection .probes, \"ax\"\n"
+	"set_cr4:\n"
+	"	mov	%rax, %cr4\n"
+	"	jmp	mv_exec_done\n"
+	"set_xcr0:\n"
+	"	.byte	0x0f, 0x01, 0xd1\n"	/* xsetbv */
+	"	jmp	mv_exec_done\n"
+	"get_xcr0:\n"
+	"	.byte	0x0f, 0x01, 0xd0\n"	/* xgetbv */
+	"	jmp	mv_exec_done\n"
+	".popsection");
+
+static const struct {
+	enum mv_feature_id feature;
+	uint32_t cr4;
+	uint16_t flag;
+} controls[] = {
+	{ MV_F_XSAVE, CR4_OSXSAVE, MV_P_OSXSAVE },
+	{ MV_F_FSGSBASE, CR4_FSGSBASE, MV_P_FSGSBASE },
+	{ MV_F_PKU, CR4_PKE, MV_P_PKE },
+};
+
+static uint64_t read_cr4(uint64_t a, uint64_t b)
+{
+	uint64_t v;
+
+	(void)a;
+	(void)b;
+	__asm__ volatile("mov %%cr4, %0" : "=r"(v));
+	return v;
+}
+
+/* The kernel of a guest would ask at CPL 0. */
+static bool offered(enum mv_feature_id id)
+{
+	const struct mv_bit *b = &mv_bits[id];
+	struct mv_cpuid r = mv_cpuid_at(0, b->leaf & 0x80000000, 0);
+	const uint32_t *words = &r.eax;
+
+	if (r.eax < b->leaf)
+		return false;
+	r = mv_cpuid_at(0, b->leaf, b->subleaf);
+	return words[b->reg] >> b->bit & 1;
+}
+
+static void setup_xcr0(bool force)
+{
+	static const uint32_t tries[] = { XCR0_WANTED, XCR0_AVX | 1, 3 };
+	struct mv_exec_regs regs = { 0 };
+	uint32_t allowed = force ? XCR0_WANTED : mv_cpuid_at(0, 0xd, 0).eax;
+
+	for (size_t i = 0; i < MV_ARRAY_SIZE(tries); i++) {
+		if (tries[i] & ~allowed)
+			continue;
+		regs.rax = tries[i];
+		if (mv_exec(0, set_xcr0, &regs, true) == MV_NO_VECTOR)
+			break;
+	}
+}
+
+void mv_controls_read(struct mv_controls *c)
+{
+	struct mv_exec_regs regs = { 0 };
+
+	c->cr4 = mv_at_cpl0(read_cr4, 0, 0);
+	c->xcr0 = 0;
+	/* At CPL 3: an interpreter of CPL 0 need not have XGETBV. */
+	if (c->cr4 & CR4_OSXSAVE && mv_exec(3, get_xcr0, &regs, true) == MV_NO_VECTOR)
+		c->xcr0 = (uint32_t)regs.rax;
+}
+
+void mv_controls_setup(struct mv_controls *c, bool force)
+{
+	struct mv_exec_regs regs = { 0 };
+
+	c->cr4 = mv_at_cpl0(read_cr4, 0, 0);
+	for (size_t i = 0; i < MV_ARRAY_SIZE(controls); i++) {
+		if (!force && !offered(controls[i].feature))
+			continue;
+		regs.rax = c->cr4 | controls[i].cr4;
+		mv_exec(0, set_cr4, &regs, true);
+		/* Some machines drop a bit without a word. */
+		c->cr4 = mv_at_cpl0(read_cr4, 0, 0);
+	}
+	if (c->cr4 & CR4_OSXSAVE)
+		setup_xcr0(force);
+	/*
+	 * A hypervisor that does not see XSETBV (SVM under QEMU's TCG has no intercept for it) puts
+	 * its own idea of XCR0 back when it resumes the guest: exit once before looking.
+	 */
+	mv_in8(MV_PORT_SERIAL + 5);
+	mv_controls_read(c);
+}
+
+bool mv_controls_allow(const struct mv_controls *c, const struct mv_probe *p)
+{
+	for (size_t i = 0; i < MV_ARRAY_SIZE(controls); i++) {
+		if (p->flags & controls[i].flag && !(c->cr4 & controls[i].cr4))
+			return false;
+	}
+	if (p->flags & MV_P_AVX && (c->xcr0 & XCR0_AVX) != XCR0_AVX)
+		return false;
+	return !(p->flags & MV_P_AVX512) || (c->xcr0 & XCR0_AVX512) == XCR0_AVX512;
+}

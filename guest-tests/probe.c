@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two facts about each feature, side by side: does CPUID show it, and does its instruction execute?
+ * See README.md for the lines printed and for what they can prove.
+ *
+ * Words: nodump, only=FEATURE, force, nonce=HEX, sync=1 (go on after a move and look again).
+ */
+#include "leaves.h"
+#include "probes.h"
+
+/* Whatever was seen before the move has to be in memory after it. */
+static struct mv_leaves leaves[2];
+static struct mv_table table, raw;
+static uint32_t header[4];
+static bool have_vmm;
+static char nonce[64], only[40];
+static unsigned counter;
+
+enum verdict { OK, LEAK, ENFORCED, ABSENT, BROKEN, BLOCKED, SKIP, HINT, VERDICTS };
+static const char verdict_names[VERDICTS][10] = {
+	"OK", "LEAK", "ENFORCED", "ABSENT", "BROKEN", "BLOCKED", "SKIP", "HINT",
+};
+
+struct totals {
+	unsigned verdict[VERDICTS], differ;
+};
+
+static void machine_read(void)
+{
+	mv_info_read(MV_INFO_HEADER, header, MV_ARRAY_SIZE(header));
+	have_vmm = header[0] == MV_INFO_MAGIC && header[1] == MV_ABI_VERSION;
+	if (!have_vmm)
+		return;
+	mv_table_read(&table, MV_INFO_TABLE);
+	mv_table_read(&raw, MV_INFO_RAW);
+}
+
+static bool interpreted(void)
+{
+	return have_vmm && header[2] & MV_INFO_CPL0_INTERPRETED;
+}
+
+static const char *vmm_name(void)
+{
+	static const char *const names[] = {
+		[MV_INTERCEPT_NONE] = "none",
+		[MV_INTERCEPT_KERNEL] = "kernel",
+		[MV_INTERCEPT_PATCH] = "patch",
+		[MV_INTERCEPT_STEP] = "step",
+	};
+
+	if (!have_vmm)
+		return "absent";
+	return header[3] < MV_ARRAY_SIZE(names) ? names[header[3]] : "unknown";
+}
+
+static void print_header(const struct mv_controls *controls)
+{
+	struct mv_cpuid v = mv_cpuid(0, 0), s = mv_cpuid(1, 0);
+	unsigned family = s.eax >> 8 & 0xf, model = s.eax >> 4 & 0xf;
+	uint32_t words[4] = { v.ebx, v.edx, v.ecx, 0 };
+	char *vendor = (char *)words;
+
+	if (family == 6 || family == 15)
+		model |= s.eax >> 12 & 0xf0;
+	if (family == 15)
+		family += s.eax >> 20 & 0xff;
+	for (int i = 0; i < 12; i++) {
+		if (vendor[i] <= ' ' || vendor[i] > '~')
+			vendor[i] = '?';
+	}
+	mv_printf("probe: minivmm-probe 1 vendor=%s family=%u model=%u stepping=%u vmm=%s\n",
+		  vendor, family, model, s.eax & 0xf, vmm_name());
+	mv_printf("probe: cr4=0x%lx xcr0=0x%lx\n", controls->cr4, controls->xcr0);
+}
+
+/* -1: nobody knows. */
+static int host_has(const struct mv_bit *b)
+{
+	const struct mv_table_entry *e;
+
+	if (!have_vmm)
+		return -1;
+	e = mv_table_find(&raw, b->leaf, b->subleaf);
+	return e ? e->reg[b->reg] >> b->bit & 1 : 0;
+}
+
+static enum verdict judge(const struct mv_probe *p, const struct mv_ran *ran, bool advertised,
+			  int host, const struct mv_controls *controls)
+{
+	if (ran->outcome == MV_SKIPPED)
+		return SKIP;
+	if (p->flags & MV_P_HINT)
+		return HINT;
+	if (ran->outcome == MV_RAN)
+		return advertised ? OK : LEAK;
+	if (advertised)
+		return mv_controls_allow(controls, p) ? BROKEN : BLOCKED;
+	return host > 0 ? ENFORCED : ABSENT;
+}
+
+static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_leaves *l,
+		      const struct mv_controls *controls, struct totals *t)
+{
+	const struct mv_bit *b = &mv_bits[p->feature];
+	unsigned cpl = mv_level_cpl[level];
+	bool advertised = mv_leaves_bit(l, level, b->leaf, b->subleaf, b->reg, b->bit);
+	int host = host_has(b);
+	struct mv_ran ran = { .outcome = MV_SKIPPED };
+	char name[12];
+	enum verdict v;
+
+	if (cpl || !interpreted())
+		ran = mv_probe_run(p, cpl, true);
+	v = judge(p, &ran, advertised, host, controls);
+	t->verdict[v]++;
+
+	mv_printf("probe: %-19s 0x%08x.%u e%cx:%-2u cpl%u %-13s cpuid=%u host=%c %-8s %s\n",
+		  b->name, b->leaf, b->subleaf, "abcd"[b->reg], b->bit, cpl, p->mnemonic, advertised,
+		  host < 0 ? '-' : (char)('0' + host), mv_ran_name(&ran, name), verdict_names[v]);
+}
+
+static void run_probes(const struct mv_leaves *l, const struct mv_controls *controls,
+		       struct totals *t)
+{
+	for (size_t i = 0; i < mv_probe_count; i++) {
+		const struct mv_probe *p = &mv_probe_rows[i];
+		bool cpl0_only = p->flags & MV_P_CPL0;
+
+		if (only[0] && !mv_name_equal(only, mv_bits[p->feature].name))
+			continue;
+		if (!cpl0_only)
+			run_probe(p, 1, l, controls, t);
+		/* Where CPL 0 is interpreted a second row of each kind would say nothing new. */
+		if (cpl0_only || !interpreted())
+			run_probe(p, 0, l, controls, t);
+	}
+}
+
+static void check_leaves(const struct mv_leaves *l, struct totals *t)
+{
+	unsigned n0, n3;
+
+	if (!have_vmm) {
+		mv_printf("cpuid-check: cpl0 %u leaves, cpl3 %u leaves, no table to compare with\n",
+			  l->count, l->count);
+		return;
+	}
+	n0 = mv_leaves_check(l, 0, &table);
+	n3 = mv_leaves_check(l, 1, &table);
+	mv_printf("cpuid-check: cpl0 %u leaves, %u differ; cpl3 %u leaves, %u differ\n", l->count,
+		  n0, l->count, n3);
+	t->differ = n0 + n3;
+}
+
+/* Did this pass find something that must not be? */
+static bool pass(struct mv_leaves *l, const struct mv_controls *controls)
+{
+	struct totals t = { 0 };
+
+	if (!mv_word("nodump"))
+		mv_leaves_print(l);
+	check_leaves(l, &t);
+	run_probes(l, controls, &t);
+	mv_printf("probe: summary ok=%u leak=%u enforced=%u absent=%u broken=%u blocked=%u "
+		  "skipped=%u cpuid-diff=%u\n",
+		  t.verdict[OK], t.verdict[LEAK], t.verdict[ENFORCED], t.verdict[ABSENT],
+		  t.verdict[BROKEN], t.verdict[BLOCKED], t.verdict[SKIP], t.differ);
+	return t.differ || t.verdict[BROKEN];
+}
+
+static void print_nonce(void)
+{
+	counter++;
+	mv_printf("probe: nonce %s counter %u\n", nonce, counter);
+}
+
+int main(void)
+{
+	static struct mv_controls controls;
+	bool bad;
+
+	mv_word_copy("nonce", nonce, sizeof(nonce), "none");
+	mv_word_copy("only", only, sizeof(only), "");
+	machine_read();
+	mv_controls_setup(&controls, mv_word("force") != NULL);
+	print_header(&controls);
+	print_nonce();
+	mv_leaves_collect(&leaves[0], have_vmm ? &table : NULL);
+	bad = pass(&leaves[0], &controls);
+
+	if (mv_word_number("sync", 0)) {
+		mv_sync(1);
+		machine_read();
+		mv_puts("probe: pass 2\n");
+		mv_controls_read(&controls);
+		print_header(&controls);
+		print_nonce();
+		mv_leaves_collect(&leaves[1], have_vmm ? &table : NULL);
+		if (!mv_leaves_same(&leaves[1], &leaves[0]))
+			mv_puts("probe: pass 2 cpuid identical\n");
+		bad |= pass(&leaves[1], &controls);
+	}
+	return bad;
+}

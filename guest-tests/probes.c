@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* The two tables, and how one probe is run. */
+#include "probes.h"
+
+const struct mv_bit mv_bits[MV_NFEATURES] = {
+#define MV_FEATURE(id, lf, sub, rg, bt, vendor, class, needs, vmx, svm, nm, ...) \
+	[MV_F_##id] = { .leaf = (lf), .subleaf = (sub), .reg = MV_##rg, .bit = (bt), .name = (nm) },
+#include "cpuid/features.def"
+#undef MV_FEATURE
+};
+
+/*
+ * Each row becomes code of its own, away from other code: the exception handler catches what
+ * happens in there. The NOPs are for a CPU that decodes the bytes as something longer.
+ */
+#define MV_PROBE(id, feature, mnemonic, flags, want, ...)          \
+	__asm__(".pushsection .probes, \"ax\"\n"                   \
+		"mv_probe_" #id ":	.byte " #__VA_ARGS__ "\n"  \
+		"mv_probe_end_" #id ":	nop; nop; nop; nop; nop\n" \
+		"	jmp	mv_exec_done\n"                    \
+		".popsection");
+#include "probes.def"
+#undef MV_PROBE
+
+#define MV_PROBE(id, ...) extern const uint8_t mv_probe_##id[], mv_probe_end_##id[];
+#include "probes.def"
+#undef MV_PROBE
+
+const struct mv_probe mv_probe_rows[] = {
+#define MV_PROBE(id, feat, mnem, fl, wanted, ...) \
+	{                                         \
+		.mnemonic = (mnem),               \
+		.code = mv_probe_##id,            \
+		.end = mv_probe_end_##id,         \
+		.want = (wanted),                 \
+		.feature = MV_F_##feat,           \
+		.flags = (fl),                    \
+	},
+#include "probes.def"
+#undef MV_PROBE
+};
+const size_t mv_probe_count = MV_ARRAY_SIZE(mv_probe_rows);
+
+static uint8_t scratch[MV_PROBE_SCRATCH] __attribute__((aligned(MV_PROBE_SCRATCH)));
+
+const char *mv_bit_name(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit)
+{
+	for (size_t i = 0; i < MV_NFEATURES; i++) {
+		const struct mv_bit *b = &mv_bits[i];
+
+		if (b->leaf == leaf && b->subleaf == subleaf && b->reg == reg && b->bit == bit)
+			return b->name;
+	}
+	return NULL;
+}
+
+const struct mv_probe *mv_probe_by_feature(const char *name)
+{
+	for (size_t i = 0; i < mv_probe_count; i++) {
+		const struct mv_probe *p = &mv_probe_rows[i];
+
+		if (!(p->flags & (MV_P_CPL0 | MV_P_HINT)) &&
+		    mv_name_equal(mv_bits[p->feature].name, name))
+			return p;
+	}
+	return NULL;
+}
+
+struct mv_ran mv_probe_run(const struct mv_probe *p, unsigned cpl, bool catch)
+{
+	struct mv_exec_regs regs = {
+		.rax = MV_PROBE_RAX,
+		.rbx = MV_PROBE_RBX,
+		.rcx = MV_PROBE_RCX,
+		.rdx = MV_PROBE_RDX,
+		.rdi = (uintptr_t)scratch,
+	};
+	struct mv_ran r;
+
+	memset(scratch, 0, sizeof(scratch));
+	r.vector = mv_exec(cpl, p->code, &regs, catch);
+	if (r.vector != MV_NO_VECTOR)
+		r.outcome = MV_FAULTED;
+	else if (p->flags & MV_P_RESULT && regs.rax != p->want)
+		r.outcome = MV_ALIAS;
+	else
+		r.outcome = MV_RAN;
+	return r;
+}
+
+const char *mv_ran_name(const struct mv_ran *r, char *buf)
+{
+	switch (r->outcome) {
+	case MV_RAN:
+		return "ran";
+	case MV_ALIAS:
+		return "result";
+	case MV_FAULTED:
+		return mv_vector_name(r->vector, buf);
+	case MV_SKIPPED:
+		break;
+	}
+	return "skipped";
+}

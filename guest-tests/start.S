@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the loader to main() at CPL 3, and the three ways back to CPL 0.
+ *
+ * There are hosts where KVM interprets CPL 0 instruction by instruction and runs CPL 3 natively, so
+ * CPL 0 does as little as possible here: tables that can be made at link time are, and everything
+ * that is not privileged, printing included (IOPL 3), happens at CPL 3. CPL 0 is entered by
+ * exceptions only; one UD2 of ours asks for a function call there.
+ *
+ * Two loader protocols end in the same place: multiboot 1 (EAX = 0x2badb002, EBX = its information)
+ * and PVH (EBX = hvm_start_info). Both enter with flat 32-bit segments and paging off.
+ */
+#include "abi.h"
+
+#define MULTIBOOT_MAGIC	0x1badb002
+#define XEN_ELFNOTE_PHYS32_ENTRY 18
+
+#define CR0_PE		0x00000001
+#define CR0_MP		0x00000002
+#define CR0_EM		0x00000004
+#define CR0_TS		0x00000008
+#define CR0_NE		0x00000020
+#define CR0_WP		0x00010000
+#define CR0_CD_NW	0x60000000
+#define CR0_PG		0x80000000
+#define CR4_PAE		0x020
+#define CR4_OSFXSR	0x200
+#define CR4_OSXMMEXCPT	0x400
+#define MSR_EFER	0xc0000080
+#define EFER_LME	0x100
+
+/* Linux's own selector numbers: some hypervisors run CPL 3 natively only with these. */
+#define SEL_CODE0	0x10
+#define SEL_DATA0	0x18
+#define SEL_DATA3	0x2b
+#define SEL_CODE3	0x33
+#define SEL_TSS		0x40
+
+#define RFLAGS_IOPL3	0x3002
+
+/* ------------------------------------------------------------------ headers and notes */
+
+	.section .multiboot, "a"
+	.balign	4
+	.long	MULTIBOOT_MAGIC, 0, -MULTIBOOT_MAGIC
+
+	.section .note.0.fixed, "a", @note
+	.balign	4
+	.long	4, 4, XEN_ELFNOTE_PHYS32_ENTRY
+	.asciz	"Xen"
+	.long	mv_start
+
+	.long	8, 4, MV_NOTE_FLAGS
+	.asciz	MV_NOTE_OWNER
+	.long	MV_NOTE_CPL3_IOPL3 | MV_NOTE_ALL_SITES
+
+	/* The addresses follow, one from each use of mv_cpuid(); the linker script counts them. */
+	.section .note.1.cpuid, "a", @note
+	.balign	4
+	.long	8, mv_cpuid_sites_size, MV_NOTE_CPUID
+	.asciz	MV_NOTE_OWNER
+
+/* ------------------------------------------------------------------ 32-bit entry */
+
+	.text
+	.code32
+	.globl	mv_start
+mv_start:
+	cli
+	cld
+	movl	%eax, mv_boot_magic
+	movl	%ebx, mv_boot_info
+
+	movl	$pml4, %eax
+	movl	%eax, %cr3
+	movl	%cr4, %eax
+	orl	$(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT), %eax
+	movl	%eax, %cr4
+	movl	$MSR_EFER, %ecx
+	rdmsr
+	orl	$EFER_LME, %eax
+	wrmsr
+	movl	%cr0, %eax
+	andl	$~(CR0_EM | CR0_TS | CR0_CD_NW), %eax
+	orl	$(CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_PE), %eax
+	movl	%eax, %cr0
+	lgdt	gdt_pointer
+	ljmp	$SEL_CODE0, $start64
+
+/* ------------------------------------------------------------------ 64-bit set-up */
+
+	.code64
+start64:
+	movl	$SEL_DATA0, %eax
+	movl	%eax, %ss
+	movl	$SEL_DATA3, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	xorl	%eax, %eax
+	movl	%eax, %fs
+	movl	%eax, %gs
+	movl	$stack0_top, %esp
+
+	/* A TSS descriptor holds its base in pieces, which no relocation can fill in. */
+	movl	$tss, %eax
+	movw	%ax, gdt_tss + 2
+	shrl	$16, %eax
+	movb	%al, gdt_tss + 4
+	movb	%ah, gdt_tss + 7
+	movl	$SEL_TSS, %eax
+	ltr	%ax
+
+	/* The same goes for gates: handler i is at vectors + 16 * i. */
+	movl	$idt, %edi
+	movl	$vectors, %eax
+	movl	$32, %ecx
+1:	movw	%ax, (%rdi)
+	movl	%eax, 4(%rdi)
+	movl	$(SEL_CODE0 | 0x8e00 << 16), %edx
+	movw	%dx, 2(%rdi)
+	shrl	$16, %edx
+	movw	%dx, 4(%rdi)
+	addl	$16, %eax
+	addl	$16, %edi
+	decl	%ecx
+	jnz	1b
+	movb	$1, idt + 8 * 16 + 4	/* #DF has a stack of its own */
+	lidt	idt_pointer
+
+	pushq	$SEL_DATA3
+	pushq	$stack3_top
+	pushq	$RFLAGS_IOPL3
+	pushq	$SEL_CODE3
+	pushq	$start3
+	iretq
+
+start3:
+	xorl	%ebp, %ebp
+	call	mv_main
+	movl	%eax, %edi
+	call	mv_exit
+	ud2
+
+/* ------------------------------------------------------------------ a call at CPL 0 */
+
+/*
+ * uint64_t mv_at_cpl0(uint64_t (*fn)(uint64_t, uint64_t), uint64_t a, uint64_t b):
+ * calls fn(a, b) at CPL 0. By #UD, not by a software interrupt: KVM on PVM has no INT n at CPL 3.
+ */
+	.globl	mv_at_cpl0
+mv_at_cpl0:
+call0_gate:
+	ud2
+	ret
+
+call0:
+	addq	$16, %rsp
+	addq	$2, (%rsp)
+	movq	%rdi, %rax
+	movq	%rsi, %rdi
+	movq	%rdx, %rsi
+	pushq	%rbp
+	movq	%rsp, %rbp
+	andq	$-16, %rsp
+	call	*%rax
+	movq	%rbp, %rsp
+	popq	%rbp
+	iretq
+
+/* ------------------------------------------------------------------ exceptions */
+
+	.balign	16
+vectors:
+	.set	i, 0
+	.rept	32
+	.balign	16
+	.if	!((1 << i) & 0x60227d00)	/* those that push no error code: 8 10-14 17 21 29 30 do */
+	pushq	$0
+	.endif
+	pushq	$i
+	jmp	trap_entry
+	.set	i, i + 1
+	.endr
+
+trap_entry:
+	cmpq	$call0_gate, 16(%rsp)
+	je	call0
+	pushq	%rax
+	pushq	%rbx
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%rbp
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	cld
+	movq	%rsp, %rdi
+	movq	%rsp, %rbp
+	andq	$-16, %rsp
+	call	mv_trap
+	movq	%rbp, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rbp
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%rcx
+	popq	%rbx
+	popq	%rax
+	addq	$16, %rsp
+	iretq
+
+/* ------------------------------------------------------------------ one probe */
+
+/*
+ * void mv_exec_raw(const void *code, struct mv_exec_regs *regs): loads RAX, RBX, RCX, RDX and RDI
+ * from regs, runs code, which ends in a jump to mv_exec_done, and stores RAX back. A probe may
+ * clobber every register. It may even leave RSP 8 bytes too high (an encoding that old CPUs take
+ * for POP), so nothing is taken from the stack until RSP is known again; the word it would find
+ * there is not zero. Flags go in with SF, ZF and CF clear.
+ */
+	.globl	mv_exec_raw, mv_exec_done, mv_exec_fault
+mv_exec_raw:
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	pushfq
+	pushq	%rsi
+	movq	%rsp, mv_exec_rsp
+	pushq	$0x5a5a5a5a
+	movq	%rdi, mv_exec_code
+	movq	0(%rsi), %rax
+	movq	8(%rsi), %rbx
+	movq	16(%rsi), %rcx
+	movq	24(%rsi), %rdx
+	movq	32(%rsi), %rdi
+	movl	$1, %esi
+	testl	%esi, %esi
+	jmp	*mv_exec_code
+
+mv_exec_done:
+	movq	mv_exec_rsp, %rsp
+	popq	%rsi
+	movq	%rax, 0(%rsi)
+	jmp	1f
+mv_exec_fault:			/* the handler of a fault in an armed probe returns to here */
+	movq	mv_exec_rsp, %rsp
+	popq	%rsi
+1:	popfq
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbp
+	popq	%rbx
+	ret
+
+/* ------------------------------------------------------------------ data */
+
+	.section .rodata
+	.balign	8
+	.word	0, 0, 0
+gdt_pointer:
+	.word	gdt_end - gdt - 1
+	.quad	gdt
+	.balign	8
+	.word	0, 0, 0
+idt_pointer:
+	.word	32 * 16 - 1
+	.quad	idt
+
+	.data
+	.balign	16
+gdt:
+	.quad	0
+	.quad	0
+	.quad	0x00af9b000000ffff	/* 0x10: code, CPL 0 */
+	.quad	0x00cf93000000ffff	/* 0x18: data, CPL 0 */
+	.quad	0x00cffb000000ffff	/* 0x20: 32-bit code, CPL 3 (unused) */
+	.quad	0x00cff3000000ffff	/* 0x28: data, CPL 3 */
+	.quad	0x00affb000000ffff	/* 0x30: code, CPL 3 */
+	.quad	0
+gdt_tss:
+	.quad	0x0000890000000000 + tss_end - tss - 1	/* 0x40: the TSS, base filled in at start */
+	.quad	0
+gdt_end:
+
+	.balign	16
+tss:
+	.long	0
+	.quad	stack0_top, 0, 0, 0
+	.quad	stack_df_top, 0, 0, 0, 0, 0, 0, 0
+	/*
+	 * IOPL 3 lets CPL 3 do I/O. Where a hypervisor keeps IOPL from getting there (kvm_pvm loses it
+	 * on the way to native CPL 3) the bitmap says the same for every port below 0x400.
+	 */
+	.word	0, 104
+	.fill	0x400 / 8, 1, 0
+	.byte	0xff
+tss_end:
+
+	/* The first GiB as it is, in 2 MiB pages, open to CPL 3. */
+	.balign	4096
+pml4:
+	.quad	pdpt + 7
+	.fill	511, 8, 0
+pdpt:
+	.quad	pd + 7
+	.fill	511, 8, 0
+pd:
+	.set	i, 0
+	.rept	512
+	.quad	i << 21 | 0x87
+	.set	i, i + 1
+	.endr
+
+	.bss
+	.balign	16
+idt:
+	.skip	32 * 16
+	.globl	mv_boot_magic, mv_boot_info, mv_exec_rsp
+mv_exec_rsp:
+	.skip	8
+mv_exec_code:
+	.skip	8
+mv_boot_magic:
+	.skip	4
+mv_boot_info:
+	.skip	4
+	.balign	16
+	.skip	4096
+stack_df_top:
+	.skip	8192
+stack0_top:
+	.skip	16384
+stack3_top:
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "manifest.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "stream.h"
+
+#define RUN_SIZE 24
+#define SUM_SIZE 8
+#define READ_SIZE (1u << 20)	/* bytes read at once, unless a chunk is larger */
+
+void mv_manifest_finish(struct mv_manifest *m)
+{
+	free(m->runs);
+	free(m->sums);
+	*m = (struct mv_manifest){ 0 };
+}
+
+uint64_t mv_manifest_data_size(const struct mv_manifest *m)
+{
+	const struct mv_run *last;
+
+	if (!m->nruns)
+		return 0;
+	last = &m->runs[m->nruns - 1];
+	return last->offset + last->npages * MV_PAGE_SIZE - m->runs[0].offset;
+}
+
+uint64_t mv_manifest_length(const struct mv_manifest *m)
+{
+	return 12 + (uint64_t)m->nruns * RUN_SIZE + (uint64_t)m->nchunks * SUM_SIZE;
+}
+
+uint64_t mv_manifest_max_length(uint64_t ram_size)
+{
+	return 12 + ram_size / MV_PAGE_SIZE * (RUN_SIZE + SUM_SIZE);
+}
+
+/* Begin a run. */
+static bool add_run(struct mv_manifest *m, uint32_t *cap, uint64_t gpa, uint64_t offset)
+{
+	struct mv_run *runs;
+
+	if (m->nruns == *cap) {
+		*cap = *cap ? *cap * 2 : 64;
+		runs = realloc(m->runs, *cap * sizeof(*runs));
+		if (!runs)
+			return false;
+		m->runs = runs;
+	}
+	m->runs[m->nruns++] = (struct mv_run){ gpa, 0, offset };
+	return true;
+}
+
+static bool find_runs(struct mv_manifest *m, const uint8_t *ram)
+{
+	static const uint8_t zeros[MV_PAGE_SIZE];
+	uint64_t gpa, offset = 0;
+	bool inside = false;
+	uint32_t cap = 0;
+
+	for (gpa = 0; gpa < m->ram_size; gpa += MV_PAGE_SIZE) {
+		if (!memcmp(ram + gpa, zeros, MV_PAGE_SIZE)) {
+			inside = false;
+			continue;
+		}
+		if (!inside && !add_run(m, &cap, gpa, offset))
+			return false;
+		inside = true;
+		m->runs[m->nruns - 1].npages++;
+		offset += MV_PAGE_SIZE;
+	}
+	return true;
+}
+
+/* Chunks don't care where runs end: hash piece by piece. */
+static void add_up(struct mv_manifest *m, const uint8_t *ram, XXH3_state_t *hash)
+{
+	uint64_t done, left, chunk = 0;	/* bytes hashed of the current chunk */
+	const struct mv_run *r;
+	uint32_t i;
+	size_t n;
+
+	XXH3_64bits_reset(hash);
+	for (i = 0; i < m->nruns; i++) {
+		r = &m->runs[i];
+		for (done = 0; done < r->npages * MV_PAGE_SIZE; done += n) {
+			left = r->npages * MV_PAGE_SIZE - done;
+			n = m->chunk_size - (size_t)chunk;
+			if (n > left)
+				n = (size_t)left;
+			XXH3_64bits_update(hash, ram + r->gpa + done, n);
+			chunk += n;
+			if (chunk < m->chunk_size)
+				continue;
+			m->sums[m->nchunks++] = XXH3_64bits_digest(hash);
+			XXH3_64bits_reset(hash);
+			chunk = 0;
+		}
+	}
+	if (chunk)
+		m->sums[m->nchunks++] = XXH3_64bits_digest(hash);
+}
+
+static uint64_t chunks_of(uint64_t size, uint32_t chunk_size)
+{
+	return (size + chunk_size - 1) / chunk_size;
+}
+
+int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, uint64_t ram_size,
+		     struct mv_err *err)
+{
+	XXH3_state_t *hash = XXH3_createState();
+	uint64_t nchunks;
+
+	*m = (struct mv_manifest){ .ram_size = ram_size, .chunk_size = MV_CHUNK_SIZE };
+	if (!hash || !find_runs(m, ram))
+		goto nomem;
+	nchunks = chunks_of(mv_manifest_data_size(m), m->chunk_size);
+	m->sums = calloc((size_t)nchunks + 1, sizeof(*m->sums));
+	if (!m->sums)
+		goto nomem;
+	add_up(m, ram, hash);
+	XXH3_freeState(hash);
+	return 0;
+nomem:
+	XXH3_freeState(hash);
+	return mv_err_set(err, MV_E_FAILED, "out of memory for the list of pages");
+}
+
+void mv_manifest_place(struct mv_manifest *m, uint64_t data_offset)
+{
+	uint32_t i;
+
+	m->data_offset = data_offset;
+	m->file_size = data_offset + mv_manifest_data_size(m);
+	for (i = 0; i < m->nruns; i++)
+		m->runs[i].offset += data_offset;
+}
+
+/* Sizes and the two counts; decoding, they are true before anything is allocated for them. */
+static void walk_counts(struct mv_wire *w, struct mv_manifest *m)
+{
+	uint64_t data = m->file_size - m->data_offset;
+
+	mv_wire_u32_range(w, &m->chunk_size, MV_PAGE_SIZE, MV_MAX_CHUNK_SIZE, "the chunk size");
+	if (m->chunk_size & (m->chunk_size - 1))
+		mv_wire_fail(w, "the chunk size is %" PRIu32 ", no power of two", m->chunk_size);
+	mv_wire_u32(w, &m->nruns);
+	mv_wire_u32(w, &m->nchunks);
+	if (!mv_wire_ok(w))
+		return;
+	if (m->nruns > m->ram_size / MV_PAGE_SIZE)
+		mv_wire_fail(w, "%" PRIu32 " runs are more than RAM has pages", m->nruns);
+	else if (m->nchunks != chunks_of(data, m->chunk_size))
+		mv_wire_fail(w, "%" PRIu32 " chunks are not %" PRIu64 " bytes", m->nchunks, data);
+	else if (mv_wire_decoding(w) && mv_manifest_length(m) != w->size)
+		mv_wire_fail(w, "%zu bytes are not %" PRIu32 " runs and %" PRIu32 " chunks",
+			     w->size, m->nruns, m->nchunks);
+}
+
+static bool allocate(struct mv_manifest *m)
+{
+	m->runs = calloc((size_t)m->nruns + 1, sizeof(*m->runs));
+	m->sums = calloc((size_t)m->nchunks + 1, sizeof(*m->sums));
+	return m->runs && m->sums;
+}
+
+static void walk_run(struct mv_wire *w, struct mv_manifest *m, struct mv_run *r)
+{
+	uint64_t gpa = 0, offset = m->data_offset;	/* the least, and the one */
+
+	if (r > m->runs) {
+		gpa = r[-1].gpa + r[-1].npages * MV_PAGE_SIZE;
+		offset = r[-1].offset + r[-1].npages * MV_PAGE_SIZE;
+	}
+	mv_wire_u64(w, &r->gpa);
+	mv_wire_u64(w, &r->npages);
+	mv_wire_u64(w, &r->offset);
+	if (!mv_wire_ok(w))
+		return;
+	if (r->gpa % MV_PAGE_SIZE)
+		mv_wire_fail(w, "run 0x%" PRIx64 " does not begin with a page", r->gpa);
+	else if (r->gpa >= m->ram_size || r->npages > (m->ram_size - r->gpa) / MV_PAGE_SIZE)
+		mv_wire_fail(w, "run 0x%" PRIx64 " of %" PRIu64 " pages leaves RAM", r->gpa,
+			     r->npages);
+	else if (!r->npages)
+		mv_wire_fail(w, "run 0x%" PRIx64 " is empty", r->gpa);
+	else if (r->gpa < gpa)
+		mv_wire_fail(w, "run 0x%" PRIx64 " is not after the one before it", r->gpa);
+	else if (r->offset != offset)
+		mv_wire_fail(w, "run 0x%" PRIx64 " is at byte 0x%" PRIx64 " instead of 0x%" PRIx64,
+			     r->gpa, r->offset, offset);
+	else if (r->npages * MV_PAGE_SIZE > m->file_size - offset)
+		mv_wire_fail(w, "run 0x%" PRIx64 " goes beyond the end of the file", r->gpa);
+}
+
+void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m)
+{
+	uint64_t data = m->file_size - m->data_offset;
+	uint32_t i;
+
+	walk_counts(w, m);
+	if (mv_wire_ok(w) && mv_wire_decoding(w) && !allocate(m))
+		mv_wire_fail(w, "out of memory");
+	for (i = 0; mv_wire_ok(w) && i < m->nruns; i++)
+		walk_run(w, m, &m->runs[i]);
+	if (mv_wire_ok(w) && mv_manifest_data_size(m) != data)
+		mv_wire_fail(w, "the runs have %" PRIu64 " bytes, the file %" PRIu64,
+			     mv_manifest_data_size(m), data);
+	for (i = 0; mv_wire_ok(w) && i < m->nchunks; i++)
+		mv_wire_u64(w, &m->sums[i]);
+}
+
+static int verify(const struct mv_manifest *m, const struct mv_stream *s, const uint8_t *buf,
+		  uint64_t at, size_t len, struct mv_err *err)
+{
+	size_t done, n;
+	uint64_t chunk;
+
+	for (done = 0; done < len; done += n) {
+		n = len - done < m->chunk_size ? len - done : m->chunk_size;
+		chunk = (at + done) / m->chunk_size;
+		if (XXH3_64bits(buf + done, n) != m->sums[chunk])
+			return mv_err_at(err, MV_E_INPUT, s->name, 0, 0,
+					 "memory at byte 0x%" PRIx64 ": checksum of the %zu bytes"
+					 " does not match", m->data_offset + at + done, n);
+	}
+	return 0;
+}
+
+int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *ram,
+		     struct mv_err *err)
+{
+	uint64_t size = mv_manifest_data_size(m), at, page = 0;
+	size_t block = m->chunk_size > READ_SIZE ? m->chunk_size : READ_SIZE;
+	const struct mv_run *r = m->runs;
+	size_t len, done, n;
+	uint8_t *buf;
+	int rc = 0;
+
+	if (block > size)
+		block = (size_t)size;
+	if (!block)
+		return 0;
+	buf = malloc(block);
+	if (!buf)
+		return mv_err_at(err, MV_E_FAILED, s->name, 0, 0, "out of memory");
+	for (at = 0; !rc && at < size; at += len) {
+		len = size - at < block ? (size_t)(size - at) : block;
+		rc = mv_stream_read(s, buf, len, "memory", err);
+		if (!rc)
+			rc = verify(m, s, buf, at, len, err);
+		for (done = 0; !rc && done < len; done += n) {
+			n = len - done;
+			if (n / MV_PAGE_SIZE > r->npages - page)
+				n = (size_t)(r->npages - page) * MV_PAGE_SIZE;
+			memcpy(ram + r->gpa + page * MV_PAGE_SIZE, buf + done, n);
+			page += n / MV_PAGE_SIZE;
+			if (page == r->npages) {
+				page = 0;
+				r++;
+			}
+		}
+	}
+	free(buf);
+	return rc;
+}

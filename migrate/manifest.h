@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which pages of memory a snapshot file holds, where, and their checksums (docs/stream-format.md,
+ * section 5.9). Pages of zeros are left out.
+ */
+#ifndef MV_MIGRATE_MANIFEST_H
+#define MV_MIGRATE_MANIFEST_H
+
+#include "err.h"
+#include "wire.h"
+
+struct mv_stream;
+
+#define MV_CHUNK_SIZE 65536u		/* what is written */
+#define MV_MAX_CHUNK_SIZE (1u << 24)	/* what is read */
+
+struct mv_run {
+	uint64_t gpa, npages, offset;
+};
+
+struct mv_manifest {
+	uint64_t ram_size, data_offset, file_size;	/* known beforehand, not part of it */
+	uint32_t chunk_size, nruns, nchunks;
+	struct mv_run *runs;
+	uint64_t *sums;
+};
+
+/*
+ * Find the pages of ram that are not zero and add up their chunks. The runs' offsets count from 0
+ * until mv_manifest_place says where the pages go. Afterwards ram must not change until it is
+ * written. The caller finishes m, on failure, too.
+ */
+int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, uint64_t ram_size,
+		     struct mv_err *err);
+void mv_manifest_place(struct mv_manifest *m, uint64_t data_offset);
+void mv_manifest_finish(struct mv_manifest *m);
+
+/* Bytes of memory that are stored, of the record's payload, and what the latter can be at most. */
+uint64_t mv_manifest_data_size(const struct mv_manifest *m);
+uint64_t mv_manifest_length(const struct mv_manifest *m);
+uint64_t mv_manifest_max_length(uint64_t ram_size);
+
+/* The codec of the MEMORY record. Decoding: the three sizes are set, the arrays are allocated. */
+void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m);
+
+/* Read the pages, which are next in s, into ram. No page is copied before its chunk is verified. */
+int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *ram,
+		     struct mv_err *err);
+
+#endif

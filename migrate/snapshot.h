@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshot files: written whole or not at all, read as hostile input. docs/stream-format.md is the
+ * specification.
+ *
+ * Reading goes in two steps, so that the verdict can be reached before anything exists:
+ * mv_snapshot_open verifies the header, reads the static part and stops at STATIC_END;
+ * mv_snapshot_load reads the rest.
+ */
+#ifndef MV_MIGRATE_SNAPSHOT_H
+#define MV_MIGRATE_SNAPSHOT_H
+
+#include "state.h"
+
+/*
+ * Write a snapshot of (st, state, ram) to path: to a temporary file in the same folder, fsynced,
+ * renamed. On failure path is as it was before. ram is st->config.ram_size bytes; pages of zeros
+ * take no space. The file is created with mode 0600.
+ */
+int mv_snapshot_save(const char *path, const struct mv_static *st, const struct mv_state *state,
+		     const uint8_t *ram, struct mv_err *err);
+
+struct mv_snapshot;	/* an open snapshot */
+
+/* Open path and read the static part into *st. The caller closes. -MV_E_INPUT: no good snapshot. */
+int mv_snapshot_open(struct mv_snapshot **out, const char *path, struct mv_static *st,
+		     struct mv_err *err);
+
+/*
+ * Read and verify the rest: state (initialised here, the caller finishes it) and memory into ram,
+ * which is config.ram_size zero bytes. Every checksum has been verified when it returns 0; on error
+ * the contents of ram are undefined.
+ */
+int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram,
+		     struct mv_err *err);
+
+/* Figures for people: bytes of the file, bytes of memory in it; all known once it is open. */
+struct mv_snapshot_info {
+	uint64_t file_size, memory_bytes;
+	uint32_t version;		/* major << 16 | minor */
+};
+void mv_snapshot_info(const struct mv_snapshot *s, struct mv_snapshot_info *info);
+
+void mv_snapshot_close(struct mv_snapshot *s);	/* accepts NULL */
+
+#endif

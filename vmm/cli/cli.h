@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* What the commands share: exit codes, options as data, output. One command, one file. */
+#ifndef MV_CLI_H
+#define MV_CLI_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "apply.h"
+#include "err.h"
+#include "snapshot.h"
+#include "verdict.h"
+
+#define MV_VERSION "0.1"
+
+enum mv_exit {
+	MV_EXIT_OK = 0,		/* done, accepted, the guest passed */
+	MV_EXIT_FAILED = 1,	/* run-time failure */
+	MV_EXIT_USAGE = 2,
+	MV_EXIT_REFUSED = 3,	/* power-on requirement not met, or the destination is incompatible */
+	MV_EXIT_INPUT = 4,	/* malformed or corrupt input */
+	MV_EXIT_HOST = 5,	/* this host can't */
+	MV_EXIT_GUEST = 6,	/* the guest failed, crashed or timed out */
+	MV_EXIT_FOUND = 7,	/* the probe found what --fail-on names */
+};
+
+/* Set once, by main. */
+struct mv_output {
+	bool json, quiet, verbose;
+};
+extern struct mv_output mv_output;
+
+/* An option of a command: help and getopt_long's array derive from these rows. */
+struct mv_opt {
+	const char *name;	/* long name; NULL ends the list */
+	const char *arg;	/* "FILE"; NULL: takes none */
+	const char *help;
+	int key;		/* what the handler is called with; MV_OPT_COMMON is handled by main */
+};
+#define MV_OPT_END { NULL, NULL, NULL, 0 }
+
+struct mv_cmd {
+	const char *name, *args, *summary;
+	const struct mv_opt *opts;
+	const char *more;	/* paragraphs of --help; may be NULL */
+	int (*run)(int argc, char **argv);	/* argv[0] is the command */
+};
+
+extern const struct mv_cmd *const mv_cmds[];	/* ends with NULL */
+
+/*
+ * Parse a command's options. handle is called for each with its key and argument; a non-zero return
+ * ends it. Returns the index of the first operand, or -1: *exit_code is what to exit with.
+ */
+int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
+		   int (*handle)(void *ctx, int key, const char *arg), void *ctx, int *exit_code);
+
+/* --rule guide|subset, for the commands that judge. */
+#define MV_CLI_RULE_OPT(key) { "rule", "HOW", "guide (the default) or subset", key }
+int mv_cli_rule(const struct mv_cmd *cmd, const char *arg, enum mv_verdict_mode *mode);
+
+/* Print the error (as JSON with --json) and return the exit code that belongs to it. */
+int mv_cli_error(const struct mv_err *err);
+/* The same for a misuse: points to --help. */
+int mv_cli_usage(const struct mv_cmd *cmd, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+enum mv_exit mv_cli_exit_code(int err_code);
+
+/* Progress and warnings: stderr, not with -q; details only with -v. */
+void mv_cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void mv_cli_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A JSON document to stdout; takes the reference. */
+void mv_cli_json(struct json_object *o);
+
+/* ---- reports (report.c) ---- */
+
+/* A mask in the guide's layout. */
+void mv_print_mask(FILE *f, const struct mv_mask *m);
+struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_files *files);
+
+/* What apply noted: refusals on f, warnings as notes. */
+void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes);
+struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_notes *notes);
+
+/*
+ * The verdict on one destination, in VirtualCenter's manner: level, register, both vectors, then a
+ * line for each feature. dst_name is how the destination is called ("this host").
+ */
+void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *dst,
+		      const char *dst_name, const struct mv_verdict *v,
+		      enum mv_verdict_mode mode);
+struct json_object *mv_json_verdict(const struct mv_policy *p, const struct mv_host *dst,
+				    const char *dst_name, const struct mv_verdict *v,
+				    enum mv_verdict_mode mode);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm check: would each of these hosts accept the VM? No /dev/kvm needed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host_json.h"
+#include "launch.h"
+
+extern const struct mv_cmd mv_cmd_check;
+
+struct check_args {
+	struct mv_launch launch;	/* masks only */
+	struct mv_verdict_opts verdict;
+	const char *start_host;
+	bool strict;
+};
+
+enum { OPT_RULE = 256, OPT_COLD, OPT_STRICT, OPT_IGNORE, OPT_ON };
+
+static int option(void *ctx, int key, const char *arg)
+{
+	struct check_args *a = ctx;
+
+	switch (key) {
+	case OPT_RULE:
+		return mv_cli_rule(&mv_cmd_check, arg, &a->verdict.mode);
+	case OPT_COLD:
+		a->verdict.cold = true;
+		return 0;
+	case OPT_STRICT:
+		a->strict = true;
+		return 0;
+	case OPT_IGNORE:
+		a->verdict.ignore = arg;
+		return 0;
+	case OPT_ON:
+		a->start_host = arg;
+		return 0;
+	default:
+		return mv_launch_option(&mv_cmd_check, &a->launch, key, arg);
+	}
+}
+
+/* The VM as it would be, started on a described host under the given masks. */
+static int vm_from_masks(struct check_args *a, struct mv_static *st, struct mv_err *err)
+{
+	struct mv_notes *notes = malloc(sizeof(*notes));
+	struct mv_mask_request req = {
+		.guest_os = a->launch.guest_os, .default_mask = a->launch.default_mask,
+		.overrides = a->launch.masks, .noverrides = a->launch.nmasks,
+	};
+	int rc = notes ? mv_host_load(&st->policy.source, a->start_host, err)
+		       : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	if (rc == 0) {
+		req.vendor = mv_table_vendor(&st->policy.source.raw);
+		st->policy.intercept = MV_INTERCEPTION_KERNEL;
+		rc = mv_masks_load(&st->policy, &req, err);
+	}
+	if (rc == 0)
+		rc = mv_apply(&st->policy, 1, notes, err);
+	if (rc == 0) {
+		mv_print_notes(stderr, &st->policy, notes);
+		rc = notes->refusals ? MV_EXIT_REFUSED : 0;
+	}
+	free(notes);
+	return rc;
+}
+
+static int load_vm(struct check_args *a, const char *file, struct mv_static *st,
+		   struct mv_err *err)
+{
+	struct mv_snapshot *snap;
+	int rc;
+
+	if (a->start_host)
+		return vm_from_masks(a, st, err);
+	rc = mv_snapshot_open(&snap, file, st, err);
+	if (rc == 0)
+		mv_snapshot_close(snap);
+	return rc;
+}
+
+/* One destination: an exit code. */
+static int check_one(const struct check_args *a, const struct mv_static *st, const char *file,
+		     struct json_object *results)
+{
+	struct mv_verdict *v = malloc(sizeof(*v));
+	struct mv_host *h = malloc(sizeof(*h));
+	struct mv_err err = { 0 };
+	int code = MV_EXIT_OK, rc;
+
+	rc = v && h ? mv_host_load(h, file, &err) : mv_err_set(&err, MV_E_FAILED, "out of memory");
+	if (rc == 0 && h->assumed && a->strict)
+		rc = mv_err_at(&err, MV_E_REFUSED, file, 0, 0,
+			       "known by a dump only, no KVM was asked there (--strict)");
+	if (rc == 0)
+		rc = mv_verdict(v, &st->policy, h, &a->verdict, &err);
+	if (rc) {
+		code = mv_cli_error(&err);
+	} else {
+		code = v->refusals ? MV_EXIT_REFUSED : MV_EXIT_OK;
+		if (results)
+			json_object_array_add(results, mv_json_verdict(&st->policy, h, file, v,
+								       a->verdict.mode));
+		else
+			mv_print_verdict(stdout, &st->policy, h, file, v, a->verdict.mode);
+	}
+	free(v);
+	free(h);
+	return code;
+}
+
+/* Unusable input outweighs a refusal; both outweigh acceptance. */
+static int worse(int a, int b)
+{
+	if (a == MV_EXIT_OK || b == MV_EXIT_OK)
+		return a == MV_EXIT_OK ? b : a;
+	return a == MV_EXIT_REFUSED ? b : a;
+}
+
+static int run(int argc, char **argv)
+{
+	struct check_args a = { .verdict = { .mode = MV_VERDICT_GUIDE } };
+	struct mv_static *st = calloc(1, sizeof(*st));
+	struct json_object *results = NULL;
+	struct mv_err err = { 0 };
+	int code = MV_EXIT_OK, first, rc;
+
+	mv_launch_init(&a.launch);
+	first = mv_cli_options(&mv_cmd_check, argc, argv, option, &a, &code);
+	if (first < 0 || !st) {
+		free(st);
+		return code;
+	}
+	if (argc - first < (a.start_host ? 1 : 2)) {
+		free(st);
+		return mv_cli_usage(&mv_cmd_check, a.start_host ? "no host file given"
+						   : "a snapshot and host files are needed");
+	}
+	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask)) {
+		free(st);
+		return mv_cli_usage(&mv_cmd_check, "a snapshot has its mask; masks go with --on");
+	}
+	rc = load_vm(&a, argv[first], st, &err);
+	if (rc)
+		code = rc > 0 ? rc : mv_cli_error(&err);
+	if (rc == 0 && mv_output.json)
+		results = json_object_new_array();
+	for (int i = a.start_host ? first : first + 1; rc == 0 && i < argc; i++)
+		code = worse(code, check_one(&a, st, argv[i], results));
+	if (results)
+		mv_cli_json(results);
+	free(st);
+	return code;
+}
+
+static const struct mv_opt opts[] = {
+	{ "on", "HOST", "no snapshot: the VM that these masks make on that host", OPT_ON },
+	{ "mask", "FILE", "with --on: override mask; may be repeated", 'm' },
+	{ "guest-os", "NAME", "with --on: default mask", 'g' },
+	{ "default-mask", "FILE", "with --on: default mask from a file", 'D' },
+	MV_CLI_RULE_OPT(OPT_RULE),
+	{ "cold", NULL, "the VM is off and will start there", OPT_COLD },
+	{ "strict", NULL, "refuse hosts that are known by a dump only", OPT_STRICT },
+	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma",
+	  OPT_IGNORE },
+	MV_OPT_END,
+};
+
+const struct mv_cmd mv_cmd_check = {
+	.name = "check",
+	.args = "SNAPSHOT HOST… | --on HOST [--mask FILE] HOST…",
+	.summary = "would each of these hosts accept the VM?",
+	.opts = opts,
+	.more = "HOST is a host file (minivmm host -o FILE). The verdict is the one that restore would\n"
+		"give there. Exit 0: every host accepts; 3: one refuses; 4: an input was unusable.\n",
+	.run = run,
+};

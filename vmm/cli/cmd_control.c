@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm snapshot, list, status, pause, resume, stop: requests to running VMs. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "control.h"
+
+extern const struct mv_cmd mv_cmd_snapshot, mv_cmd_list, mv_cmd_status, mv_cmd_pause,
+	mv_cmd_resume, mv_cmd_stop;
+
+static int no_option(void *ctx, int key, const char *arg)
+{
+	(void)key;
+	(void)arg;
+	return mv_cli_usage(ctx, "unknown option");
+}
+
+static struct json_object *request(const char *command)
+{
+	struct json_object *r = json_object_new_object();
+
+	json_object_object_add(r, "command", json_object_new_string(command));
+	return r;
+}
+
+static void print_status(struct json_object *s)
+{
+	if (mv_output.json) {
+		mv_cli_json(json_object_get(s));
+		return;
+	}
+	json_object_object_foreach(s, key, value)
+		printf("%-10s %s\n", key, json_object_get_string(value));
+}
+
+/* A command whose only operand is a VM's name. */
+static int simple(const struct mv_cmd *cmd, int argc, char **argv, bool print)
+{
+	struct json_object *reply;
+	struct mv_err err = { 0 };
+	int code, first = mv_cli_options(cmd, argc, argv, no_option, (void *)(uintptr_t)cmd, &code);
+
+	if (first < 0)
+		return code;
+	if (argc - first != 1)
+		return mv_cli_usage(cmd, "one VM's name is needed");
+	if (mv_control_call(argv[first], request(cmd->name), &reply, &err))
+		return mv_cli_error(&err);
+	if (print || mv_output.json)
+		print_status(reply);
+	json_object_put(reply);
+	return MV_EXIT_OK;
+}
+
+static int run_status(int argc, char **argv)
+{
+	return simple(&mv_cmd_status, argc, argv, true);
+}
+
+static int run_pause(int argc, char **argv)
+{
+	return simple(&mv_cmd_pause, argc, argv, false);
+}
+
+static int run_resume(int argc, char **argv)
+{
+	return simple(&mv_cmd_resume, argc, argv, false);
+}
+
+static int run_stop(int argc, char **argv)
+{
+	return simple(&mv_cmd_stop, argc, argv, false);
+}
+
+/* ---- list ---- */
+
+static void list_one(void *ctx, const char *name)
+{
+	struct json_object *list = ctx, *reply;
+
+	if (mv_control_call(name, request("status"), &reply, NULL) == 0)
+		json_object_array_add(list, reply);
+}
+
+static const char *member(struct json_object *o, const char *name)
+{
+	struct json_object *v = NULL;
+
+	return json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : "";
+}
+
+static int run_list(int argc, char **argv)
+{
+	struct json_object *list = json_object_new_array();
+	struct mv_err err = { 0 };
+	int code, first = mv_cli_options(&mv_cmd_list, argc, argv, no_option,
+					 (void *)(uintptr_t)&mv_cmd_list, &code);
+
+	if (first < 0 || first < argc) {
+		json_object_put(list);
+		return first < 0 ? code : mv_cli_usage(&mv_cmd_list, "no operand is needed");
+	}
+	if (mv_control_list(list_one, list, &err)) {
+		json_object_put(list);
+		return mv_cli_error(&err);
+	}
+	if (mv_output.json) {
+		mv_cli_json(list);
+		return MV_EXIT_OK;
+	}
+	if (json_object_array_length(list))
+		printf("%-24s %-8s %-8s %-10s %s\n", "NAME", "STATE", "PID", "INTERCEPT", "IMAGE");
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *s = json_object_array_get_idx(list, i);
+
+		printf("%-24s %-8s %-8s %-10s %s\n", member(s, "name"), member(s, "state"),
+		       member(s, "pid"), member(s, "intercept"), member(s, "image"));
+	}
+	json_object_put(list);
+	return MV_EXIT_OK;
+}
+
+/* ---- snapshot ---- */
+
+static int snapshot_option(void *ctx, int key, const char *arg)
+{
+	(void)key;
+	(void)arg;
+	*(bool *)ctx = true;
+	return 0;
+}
+
+static int run_snapshot(int argc, char **argv)
+{
+	struct json_object *reply, *req;
+	char path[PATH_MAX * 2], cwd[PATH_MAX] = "";
+	struct mv_err err = { 0 };
+	bool stop = false;
+	int code, first = mv_cli_options(&mv_cmd_snapshot, argc, argv, snapshot_option, &stop,
+					 &code);
+
+	if (first < 0)
+		return code;
+	if (argc - first != 2)
+		return mv_cli_usage(&mv_cmd_snapshot, "a VM's name and a file are needed");
+	/* The VM may live in another folder. */
+	if (argv[first + 1][0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		return mv_cli_usage(&mv_cmd_snapshot, "the current folder has no name");
+	snprintf(path, sizeof(path), "%s%s%s", cwd, *cwd ? "/" : "", argv[first + 1]);
+	req = request("snapshot");
+	json_object_object_add(req, "file", json_object_new_string(path));
+	json_object_object_add(req, "stop", json_object_new_boolean(stop));
+	if (mv_control_call(argv[first], req, &reply, &err))
+		return mv_cli_error(&err);
+	if (mv_output.json)
+		print_status(reply);
+	else
+		mv_cli_note("%s saved to %s%s", argv[first], argv[first + 1],
+			    stop ? " and stopped" : "");
+	json_object_put(reply);
+	return MV_EXIT_OK;
+}
+
+static const struct mv_opt snapshot_opts[] = {
+	{ "stop", NULL, "end the VM once it is saved", 'S' },
+	MV_OPT_END,
+};
+
+const struct mv_cmd mv_cmd_snapshot = {
+	.name = "snapshot", .args = "NAME FILE [--stop]",
+	.summary = "save a running VM to a file", .opts = snapshot_opts, .run = run_snapshot,
+};
+const struct mv_cmd mv_cmd_list = {
+	.name = "list", .args = "", .summary = "the VMs that are running", .run = run_list,
+};
+const struct mv_cmd mv_cmd_status = {
+	.name = "status", .args = "NAME", .summary = "what a running VM is and does",
+	.run = run_status,
+};
+const struct mv_cmd mv_cmd_pause = {
+	.name = "pause", .args = "NAME", .summary = "halt a running VM's CPUs", .run = run_pause,
+};
+const struct mv_cmd mv_cmd_resume = {
+	.name = "resume", .args = "NAME", .summary = "let a paused VM go on", .run = run_resume,
+};
+const struct mv_cmd mv_cmd_stop = {
+	.name = "stop", .args = "NAME", .summary = "end a running VM", .run = run_stop,
+};

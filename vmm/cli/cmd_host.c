@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm host: describe a host, prove what its KVM does, write a host file. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host_json.h"
+#include "host_native.h"
+#include "kvm.h"
+#include "proof.h"
+#include "cli.h"
+
+extern const struct mv_cmd mv_cmd_host;
+
+struct host_args {
+	const char *from, *out;
+	bool binary, again;
+};
+
+enum { OPT_OUT = 'o', OPT_FROM = 256, OPT_BINARY, OPT_AGAIN };
+
+static int option(void *ctx, int key, const char *arg)
+{
+	struct host_args *a = ctx;
+
+	switch (key) {
+	case OPT_FROM: a->from = arg; break;
+	case OPT_OUT: a->out = arg; break;
+	case OPT_BINARY: a->binary = true; break;
+	case OPT_AGAIN: a->again = true; break;
+	default: return mv_cli_usage(&mv_cmd_host, "unknown option");
+	}
+	return 0;
+}
+
+/* This machine, with KVM where there is one; without, the proof is missing and that is said. */
+static int this_host(const struct host_args *a, struct mv_host *h, struct mv_err *err)
+{
+	struct mv_err no_kvm = { 0 };
+	struct mv_kvm kvm;
+	int rc;
+
+	if (mv_kvm_open(&kvm, &no_kvm)) {
+		mv_cli_note("warning: %s: this describes the CPU only", no_kvm.msg);
+		rc = mv_host_native(h, NULL, err);
+		h->assumed = true;
+		return rc;
+	}
+	rc = mv_host_native(h, &kvm, err);
+	if (rc == 0 && a->again)
+		mv_proof_forget(h);
+	if (rc == 0)
+		rc = mv_prove(h, &kvm, true, err);
+	mv_kvm_close(&kvm);
+	return rc;
+}
+
+static unsigned count(const struct mv_table *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		n += mv_table_has(t, (enum mv_feature_id)i);
+	return n;
+}
+
+static const char *levels(uint8_t proof)
+{
+	switch (proof) {
+	case MV_PROOF_BOTH: return "proved at CPL 0 and CPL 3";
+	case MV_PROOF_CPL0: return "holds at CPL 0 only";
+	case MV_PROOF_CPL3: return "holds at CPL 3 only";
+	default: return "does not hold";
+	}
+}
+
+static void print_host(const struct mv_host *h)
+{
+	struct mv_signature s = mv_table_signature(&h->raw);
+	char vendor[13], brand[49];
+	struct mv_table offer;
+	const char *b;
+
+	mv_table_vendor_string(&h->raw, vendor);
+	mv_table_brand_string(&h->raw, brand);
+	for (b = brand; *b == ' '; b++)
+		;
+	mv_host_offer(h, &offer);
+	printf("host       %s, Linux %s\n", h->name, h->kernel);
+	printf("cpu        %s\n", *b ? b : "(no brand string)");
+	printf("           %s family 0x%02x model 0x%02x stepping %u, microcode 0x%llx\n", vendor,
+	       s.family, s.model, s.stepping, (unsigned long long)h->microcode);
+	if (mv_table_bit(&h->raw, 1, 0, MV_ECX, 31))
+		printf("           itself a virtual machine: its hypervisor may hide features\n");
+	printf("features   %u in CPUID", count(&h->raw));
+	if (!h->assumed)
+		printf(", %u named by KVM, %u offered to a guest", count(&h->kvm), count(&offer));
+	printf("\n");
+	if (h->assumed)
+		return;
+	printf("tsc        %u kHz, %s\n", h->tsc_khz,
+	       h->tsc_scaling ? "can be scaled for a guest" : "no scaling");
+	printf("xcr0       0x%llx\n", (unsigned long long)h->xcr0);
+	if (!h->proved)
+		return;
+	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++)
+		printf("%-10s %-7s %s\n", i == MV_INTERCEPTION_KERNEL ? "intercept" : "",
+		       mv_intercept_name((enum mv_intercept)i), levels(h->proof[i]));
+	if (h->cpl0_interpreted)
+		printf("           KVM interprets guest code at CPL 0\n");
+}
+
+/* The guide's binary tables: a ruler and a row for each register. */
+static void print_binary(const struct mv_table *table)
+{
+	struct mv_table t = *table;
+
+	mv_table_sort(&t);
+	for (uint32_t i = 0; i < t.n; i++) {
+		const struct mv_leaf *e = &t.e[i];
+		char level[64];
+
+		mv_level_format(level, sizeof(level), e->leaf, e->subleaf);
+		printf("%s\n                31   27   23   19   15   11   7    3  0\n", level);
+		for (unsigned r = 0; r < MV_NREGS; r++) {
+			printf("%s 0x%08x  ", mv_reg_name(r), e->reg[r]);
+			for (int bit = 31; bit >= 0; bit--)
+				printf("%u%s", e->reg[r] >> bit & 1, bit % 4 || !bit ? "" : " ");
+			printf("\n");
+		}
+	}
+}
+
+static int run(int argc, char **argv)
+{
+	struct mv_host *h = calloc(1, sizeof(*h));
+	struct host_args a = { .from = NULL };
+	struct mv_err err = { 0 };
+	int code = MV_EXIT_OK, first, rc;
+
+	first = mv_cli_options(&mv_cmd_host, argc, argv, option, &a, &code);
+	if (first < 0 || !h) {
+		free(h);
+		return code;
+	}
+	if (first < argc) {
+		free(h);
+		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
+	}
+	rc = a.from ? mv_host_load(h, a.from, &err) : this_host(&a, h, &err);
+	if (rc == 0 && a.out)
+		rc = mv_host_save(h, a.out, &err);
+	if (rc)
+		code = mv_cli_error(&err);
+	else if (mv_output.json)
+		mv_cli_json(mv_host_to_json(h));
+	else if (a.binary)
+		print_binary(&h->raw);
+	else if (!a.out || mv_output.verbose)
+		print_host(h);
+	free(h);
+	return code;
+}
+
+static const struct mv_opt opts[] = {
+	{ "output", "FILE", "write a host file (-o)", OPT_OUT },
+	{ "from", "FILE", "describe the host of that file", OPT_FROM },
+	{ "binary", NULL, "all CPUID leaves with a bit ruler", OPT_BINARY },
+	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },
+	MV_OPT_END,
+};
+
+const struct mv_cmd mv_cmd_host = {
+	.name = "host",
+	.args = "[-o FILE] [--from FILE] [--binary]",
+	.summary = "describe a host and what its KVM was proved to do",
+	.opts = opts,
+	.run = run,
+};

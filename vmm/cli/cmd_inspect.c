@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm inspect: what a snapshot holds, without loading it. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+#include "host_json.h"
+#include "snapshot.h"
+
+extern const struct mv_cmd mv_cmd_inspect;
+
+static int option(void *ctx, int key, const char *arg)
+{
+	(void)key;
+	(void)arg;
+	*(bool *)ctx = true;
+	return 0;
+}
+
+static struct json_object *table_to_json(const struct mv_table *t)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct json_object *e = json_object_new_array();
+
+		json_object_array_add(e, mv_json_hex(t->e[i].leaf, 8));
+		json_object_array_add(e, mv_json_hex(t->e[i].subleaf, 1));
+		for (unsigned r = 0; r < MV_NREGS; r++)
+			json_object_array_add(e, mv_json_hex(t->e[i].reg[r], 8));
+		json_object_array_add(list, e);
+	}
+	return list;
+}
+
+static void print_json(const struct mv_static *st, const struct mv_snapshot_info *info)
+{
+	const struct mv_config *c = &st->config;
+	const struct mv_policy *p = &st->policy;
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(c->name));
+	json_object_object_add(o, "image", json_object_new_string(c->image));
+	json_object_object_add(o, "producer", json_object_new_string(c->producer));
+	json_object_object_add(o, "saved-at", json_object_new_int64((int64_t)c->saved_at));
+	json_object_object_add(o, "memory", json_object_new_int64((int64_t)c->ram_size));
+	json_object_object_add(o, "memory-in-file", json_object_new_int64((int64_t)info->memory_bytes));
+	json_object_object_add(o, "file-size", json_object_new_int64((int64_t)info->file_size));
+	json_object_object_add(o, "cpus", json_object_new_int64(c->nvcpus));
+	json_object_object_add(o, "guest-os", json_object_new_string(p->guest_os));
+	json_object_object_add(o, "intercept",
+			       json_object_new_string(
+				       mv_intercept_name((enum mv_intercept)p->intercept)));
+	json_object_object_add(o, "ignored", json_object_new_string(p->ignored));
+	json_object_object_add(o, "guest-table", table_to_json(&p->guest));
+	json_object_object_add(o, "final-mask", mv_json_mask(&p->final, &p->files));
+	json_object_object_add(o, "effective-mask", mv_json_mask(&p->effective, &p->files));
+	json_object_object_add(o, "source", mv_host_to_json(&p->source));
+	mv_cli_json(o);
+}
+
+static void print_table(const struct mv_table *table)
+{
+	struct mv_table t = *table;
+
+	mv_table_sort(&t);
+	for (uint32_t i = 0; i < t.n; i++)
+		printf("  0x%08x 0x%02x  %08x %08x %08x %08x\n", t.e[i].leaf, t.e[i].subleaf,
+		       t.e[i].reg[MV_EAX], t.e[i].reg[MV_EBX], t.e[i].reg[MV_ECX],
+		       t.e[i].reg[MV_EDX]);
+}
+
+static void print_text(const struct mv_static *st, const struct mv_snapshot_info *info)
+{
+	const struct mv_config *c = &st->config;
+	const struct mv_policy *p = &st->policy;
+	time_t at = (time_t)c->saved_at;
+	char when[32] = "?", brand[49];
+	struct tm tm;
+
+	if (gmtime_r(&at, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	mv_table_brand_string(&p->source.raw, brand);
+	printf("vm         %s, image %s\n", c->name, c->image);
+	printf("saved      %s by %s\n", when, c->producer);
+	printf("memory     %llu MiB, %llu KiB of it in the file\n",
+	       (unsigned long long)c->ram_size >> 20,
+	       (unsigned long long)info->memory_bytes >> 10);
+	printf("cpus       %u, CPUID answered by %s\n", c->nvcpus,
+	       mv_intercept_name((enum mv_intercept)p->intercept));
+	printf("source     %s: %s, Linux %s\n", p->source.name, brand, p->source.kernel);
+	printf("masks      guest OS %s;", p->guest_os);
+	for (uint32_t i = 0; i < p->files.n; i++)
+		printf(" %s", p->files.name[i]);
+	printf("\n");
+	if (*p->ignored)
+		printf("ignored    %s (refusals overridden on the way here)\n", p->ignored);
+	printf("guest's CPUID: leaf, sublevel, eax ebx ecx edx\n");
+	print_table(&p->guest);
+	if (mv_output.verbose) {
+		printf("final mask:\n");
+		mv_print_mask(stdout, &p->final);
+	}
+}
+
+static int run(int argc, char **argv)
+{
+	struct mv_static *st = calloc(1, sizeof(*st));
+	struct mv_snapshot *snap = NULL;
+	struct mv_snapshot_info info;
+	struct mv_err err = { 0 };
+	bool unused = false;
+	int code = MV_EXIT_OK, first, rc;
+
+	first = mv_cli_options(&mv_cmd_inspect, argc, argv, option, &unused, &code);
+	if (first >= 0 && argc - first != 1) {
+		code = mv_cli_usage(&mv_cmd_inspect, "one snapshot is needed");
+		first = -1;
+	}
+	if (first >= 0) {
+		rc = st ? mv_snapshot_open(&snap, argv[first], st, &err)
+			: mv_err_set(&err, MV_E_FAILED, "out of memory");
+		if (rc == 0) {
+			mv_snapshot_info(snap, &info);
+			if (mv_output.json)
+				print_json(st, &info);
+			else
+				print_text(st, &info);
+		} else {
+			code = mv_cli_error(&err);
+		}
+		mv_snapshot_close(snap);
+	}
+	free(st);
+	return code;
+}
+
+const struct mv_cmd mv_cmd_inspect = {
+	.name = "inspect",
+	.args = "FILE",
+	.summary = "what a snapshot holds, without loading it",
+	.more = "With -v the final mask, too; --json shows everything but memory.\n",
+	.run = run,
+};

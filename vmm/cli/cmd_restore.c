@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm restore: verdict first, then create, load and run. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch.h"
+#include "power_on.h"
+#include "save.h"
+
+extern const struct mv_cmd mv_cmd_restore;
+
+struct restore_args {
+	struct mv_launch launch;
+	struct mv_verdict_opts verdict;
+};
+
+enum { OPT_RULE = 256, OPT_IGNORE };
+
+static int option(void *ctx, int key, const char *arg)
+{
+	struct restore_args *a = ctx;
+
+	switch (key) {
+	case OPT_RULE:
+		return mv_cli_rule(&mv_cmd_restore, arg, &a->verdict.mode);
+	case OPT_IGNORE:
+		a->verdict.ignore = arg;
+		return 0;
+	default:
+		return mv_launch_option(&mv_cmd_restore, &a->launch, key, arg);
+	}
+}
+
+/* 0: accepted. MV_EXIT_REFUSED after printing the whole report. */
+static int judge(struct restore_args *a, struct mv_err *err)
+{
+	struct mv_verdict *v = malloc(sizeof(*v));
+	const struct mv_policy *p = &a->launch.st->policy;
+	int rc = v ? mv_verdict(v, p, a->launch.host, &a->verdict, err)
+		   : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	if (rc == 0 && (v->refusals || v->n) && !mv_output.json)
+		mv_print_verdict(stderr, p, a->launch.host, "this host", v, a->verdict.mode);
+	if (rc == 0 && v->refusals && mv_output.json)
+		mv_cli_json(mv_json_verdict(p, a->launch.host, "this host", v, a->verdict.mode));
+	if (rc == 0 && v->refusals)
+		rc = MV_EXIT_REFUSED;
+	if (rc == MV_EXIT_REFUSED && !mv_output.json)
+		mv_cli_note("nothing was created");
+	free(v);
+	return rc;
+}
+
+/* What was overridden travels on with the VM: the next snapshot tells. */
+static void record_ignored(struct mv_policy *p, const char *ignored)
+{
+	size_t have = strlen(p->ignored);
+
+	if (ignored && have + strlen(ignored) + 2 < sizeof(p->ignored))
+		snprintf(p->ignored + have, sizeof(p->ignored) - have, "%s%s", have ? "," : "",
+			 ignored);
+}
+
+/* The mechanism of this host; the guest keeps its table, whatever answers from it. */
+static int choose(struct restore_args *a, struct mv_err *err)
+{
+	struct mv_policy *p = &a->launch.st->policy;
+	struct mv_sites sites = { .all = p->patchable, .cpl3 = p->patch_cpl3 };
+	char why[256];
+	int asked = a->launch.intercept, rc;
+
+	if (p->intercept == MV_INTERCEPTION_NONE && asked == MV_INTERCEPT_AUTO)
+		asked = MV_INTERCEPTION_NONE;
+	rc = mv_choose_intercept(p, a->launch.host, &sites, asked, why, err);
+	if (rc == 0 && *why)
+		mv_cli_note("warning: %s", why);
+	return rc;
+}
+
+static int load(struct restore_args *a, const char *path, const struct mv_console *con,
+		struct mv_err *err)
+{
+	struct mv_launch *l = &a->launch;
+	struct mv_snapshot *snap = NULL;
+	int rc;
+
+	l->st = calloc(1, sizeof(*l->st));
+	rc = l->st ? mv_snapshot_open(&snap, path, l->st, err)
+		   : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0)
+		rc = mv_launch_host(l, err);
+	if (rc == 0)
+		rc = judge(a, err);
+	if (rc == 0)
+		rc = choose(a, err);
+	if (rc == 0) {
+		l->st->policy.source = *l->host;
+		record_ignored(&l->st->policy, a->verdict.ignore);
+		mv_launch_set_name(l, l->st->config.name);
+		memcpy(l->st->config.name, l->name, sizeof(l->st->config.name));
+		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, con, err);
+	}
+	if (rc == 0)
+		rc = mv_vm_load(l->vm, snap, err);
+	mv_snapshot_close(snap);
+	return rc;
+}
+
+static int run(int argc, char **argv)
+{
+	struct mv_console console = mv_launch_console();
+	struct restore_args a = { .verdict = { .mode = MV_VERDICT_GUIDE } };
+	struct mv_run_result result;
+	struct mv_err err = { 0 };
+	int code, first, rc;
+
+	mv_launch_init(&a.launch);
+	first = mv_cli_options(&mv_cmd_restore, argc, argv, option, &a, &code);
+	if (first < 0)
+		return code;
+	if (argc - first != 1)
+		return mv_cli_usage(&mv_cmd_restore, first == argc ? "no snapshot given"
+								   : "more than one snapshot given");
+	code = mv_launch_check_options(&mv_cmd_restore, &a.launch);
+	if (code)
+		return code;
+	rc = load(&a, argv[first], &console, &err);
+	if (rc == 0)
+		rc = mv_run(a.launch.vm, &a.launch.run, &result, &err);
+	if (rc == 0)
+		code = mv_launch_report(&a.launch, &result);
+	else
+		code = rc > 0 ? rc : mv_cli_error(&err);
+	mv_launch_finish(&a.launch);
+	return code;
+}
+
+static const struct mv_opt opts[] = {
+	MV_CLI_RULE_OPT(OPT_RULE),
+	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma",
+	  OPT_IGNORE },
+	MV_LAUNCH_RUN_OPTS,
+	MV_LAUNCH_CONTROL_OPTS,
+	MV_OPT_END,
+};
+
+const struct mv_cmd mv_cmd_restore = {
+	.name = "restore",
+	.args = "FILE [OPTIONS]",
+	.summary = "judge this host for a snapshot; if it accepts, go on with the guest",
+	.opts = opts,
+	.more = "The guest keeps the CPUID it was saved with, byte for byte. A refusal (exit 3) names\n"
+		"every mismatch and creates nothing; --unsafe-ignore-cpu overrides single features or\n"
+		"rules and is recorded in what is saved next.\n",
+	.run = run,
+};

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+#include "launch.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "control.h"
+#include "host_native.h"
+#include "json.h"
+#include "power_on.h"
+#include "proof.h"
+
+#define DEFAULT_MEMORY (UINT64_C(64) << 20)
+
+void mv_launch_init(struct mv_launch *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->memory = DEFAULT_MEMORY;
+	l->intercept = MV_INTERCEPT_AUTO;
+	l->cmdline = "";
+	l->kvm.fd = -1;
+}
+
+void mv_launch_finish(struct mv_launch *l)
+{
+	mv_vm_destroy(l->vm);
+	mv_kvm_close(&l->kvm);
+	free(l->st);
+	free(l->host);
+	free(l->notes);
+	memset(l, 0, sizeof(*l));
+	l->kvm.fd = -1;
+}
+
+/* "64M", "1G", "65536K"; plain numbers are MiB, as elsewhere. 0 if it is no size. */
+static uint64_t parse_size(const char *s)
+{
+	char *end;
+	unsigned long long n;
+	unsigned shift = 20;
+
+	if (*s < '0' || *s > '9')
+		return 0;
+	errno = 0;
+	n = strtoull(s, &end, 10);
+	if (*end == 'K' || *end == 'k')
+		shift = 10;
+	else if (*end == 'M' || *end == 'm' || *end == '\0')
+		shift = 20;
+	else if (*end == 'G' || *end == 'g')
+		shift = 30;
+	else
+		return 0;
+	if (errno || (*end && end[1]) || n > UINT64_MAX >> shift)
+		return 0;
+	return n << shift;
+}
+
+static int set_memory(const struct mv_cmd *cmd, struct mv_launch *l, const char *arg)
+{
+	l->memory = parse_size(arg);
+	if (!l->memory)
+		return mv_cli_usage(cmd, "'%s' is not a memory size (64M, 1G)", arg);
+	if (l->memory % MV_PAGE_SIZE)
+		return mv_cli_usage(cmd, "memory of %s is not a whole number of 4 KiB pages", arg);
+	if (l->memory < MV_MIN_RAM * 2 || l->memory > MV_MAX_LOW_RAM)
+		return mv_cli_usage(cmd, "memory of %s: 2M to 3G can be given", arg);
+	return 0;
+}
+
+int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, const char *arg)
+{
+	struct mv_err err = { 0 };
+	char *end;
+
+	switch (key) {
+	case 'm':
+		if (l->nmasks == MV_LAUNCH_MASKS)
+			return mv_cli_usage(cmd, "more than %d masks", MV_LAUNCH_MASKS);
+		l->masks[l->nmasks++] = arg;
+		return 0;
+	case 'g':
+		l->guest_os = arg;
+		return 0;
+	case 'D':
+		l->default_mask = arg;
+		return 0;
+	case 'M':
+		return set_memory(cmd, l, arg);
+	case 'i':
+		return mv_intercept_parse(arg, &l->intercept, &err) ? mv_cli_error(&err) : 0;
+	case 't':
+		l->run.timeout_s = strtod(arg, &end);
+		if (*end || end == arg || !(l->run.timeout_s > 0) || !isfinite(l->run.timeout_s) ||
+		    l->run.timeout_s > 1e9)
+			return mv_cli_usage(cmd, "'%s' is not a number of seconds", arg);
+		return 0;
+	case 'n':
+		l->asked_name = arg;
+		return mv_name_valid(arg) ? 0
+					  : mv_cli_usage(cmd, "'%s' can't be a name: letters, "
+							      "digits and ._-, at most %d",
+							 arg, MV_NAME_MAX);
+	case 's':
+		l->run.snapshot_on_sync = arg;
+		return 0;
+	case 'S':
+		l->run.stop_after_sync = true;
+		return 0;
+	case 'x':
+		l->qemu_exit = !strcmp(arg, "qemu");
+		return l->qemu_exit || !strcmp(arg, "plain")
+			       ? 0
+			       : mv_cli_usage(cmd, "--exit-code is plain or qemu, not '%s'", arg);
+	default:
+		return mv_cli_usage(cmd, "unknown option");
+	}
+}
+
+int mv_launch_check_options(const struct mv_cmd *cmd, const struct mv_launch *l)
+{
+	if (l->run.stop_after_sync && !l->run.snapshot_on_sync)
+		return mv_cli_usage(cmd, "--stop goes with --snapshot-on-sync");
+	return 0;
+}
+
+static void write_console(void *ctx, const uint8_t *data, size_t len)
+{
+	(void)ctx;
+	while (len) {
+		ssize_t n = write(mv_output.json ? STDERR_FILENO : STDOUT_FILENO, data, len);
+
+		if (n <= 0)
+			return;	/* nobody listens: the guest goes on */
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
+struct mv_console mv_launch_console(void)
+{
+	return (struct mv_console){ .write = write_console };
+}
+
+void mv_launch_set_name(struct mv_launch *l, const char *fallback)
+{
+	snprintf(l->name, sizeof(l->name), "%.63s", l->asked_name ? l->asked_name : fallback);
+	l->run.name = mv_name_valid(l->name) ? l->name : NULL;
+	l->run.name_required = l->asked_name;
+}
+
+static int load_masks(struct mv_launch *l, enum mv_vendor vendor, struct mv_err *err)
+{
+	const struct mv_mask_request req = {
+		.guest_os = l->guest_os, .default_mask = l->default_mask,
+		.overrides = l->masks, .noverrides = l->nmasks, .vendor = vendor,
+	};
+
+	return mv_masks_load(&l->st->policy, &req, err);
+}
+
+int mv_launch_host(struct mv_launch *l, struct mv_err *err)
+{
+	int rc;
+
+	l->host = calloc(1, sizeof(*l->host));
+	if (!l->host)
+		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	rc = mv_kvm_open(&l->kvm, err);
+	if (rc == 0)
+		rc = mv_host_native(l->host, &l->kvm, err);
+	if (rc == 0)
+		rc = mv_prove(l->host, &l->kvm, false, err);
+	return rc;
+}
+
+static void fill_config(struct mv_launch *l, const struct mv_image *img)
+{
+	struct mv_config *c = &l->st->config;
+	XXH128_hash_t h = XXH3_128bits(img->data, img->size);
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, h);
+	memcpy(c->image_hash, canonical.digest, sizeof(c->image_hash));
+	snprintf(c->name, sizeof(c->name), "%.63s", l->name);
+	snprintf(c->image, sizeof(c->image), "%.255s", img->name);
+	snprintf(c->producer, sizeof(c->producer), "minivmm %s", MV_VERSION);
+	c->ram_size = l->memory;
+	c->nvcpus = 1;
+}
+
+/* Guest table from the final mask; every requirement that fails is printed. */
+static int power_on(struct mv_launch *l, struct mv_err *err)
+{
+	int rc = mv_apply(&l->st->policy, l->st->config.nvcpus, l->notes, err);
+	struct json_object *o;
+
+	if (rc)
+		return rc;
+	if (mv_output.json && l->notes->refusals) {
+		o = json_object_new_object();
+		json_object_object_add(o, "verdict", json_object_new_string("refuse"));
+		json_object_object_add(o, "power-on", mv_json_notes(&l->st->policy, l->notes));
+		mv_cli_json(o);
+	} else {
+		mv_print_notes(stderr, &l->st->policy, l->notes);
+	}
+	return l->notes->refusals ? MV_EXIT_REFUSED : 0;
+}
+
+int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
+		      const struct mv_console *console, struct mv_err *err)
+{
+	struct mv_sites *sites = calloc(1, sizeof(*sites));
+	struct mv_table native;
+	char why[256];
+	int rc;
+
+	l->st = calloc(1, sizeof(*l->st));
+	l->notes = calloc(1, sizeof(*l->notes));
+	rc = sites && l->st && l->notes ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	/* Bad input is told before this host's own limits. */
+	mv_native_cpuid(&native);
+	if (rc == 0)
+		rc = load_masks(l, mv_table_vendor(&native), err);
+	if (rc == 0)
+		rc = mv_sites_find(sites, img, err);
+	if (rc == 0)
+		rc = mv_launch_host(l, err);
+	if (rc == 0)
+		rc = mv_choose_intercept(&l->st->policy, l->host, sites, l->intercept, why, err);
+	if (rc == 0 && *why)
+		mv_cli_note("warning: %s", why);
+	if (rc == 0) {
+		l->st->policy.source = *l->host;
+		fill_config(l, img);
+		rc = power_on(l, err);
+	}
+	if (rc == 0)
+		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, console, err);
+	if (rc == 0)
+		rc = mv_vm_boot(l->vm, img, l->cmdline, err);
+	if (rc == 0) {
+		l->vm->sites = *sites;
+		if (l->st->policy.intercept == MV_INTERCEPTION_PATCH)
+			rc = mv_vm_patch(l->vm, err);
+	}
+	free(sites);
+	return rc;
+}
+
+static int end_code(const struct mv_run_result *r, bool qemu_exit)
+{
+	switch (r->end) {
+	case MV_END_EXIT:
+		if (qemu_exit)
+			return (int)((r->value << 1 | 1) & 0xff);
+		return r->value ? MV_EXIT_GUEST : MV_EXIT_OK;
+	case MV_END_CRASH:
+	case MV_END_TIMEOUT:
+		return MV_EXIT_GUEST;
+	case MV_END_SAVED:
+		return MV_EXIT_OK;
+	default:
+		return r->signal ? 128 + r->signal : MV_EXIT_OK;
+	}
+}
+
+static void code_bytes(char *buf, size_t size, const struct mv_event *e)
+{
+	size_t n = 0;
+
+	*buf = '\0';
+	for (unsigned i = 0; i < e->ncode && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, "%s%02x", i ? " " : "", e->code[i]);
+}
+
+int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
+{
+	static const char *const ends[] = { "exit", "crash", "timeout", "saved", "stopped" };
+	int code = end_code(r, l->qemu_exit);
+	struct json_object *o;
+	char bytes[64];
+
+	code_bytes(bytes, sizeof(bytes), &r->event);
+	if (mv_output.json) {
+		o = json_object_new_object();
+		json_object_object_add(o, "end", json_object_new_string(ends[r->end]));
+		if (r->end == MV_END_EXIT)
+			json_object_object_add(o, "value", json_object_new_int64(r->value));
+		if (r->end == MV_END_CRASH) {
+			json_object_object_add(o, "crash", json_object_new_string(r->event.err.msg));
+			json_object_object_add(o, "rip", mv_json_hex(r->event.rip, 1));
+			json_object_object_add(o, "code", json_object_new_string(bytes));
+		}
+		if (*r->saved)
+			json_object_object_add(o, "saved", json_object_new_string(r->saved));
+		json_object_object_add(o, "intercept",
+				       json_object_new_string(mv_intercept_name(
+					       (enum mv_intercept)l->st->policy.intercept)));
+		json_object_object_add(o, "exit", json_object_new_int(code));
+		mv_cli_json(o);
+		return code;
+	}
+	if (*r->saved)
+		mv_cli_note("saved to %s", r->saved);
+	switch (r->end) {
+	case MV_END_EXIT:
+		mv_cli_detail("the guest ended with value %u", r->value);
+		break;
+	case MV_END_CRASH:
+		fprintf(stderr, "minivmm: the guest crashed: %s%s%s\n", r->event.err.msg,
+			*bytes ? "; code there: " : "", bytes);
+		break;
+	case MV_END_TIMEOUT:
+		fprintf(stderr, "minivmm: the guest did not end within %g s\n", l->run.timeout_s);
+		break;
+	case MV_END_STOPPED:
+		mv_cli_note("stopped%s", r->signal ? " by a signal" : "");
+		break;
+	default:
+		break;
+	}
+	return code;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What run and probe share: from options to a VM that is ready to start. */
+#ifndef MV_CLI_LAUNCH_H
+#define MV_CLI_LAUNCH_H
+
+#include "cli.h"
+#include "maskload.h"
+#include "runner.h"
+
+#define MV_LAUNCH_MASKS 12
+
+struct mv_launch {
+	/* options */
+	const char *guest_os, *default_mask, *cmdline;
+	const char *masks[MV_LAUNCH_MASKS];
+	size_t nmasks;
+	uint64_t memory;
+	int intercept;			/* enum mv_intercept or MV_INTERCEPT_AUTO */
+	const char *asked_name;		/* --name; NULL: not given */
+	bool qemu_exit;			/* --exit-code=qemu */
+	struct mv_run_opts run;
+
+	/* what they led to */
+	struct mv_kvm kvm;
+	struct mv_static *st;		/* owned */
+	struct mv_host *host;		/* this machine; owned */
+	struct mv_notes *notes;		/* owned */
+	struct mv_vm *vm;		/* owned */
+	char name[64];
+};
+
+/* Option rows for a command's table: what the guest is, and how it runs. */
+#define MV_LAUNCH_GUEST_OPTS \
+	{ "mask", "FILE", "override mask; may be repeated, a later one wins", 'm' }, \
+	{ "guest-os", "NAME", "default mask: linux64, generic64 (the default) …", 'g' }, \
+	{ "default-mask", "FILE", "default mask from a file", 'D' }, \
+	{ "memory", "SIZE", "guest memory, as 64M (the default) or 1G", 'M' }
+#define MV_LAUNCH_RUN_OPTS \
+	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' }, \
+	{ "timeout", "SEC", "end the guest after so many seconds", 't' }
+#define MV_LAUNCH_CONTROL_OPTS \
+	{ "name", "NAME", "name for the control socket (list, snapshot, stop …)", 'n' }, \
+	{ "snapshot-on-sync", "FILE", "save it at its next sync point", 's' }, \
+	{ "stop", NULL, "… and end it there", 'S' }, \
+	{ "exit-code", "HOW", "plain, or qemu: exit with (value << 1) | 1", 'x' }
+
+/* Their handler: 0, or the exit code after printing what is wrong. */
+int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, const char *arg);
+/* What single options can't see; call once all are parsed. */
+int mv_launch_check_options(const struct mv_cmd *cmd, const struct mv_launch *l);
+
+/* The guest's serial port: standard output, or standard error if --json needs that. */
+struct mv_console mv_launch_console(void);
+
+/* Take the name that was asked for, or fallback; unusable fallbacks mean no control socket. */
+void mv_launch_set_name(struct mv_launch *l, const char *fallback);
+
+void mv_launch_init(struct mv_launch *l);
+void mv_launch_finish(struct mv_launch *l);
+
+/*
+ * Masks, host, proof, interception, power-on checks and the VM with the image in it. MV_EXIT_REFUSED
+ * after printing every failing requirement; other errors through err.
+ */
+int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
+		      const struct mv_console *console, struct mv_err *err);
+
+/* Open KVM and describe this host, with a proof that covers at least one mechanism. */
+int mv_launch_host(struct mv_launch *l, struct mv_err *err);
+
+/* Say how a run ended (a line on stderr, JSON with --json) and return the exit code. */
+int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm: the command table. Help, options and exit codes derive from the rows. */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+struct mv_output mv_output;
+
+extern const struct mv_cmd mv_cmd_run, mv_cmd_snapshot, mv_cmd_restore, mv_cmd_list, mv_cmd_status,
+	mv_cmd_pause, mv_cmd_resume, mv_cmd_stop, mv_cmd_probe, mv_cmd_host, mv_cmd_mask,
+	mv_cmd_check, mv_cmd_inspect;
+
+const struct mv_cmd *const mv_cmds[] = {
+	&mv_cmd_run,   &mv_cmd_snapshot, &mv_cmd_restore, &mv_cmd_list, &mv_cmd_status,
+	&mv_cmd_pause, &mv_cmd_resume,	 &mv_cmd_stop,	  &mv_cmd_probe, &mv_cmd_host,
+	&mv_cmd_mask,  &mv_cmd_check,	 &mv_cmd_inspect, NULL,
+};
+
+/* Options that every command takes. */
+static const struct mv_opt common[] = {
+	{ "json", NULL, "results and errors as JSON on standard output", 'J' },
+	{ "quiet", NULL, "no notes, only results and errors (-q)", 'q' },
+	{ "verbose", NULL, "say more on standard error (-v)", 'v' },
+	{ "help", NULL, "this text (-h)", 'h' },
+	MV_OPT_END,
+};
+
+static void print_options(FILE *f, const struct mv_opt *opts)
+{
+	for (const struct mv_opt *o = opts; o && o->name; o++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
+			 o->arg ? o->arg : "");
+		/* Help texts are written to fit 80 columns behind a left side of 30. */
+		if (strlen(left) > 27)
+			fprintf(f, "  %s\n  %-27s %s\n", left, "", o->help);
+		else
+			fprintf(f, "  %-27s %s\n", left, o->help);
+	}
+}
+
+static void print_command_help(const struct mv_cmd *cmd)
+{
+	printf("usage: minivmm %s %s\n\n%s\n\noptions:\n", cmd->name, cmd->args, cmd->summary);
+	print_options(stdout, cmd->opts);
+	print_options(stdout, common);
+	if (cmd->more)
+		printf("\n%s", cmd->more);
+}
+
+static void print_help(FILE *f)
+{
+	fprintf(f, "usage: minivmm COMMAND [OPTIONS] …\n\n"
+		   "Know, before the guest does, whether it will survive the move: CPUID masks,\n"
+		   "snapshots that carry them, and a verdict on every destination.\n\ncommands:\n");
+	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
+		fprintf(f, "  %-9s %s\n", (*c)->name, (*c)->summary);
+	fprintf(f, "\nminivmm COMMAND --help tells more. Exit codes:\n"
+		   "  0 done, accepted, the guest passed     4 malformed or corrupt input\n"
+		   "  1 run-time failure                     5 this host can't\n"
+		   "  2 wrong usage                          6 the guest failed, crashed or hung\n"
+		   "  3 refused: power-on or destination     7 the probe found what --fail-on names\n");
+}
+
+static void print_version(void)
+{
+	printf("minivmm %s (%d CPUID features, %d fields; snapshot format 1)\n", MV_VERSION,
+	       MV_NFEATURES, MV_NFIELDS);
+}
+
+enum mv_exit mv_cli_exit_code(int err_code)
+{
+	switch (err_code) {
+	case MV_E_USAGE: return MV_EXIT_USAGE;
+	case MV_E_REFUSED: return MV_EXIT_REFUSED;
+	case MV_E_INPUT: return MV_EXIT_INPUT;
+	case MV_E_HOST: return MV_EXIT_HOST;
+	case MV_E_GUEST: return MV_EXIT_GUEST;
+	default: return MV_EXIT_FAILED;
+	}
+}
+
+void mv_cli_json(struct json_object *o)
+{
+	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+							       JSON_C_TO_STRING_SPACED |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+static void json_error(const struct mv_err *err)
+{
+	struct json_object *o = json_object_new_object(), *e = json_object_new_object();
+
+	json_object_object_add(e, "message", json_object_new_string(err->msg));
+	if (*err->file)
+		json_object_object_add(e, "file", json_object_new_string(err->file));
+	if (err->line)
+		json_object_object_add(e, "line", json_object_new_int64(err->line));
+	if (err->col)
+		json_object_object_add(e, "column", json_object_new_int64(err->col));
+	if (*err->hint)
+		json_object_object_add(e, "hint", json_object_new_string(err->hint));
+	json_object_object_add(e, "exit", json_object_new_int(mv_cli_exit_code(err->code)));
+	json_object_object_add(o, "error", e);
+	mv_cli_json(o);
+}
+
+int mv_cli_error(const struct mv_err *err)
+{
+	if (mv_output.json) {
+		json_error(err);
+		return mv_cli_exit_code(err->code);
+	}
+	fflush(stdout);
+	fprintf(stderr, "minivmm: ");
+	if (*err->file)
+		fprintf(stderr, "%s:", err->file);
+	if (*err->file && err->line)
+		fprintf(stderr, "%u:", err->line);
+	if (*err->file && err->line && err->col)
+		fprintf(stderr, "%u:", err->col);
+	fprintf(stderr, "%s%s\n", *err->file ? " " : "", err->msg);
+	if (*err->hint)
+		fprintf(stderr, "minivmm: hint: %s\n", err->hint);
+	return mv_cli_exit_code(err->code);
+}
+
+int mv_cli_usage(const struct mv_cmd *cmd, const char *fmt, ...)
+{
+	struct mv_err err = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	mv_err_vat(&err, MV_E_USAGE, NULL, 0, 0, fmt, ap);
+	va_end(ap);
+	mv_err_hint(&err, "minivmm %s%s--help", cmd ? cmd->name : "", cmd ? " " : "");
+	return mv_cli_error(&err);
+}
+
+int mv_cli_rule(const struct mv_cmd *cmd, const char *arg, enum mv_verdict_mode *mode)
+{
+	if (strcmp(arg, "guide") && strcmp(arg, "subset"))
+		return mv_cli_usage(cmd, "--rule is guide or subset, not '%s'", arg);
+	*mode = strcmp(arg, "guide") ? MV_VERDICT_SUBSET : MV_VERDICT_GUIDE;
+	return 0;
+}
+
+static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
+{
+	fflush(stdout);
+	fputs("minivmm: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+void mv_cli_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (mv_output.quiet)
+		return;
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+void mv_cli_detail(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!mv_output.verbose)
+		return;
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+#define MAX_OPTIONS 32
+
+static int build_longopts(const struct mv_opt *opts, struct option *out, int n)
+{
+	for (; opts && opts->name; opts++)
+		out[n++] = (struct option){
+			.name = opts->name,
+			.has_arg = opts->arg ? required_argument : no_argument,
+			.val = opts->key,
+		};
+	return n;
+}
+
+/* -q, -v, -h everywhere; -o where a command has --output. */
+static const char *short_options(const struct mv_opt *opts)
+{
+	for (; opts && opts->name; opts++)
+		if (opts->key == 'o')
+			return ":qvho:";
+	return ":qvh";
+}
+
+static bool take_common(int key)
+{
+	switch (key) {
+	case 'J': mv_output.json = true; return true;
+	case 'q': mv_output.quiet = true; return true;
+	case 'v': mv_output.verbose = true; return true;
+	default: return false;
+	}
+}
+
+int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
+		   int (*handle)(void *ctx, int key, const char *arg), void *ctx, int *exit_code)
+{
+	struct option longopts[MAX_OPTIONS + 1] = { 0 };
+	int key;
+
+	build_longopts(common, longopts, build_longopts(cmd->opts, longopts, 0));
+	opterr = 0;
+	optind = 1;
+	/* --json counts for the errors of options before it, too. */
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		mv_output.json |= !strcmp(argv[i], "--json");
+	while ((key = getopt_long(argc, argv, short_options(cmd->opts), longopts, NULL)) != -1) {
+		if (key == 'h') {
+			print_command_help(cmd);
+			*exit_code = MV_EXIT_OK;
+			return -1;
+		}
+		if (take_common(key))
+			continue;
+		if (key == ':' || key == '?') {
+			*exit_code = mv_cli_usage(cmd, key == ':' ? "'%s' needs an argument"
+								 : "unknown option '%s'",
+						  argv[optind - 1]);
+			return -1;
+		}
+		*exit_code = handle(ctx, key, optarg);
+		if (*exit_code)
+			return -1;
+	}
+	return optind;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_help(stderr);
+		return MV_EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		print_help(stdout);
+		return MV_EXIT_OK;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		print_version();
+		return MV_EXIT_OK;
+	}
+	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
+		if (!strcmp((*c)->name, argv[1]))
+			return (*c)->run(argc - 1, argv + 1);
+	return mv_cli_usage(NULL, "there is no command '%s'", argv[1]);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/* Masks, power-on notes and verdicts as text for 80 columns, and as JSON with the same fields. */
+#include <string.h>
+
+#include "cli.h"
+#include "json.h"
+
+/* ---- masks ---- */
+
+static bool same_level(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
+{
+	return a->leaf == b->leaf && a->subleaf == b->subleaf;
+}
+
+void mv_print_mask(FILE *f, const struct mv_mask *m)
+{
+	char text[MV_MASK_TEXT], level[64];
+
+	for (uint32_t i = 0; i < m->nregs; i++) {
+		const struct mv_mask_reg *r = &m->regs[i];
+
+		if (i == 0 || !same_level(r, r - 1)) {
+			mv_level_format(level, sizeof(level), r->leaf, r->subleaf);
+			fprintf(f, "%s\n", level);
+		}
+		mv_mask_reg_format(r, text);
+		fprintf(f, "%s: %s\n", mv_reg_name(r->reg), text);
+	}
+	for (uint32_t i = 0; i < m->nfields; i++)
+		fprintf(f, "field %s = 0x%x\n", mv_fields[m->fields[i].id].name,
+			m->fields[i].value);
+}
+
+struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_files *files)
+{
+	struct json_object *regs = json_object_new_array(), *o = json_object_new_object();
+	struct json_object *names = json_object_new_array(), *fields = json_object_new_object();
+	char text[MV_MASK_TEXT];
+
+	for (uint32_t i = 0; i < m->nregs; i++) {
+		const struct mv_mask_reg *r = &m->regs[i];
+		struct json_object *e = json_object_new_object();
+
+		mv_mask_reg_format(r, text);
+		json_object_object_add(e, "level", mv_json_hex(r->leaf, 1));
+		json_object_object_add(e, "sublevel", mv_json_hex(r->subleaf, 1));
+		json_object_object_add(e, "register", json_object_new_string(mv_reg_name_lower(r->reg)));
+		json_object_object_add(e, "symbols", json_object_new_string(text));
+		json_object_array_add(regs, e);
+	}
+	for (uint32_t i = 0; i < m->nfields; i++)
+		json_object_object_add(fields, mv_fields[m->fields[i].id].name,
+				       json_object_new_int64(m->fields[i].value));
+	for (uint32_t i = 0; i < files->n; i++)
+		json_object_array_add(names, json_object_new_string(files->name[i]));
+	json_object_object_add(o, "files", names);
+	json_object_object_add(o, "registers", regs);
+	json_object_object_add(o, "fields", fields);
+	return o;
+}
+
+/* "linux64.mask:12", or "" for a symbol that no line wrote. */
+static const char *place(char *buf, size_t size, const struct mv_policy *p, mv_at at)
+{
+	const char *name, *slash;
+
+	*buf = '\0';
+	if (!at || MV_AT_FILE(at) >= p->files.n)
+		return buf;
+	name = p->files.name[MV_AT_FILE(at)];
+	slash = strrchr(name, '/');
+	snprintf(buf, size, "%s:%u", slash ? slash + 1 : name, MV_AT_LINE(at));
+	return buf;
+}
+
+/* ---- power-on ---- */
+
+static void note_text(char *buf, size_t size, const struct mv_policy *p, const struct mv_note *n)
+{
+	char bit[96], at[300], cause_at[300];
+	const char *cause = n->cause ? n->cause->name : "";
+
+	mv_bit_format(bit, sizeof(bit), n->leaf, n->subleaf, n->reg, n->bit);
+	place(at, sizeof(at), p, n->at);
+	place(cause_at, sizeof(cause_at), p, n->cause_at);
+	switch (n->kind) {
+	case MV_NOTE_T_MISSING:
+		snprintf(buf, size, "%s must be set (T, %s), and this host can't offer it", bit, at);
+		break;
+	case MV_NOTE_F_PRESENT:
+		snprintf(buf, size, "%s must not be there (F, %s), and this host executes it", bit,
+			 at);
+		break;
+	case MV_NOTE_T_ORPHAN:
+		snprintf(buf, size, "%s must be set (T, %s), but %s is cleared%s%s", bit, at, cause,
+			 *cause_at ? " by " : ": the host lacks it", cause_at);
+		break;
+	case MV_NOTE_ORPHAN:
+		snprintf(buf, size, "%s is set by %s although %s is cleared%s%s", bit, at, cause,
+			 *cause_at ? " by " : "", cause_at);
+		break;
+	case MV_NOTE_FORCED:
+		snprintf(buf, size, "%s is set by %s although this host lacks it", bit, at);
+		break;
+	case MV_NOTE_CLOSURE:
+		snprintf(buf, size, "%s is cleared because %s is%s%s", bit, cause,
+			 *cause_at ? ", by " : "", cause_at);
+		break;
+	}
+}
+
+static bool refuses(const struct mv_note *n)
+{
+	return n->kind == MV_NOTE_T_MISSING || n->kind == MV_NOTE_F_PRESENT ||
+	       n->kind == MV_NOTE_T_ORPHAN;
+}
+
+void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes)
+{
+	char text[900];
+
+	for (uint32_t i = 0; i < notes->n; i++) {
+		const struct mv_note *n = &notes->note[i];
+
+		note_text(text, sizeof(text), p, n);
+		if (refuses(n))
+			fprintf(f, "refused: %s\n", text);
+		else if (n->kind == MV_NOTE_CLOSURE)
+			mv_cli_detail("%s", text);
+		else
+			mv_cli_note("warning: %s", text);
+	}
+	if (notes->refusals)
+		fprintf(f, "refused at power-on: %u requirement%s not met by this host\n",
+			notes->refusals, notes->refusals == 1 ? "" : "s");
+}
+
+struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_notes *notes)
+{
+	static const char *const kinds[] = {
+		[MV_NOTE_T_MISSING] = "T-missing", [MV_NOTE_F_PRESENT] = "F-present",
+		[MV_NOTE_T_ORPHAN] = "T-orphan",   [MV_NOTE_FORCED] = "forced",
+		[MV_NOTE_ORPHAN] = "orphan",	   [MV_NOTE_CLOSURE] = "closure",
+	};
+	struct json_object *a = json_object_new_array();
+	char text[900];
+
+	for (uint32_t i = 0; i < notes->n; i++) {
+		const struct mv_note *n = &notes->note[i];
+		struct json_object *o = json_object_new_object();
+
+		note_text(text, sizeof(text), p, n);
+		json_object_object_add(o, "kind", json_object_new_string(kinds[n->kind]));
+		json_object_object_add(o, "refuses", json_object_new_boolean(refuses(n)));
+		json_object_object_add(o, "text", json_object_new_string(text));
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
+/* ---- verdicts ---- */
+
+static const char *side(const struct mv_mismatch *m)
+{
+	if (m->lo != m->hi)
+		return "differs";
+	if (m->sym == MV_SYM_T)
+		return "destination lacks it";
+	if (m->sym == MV_SYM_F)
+		return "destination has it";
+	return m->want ? "only on the source" : "only on the destination";
+}
+
+static bool same_register(const struct mv_mismatch *a, const struct mv_mismatch *b)
+{
+	return a->leaf == b->leaf && a->subleaf == b->subleaf && a->reg == b->reg;
+}
+
+/* Registers first, in order, so that each is shown once with all its bits. */
+static bool before(const struct mv_mismatch *a, const struct mv_mismatch *b)
+{
+	if ((a->reg < 0) != (b->reg < 0))
+		return a->reg >= 0;
+	if (a->reg < 0)
+		return a->rule < b->rule;
+	if (a->leaf != b->leaf)
+		return a->leaf < b->leaf;
+	if (a->subleaf != b->subleaf)
+		return a->subleaf < b->subleaf;
+	if (a->reg != b->reg)
+		return a->reg < b->reg;
+	return a->lo < b->lo;
+}
+
+static uint32_t sorted(const struct mv_verdict *v, const struct mv_mismatch **out)
+{
+	for (uint32_t i = 0; i < v->n; i++) {
+		uint32_t j = i;
+
+		for (; j > 0 && before(&v->m[i], out[j - 1]); j--)
+			out[j] = out[j - 1];
+		out[j] = &v->m[i];
+	}
+	return v->n;
+}
+
+/* The override line that answers all mismatches of one register. */
+static bool remedy(const struct mv_mismatch *const *m, uint32_t n, char out[MV_MASK_TEXT])
+{
+	struct mv_mask_reg r = { 0 };
+	bool any = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		enum mv_sym s = mv_mismatch_remedy(m[i]);
+
+		for (int bit = m[i]->lo; s != MV_SYM_INHERIT && bit <= m[i]->hi; bit++) {
+			mv_mask_reg_set(&r, (unsigned)bit, s, 0);
+			any = true;
+		}
+	}
+	mv_mask_reg_format(&r, out);
+	return any;
+}
+
+static void print_bit(FILE *f, const struct mv_policy *p, const struct mv_mismatch *m)
+{
+	char at[300], bits[16];
+
+	place(at, sizeof(at), p, m->at);
+	if (m->lo == m->hi)
+		snprintf(bits, sizeof(bits), "%s:%d", mv_reg_name((unsigned)m->reg), m->lo);
+	else
+		snprintf(bits, sizeof(bits), "%s:%d-%d", mv_reg_name((unsigned)m->reg), m->hi, m->lo);
+	if (m->rule != MV_RULE_SYMBOL)
+		fprintf(f, "  * %s (%s, rule %s): %s%s\n", mv_mismatch_subject(m), bits,
+			mv_rule_name(m->rule), m->text, m->ignored ? " [ignored]" : "");
+	else if (m->lo != m->hi)
+		fprintf(f, "  * %s (%s): 0x%llx, destination 0x%llx; %c %s%s\n",
+			mv_mismatch_subject(m), bits, (unsigned long long)m->want,
+			(unsigned long long)m->have, mv_sym_char(m->sym), at,
+			m->ignored ? " [ignored]" : "");
+	else
+		fprintf(f, "  * %s (%s): %s; %c %s%s\n", mv_mismatch_subject(m), bits, side(m),
+			mv_sym_char(m->sym), at, m->ignored ? " [ignored]" : "");
+}
+
+static void print_register(FILE *f, const struct mv_policy *p, const struct mv_host *dst,
+			   const struct mv_mismatch *const *m, uint32_t n)
+{
+	char host[MV_MASK_TEXT], required[MV_MASK_TEXT], level[64], help[MV_MASK_TEXT];
+
+	if (mv_leaf_has_subleaves(m[0]->leaf))
+		snprintf(level, sizeof(level), "level 0x%x sublevel 0x%x", m[0]->leaf,
+			 m[0]->subleaf);
+	else
+		snprintf(level, sizeof(level), "level 0x%x", m[0]->leaf);
+	mv_verdict_vectors(p, dst, m[0]->leaf, m[0]->subleaf, (unsigned)m[0]->reg, host, required);
+	fprintf(f, "CPUID %s register '%s'\n  host bits: %s\n  required:  %s\n", level,
+		mv_reg_name_lower((unsigned)m[0]->reg), host, required);
+	for (uint32_t i = 0; i < n; i++)
+		print_bit(f, p, m[i]);
+	if (remedy(m, n, help)) {
+		mv_level_format(level, sizeof(level), m[0]->leaf, m[0]->subleaf);
+		fprintf(f, "  an override that helps, from the VM's next start: %s\n    %s: %s\n",
+			level, mv_reg_name((unsigned)m[0]->reg), help);
+	}
+}
+
+void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *dst,
+		      const char *dst_name, const struct mv_verdict *v, enum mv_verdict_mode mode)
+{
+	const struct mv_mismatch *m[MV_MISMATCHES];
+	uint32_t n = sorted(v, m), i = 0;
+
+	if (dst->assumed)
+		fprintf(f, "%s: assumed: known by a dump only, no KVM was asked there\n", dst_name);
+	if (v->refusals)
+		fprintf(f, "%s: refused: the CPU is incompatible with the virtual machine's "
+			   "requirements\n", dst_name);
+	else
+		fprintf(f, "%s: accepted (rule %s)%s\n", dst_name,
+			mode == MV_VERDICT_SUBSET ? "subset" : "guide",
+			v->n ? ", with these differences ignored on request" : "");
+	while (i < n) {
+		uint32_t first = i++;
+
+		if (m[first]->reg < 0) {
+			fprintf(f, "rule %s: %s%s\n", mv_rule_name(m[first]->rule), m[first]->text,
+				m[first]->ignored ? " [ignored]" : "");
+			continue;
+		}
+		while (i < n && m[i]->reg >= 0 && same_register(m[first], m[i]))
+			i++;
+		print_register(f, p, dst, m + first, i - first);
+	}
+	if (v->refusals)
+		fprintf(f, "%s: %u mismatch%s refuse%s%s\n", dst_name, v->refusals,
+			v->refusals == 1 ? "" : "es", v->refusals == 1 ? "s" : "",
+			v->subset_refusals == 0
+				? "; only the guide's rule does, --rule subset accepts"
+				: "");
+}
+
+static struct json_object *json_mismatch(const struct mv_policy *p, const struct mv_mismatch *m)
+{
+	struct json_object *o = json_object_new_object();
+	char at[300], symbol[2] = { mv_sym_char(m->sym), 0 }, help[2];
+
+	json_object_object_add(o, "rule", json_object_new_string(mv_rule_name(m->rule)));
+	json_object_object_add(o, "subject", json_object_new_string(mv_mismatch_subject(m)));
+	if (m->reg >= 0) {
+		json_object_object_add(o, "level", mv_json_hex(m->leaf, 1));
+		json_object_object_add(o, "sublevel", mv_json_hex(m->subleaf, 1));
+		json_object_object_add(o, "register",
+				       json_object_new_string(mv_reg_name_lower((unsigned)m->reg)));
+		json_object_object_add(o, "bit", json_object_new_int(m->lo));
+		json_object_object_add(o, "last-bit", json_object_new_int(m->hi));
+	}
+	if (m->rule == MV_RULE_SYMBOL)
+		json_object_object_add(o, "symbol", json_object_new_string(symbol));
+	if (*place(at, sizeof(at), p, m->at))
+		json_object_object_add(o, "line", json_object_new_string(at));
+	json_object_object_add(o, "source", json_object_new_int64((int64_t)m->want));
+	json_object_object_add(o, "destination", json_object_new_int64((int64_t)m->have));
+	if (*m->text)
+		json_object_object_add(o, "text", json_object_new_string(m->text));
+	if (mv_mismatch_remedy(m) != MV_SYM_INHERIT) {
+		help[0] = mv_sym_char(mv_mismatch_remedy(m));
+		help[1] = '\0';
+		json_object_object_add(o, "override", json_object_new_string(help));
+	}
+	json_object_object_add(o, "subset-accepts", json_object_new_boolean(m->subset_accepts));
+	json_object_object_add(o, "ignored", json_object_new_boolean(m->ignored));
+	return o;
+}
+
+struct json_object *mv_json_verdict(const struct mv_policy *p, const struct mv_host *dst,
+				    const char *dst_name, const struct mv_verdict *v,
+				    enum mv_verdict_mode mode)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	const struct mv_mismatch *m[MV_MISMATCHES];
+	uint32_t n = sorted(v, m);
+
+	for (uint32_t i = 0; i < n; i++)
+		json_object_array_add(list, json_mismatch(p, m[i]));
+	json_object_object_add(o, "destination", json_object_new_string(dst_name));
+	json_object_object_add(o, "verdict",
+			       json_object_new_string(v->refusals ? "refuse" : "accept"));
+	json_object_object_add(o, "rule", json_object_new_string(
+						  mode == MV_VERDICT_SUBSET ? "subset" : "guide"));
+	json_object_object_add(o, "assumed", json_object_new_boolean(dst->assumed));
+	json_object_object_add(o, "refusals", json_object_new_int64(v->refusals));
+	json_object_object_add(o, "subset-refusals", json_object_new_int64(v->subset_refusals));
+	json_object_object_add(o, "mismatches", list);
+	return o;
+}

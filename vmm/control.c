@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "control.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "paths.h"
+
+#define SUFFIX ".sock"
+
+bool mv_name_valid(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return n > 0 && n <= MV_NAME_MAX && !name[n] && name[0] != '.' && name[0] != '-';
+}
+
+static int address(struct sockaddr_un *a, const char *name, struct mv_err *err)
+{
+	char dir[200];
+	int rc = mv_runtime_dir(dir, sizeof(dir)), n;
+
+	if (rc)
+		return mv_err_set(err, MV_E_FAILED, "no folder for control sockets: %s",
+				  strerror(-rc));
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	n = snprintf(a->sun_path, sizeof(a->sun_path), "%s/%s" SUFFIX, dir, name);
+	if (n < 0 || (size_t)n >= sizeof(a->sun_path))
+		return mv_err_set(err, MV_E_USAGE, "the socket's path %s/%s" SUFFIX " is too long",
+				  dir, name);
+	return 0;
+}
+
+static int new_socket(int flags)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+}
+
+/* Is anybody there? */
+static bool alive(const struct sockaddr_un *a)
+{
+	int fd = new_socket(0);
+	bool yes = fd >= 0 && (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 ||
+			       (errno != ECONNREFUSED && errno != ENOENT));
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+static int claim(int fd, const struct sockaddr_un *a)
+{
+	mode_t old = umask(0177);
+	int rc = bind(fd, (const struct sockaddr *)a, sizeof(*a));
+
+	if (rc && errno == EADDRINUSE && !alive(a)) {
+		unlink(a->sun_path);
+		rc = bind(fd, (const struct sockaddr *)a, sizeof(*a));
+	}
+	umask(old);
+	return rc || listen(fd, 8) ? -errno : 0;
+}
+
+int mv_control_open(struct mv_control *c, const char *name, struct mv_err *err)
+{
+	struct sockaddr_un a;
+	int rc = address(&a, name, err);
+
+	c->listen_fd = c->client_fd = -1;
+	c->have = 0;
+	if (rc)
+		return rc;
+	c->listen_fd = new_socket(SOCK_NONBLOCK);
+	rc = c->listen_fd < 0 ? -errno : claim(c->listen_fd, &a);
+	if (rc) {
+		if (c->listen_fd >= 0)
+			close(c->listen_fd);
+		c->listen_fd = -1;
+		if (rc == -EADDRINUSE)
+			return mv_err_set(err, MV_E_FAILED, "a VM named '%s' is running", name);
+		return mv_err_set(err, MV_E_FAILED, "%s: %s", a.sun_path, strerror(-rc));
+	}
+	memcpy(c->path, a.sun_path, sizeof(c->path));
+	return 0;
+}
+
+static void drop_client(struct mv_control *c)
+{
+	if (c->client_fd >= 0)
+		close(c->client_fd);
+	c->client_fd = -1;
+	c->have = 0;
+}
+
+void mv_control_close(struct mv_control *c)
+{
+	drop_client(c);
+	if (c->listen_fd < 0)
+		return;
+	close(c->listen_fd);
+	unlink(c->path);
+	c->listen_fd = -1;
+}
+
+void mv_control_accept(struct mv_control *c)
+{
+	if (c->client_fd < 0)
+		c->client_fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void complain(struct mv_control *c, const char *why)
+{
+	struct json_object *r = json_object_new_object();
+
+	json_object_object_add(r, "error", json_object_new_string(why));
+	mv_control_reply(c, r);
+}
+
+struct json_object *mv_control_next(struct mv_control *c)
+{
+	struct json_object *request = NULL;
+	char *nl;
+	ssize_t n;
+
+	if (c->client_fd < 0)
+		return NULL;
+	n = read(c->client_fd, c->line + c->have, sizeof(c->line) - 1 - c->have);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return NULL;
+	if (n <= 0) {
+		drop_client(c);
+		return NULL;
+	}
+	c->have += (size_t)n;
+	c->line[c->have] = '\0';
+	nl = memchr(c->line, '\n', c->have);
+	if (!nl) {
+		if (c->have == sizeof(c->line) - 1) {
+			complain(c, "the request is too long");
+			drop_client(c);
+		}
+		return NULL;
+	}
+	/* One request at a time: what follows it on the wire is dropped. */
+	if (mv_json_parse(&request, "request", c->line, (size_t)(nl - c->line), NULL) ||
+	    !json_object_is_type(request, json_type_object)) {
+		json_object_put(request);
+		request = NULL;
+		complain(c, "the request is not a JSON object");
+	}
+	c->have = 0;
+	return request;
+}
+
+static int write_line(int fd, struct json_object *o)
+{
+	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	size_t len = strlen(text), done = 0;
+	int rc = 0;
+
+	while (rc == 0 && done <= len) {
+		ssize_t n = done < len ? send(fd, text + done, len - done, MSG_NOSIGNAL)
+				       : send(fd, "\n", 1, MSG_NOSIGNAL);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			rc = -errno;
+	}
+	return rc;
+}
+
+void mv_control_reply(struct mv_control *c, struct json_object *reply)
+{
+	/* A client that went away, or does not read, only harms itself. */
+	if (c->client_fd >= 0 && write_line(c->client_fd, reply))
+		drop_client(c);
+	json_object_put(reply);
+}
+
+static int read_reply(int fd, struct json_object **reply)
+{
+	static char buf[65536];
+	size_t have = 0;
+
+	while (have < sizeof(buf) - 1) {
+		ssize_t n = read(fd, buf + have, sizeof(buf) - 1 - have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -MV_E_FAILED;
+		have += (size_t)n;
+		if (buf[have - 1] == '\n')
+			return mv_json_parse(reply, "reply", buf, have - 1, NULL);
+	}
+	return -MV_E_FAILED;
+}
+
+int mv_control_call(const char *name, struct json_object *request, struct json_object **reply,
+		    struct mv_err *err)
+{
+	struct sockaddr_un a;
+	struct json_object *e = NULL;
+	int fd = -1, rc = mv_name_valid(name) ? address(&a, name, err)
+					      : mv_err_set(err, MV_E_USAGE,
+							   "'%s' can't be a VM's name", name);
+
+	*reply = NULL;
+	if (rc == 0) {
+		fd = new_socket(0);
+		if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof(a))) {
+			rc = mv_err_set(err, MV_E_USAGE, "no VM named '%s' is running", name);
+			mv_err_hint(err, "minivmm list shows those that are");
+		}
+	}
+	if (rc == 0 && (write_line(fd, request) || read_reply(fd, reply)))
+		rc = mv_err_set(err, MV_E_FAILED, "VM '%s' went away without an answer", name);
+	if (fd >= 0)
+		close(fd);
+	json_object_put(request);
+	if (rc == 0 && json_object_object_get_ex(*reply, "error", &e)) {
+		rc = mv_err_set(err, MV_E_FAILED, "%s", json_object_get_string(e));
+		json_object_put(*reply);
+		*reply = NULL;
+	}
+	return rc;
+}
+
+int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct mv_err *err)
+{
+	struct dirent *e;
+	char dir[200];
+	int rc = mv_runtime_dir(dir, sizeof(dir));
+	DIR *d = rc ? NULL : opendir(dir);
+
+	if (!d)
+		return mv_err_set(err, MV_E_FAILED, "no folder for control sockets: %s",
+				  strerror(rc ? -rc : errno));
+	while ((e = readdir(d))) {
+		size_t len = strlen(e->d_name);
+		struct sockaddr_un a;
+		char name[MV_NAME_MAX + 1];
+
+		if (len <= strlen(SUFFIX) || len - strlen(SUFFIX) > MV_NAME_MAX ||
+		    strcmp(e->d_name + len - strlen(SUFFIX), SUFFIX))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(len - strlen(SUFFIX)), e->d_name);
+		if (address(&a, name, NULL))
+			continue;
+		if (alive(&a))
+			fn(ctx, name);
+		else
+			unlink(a.sun_path);
+	}
+	closedir(d);
+	return 0;
+}

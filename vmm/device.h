@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Port I/O devices: a fixed list, each with its ports, its state and how to save it. */
+#ifndef MV_VMM_DEVICE_H
+#define MV_VMM_DEVICE_H
+
+#include "state.h"
+
+enum mv_io_result {
+	MV_IO_DONE,
+	MV_IO_EXIT,	/* the guest ended its run; the value is in devices->value */
+	MV_IO_SYNC,	/* a sync point; its number is in devices->value */
+};
+
+struct mv_serial {
+	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
+	void (*write)(void *ctx, const uint8_t *data, size_t len);
+	void *ctx;
+};
+
+struct mv_info {
+	uint32_t block, cursor;
+	uint32_t flags, mode;		/* header words */
+	const struct mv_table *table, *raw;
+};
+
+struct mv_devices {
+	struct mv_serial serial;
+	struct mv_info info;
+	uint32_t value;
+};
+
+/*
+ * A guest's IN or OUT: count items of size bytes at data. Ports that nobody owns read as all ones
+ * and swallow writes.
+ */
+enum mv_io_result mv_devices_out(struct mv_devices *d, uint16_t port, unsigned size,
+				 uint32_t count, const uint8_t *data);
+void mv_devices_in(struct mv_devices *d, uint16_t port, unsigned size, uint32_t count,
+		   uint8_t *data);
+
+/* All devices' state as named, versionless byte strings (docs/stream-format.md, DEVICE). */
+void mv_devices_save(const struct mv_devices *d, struct mv_state *state);
+/* -MV_E_INPUT for a device that is unknown, missing or of another size. */
+int mv_devices_load(struct mv_devices *d, const struct mv_state *state, struct mv_err *err);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Host files: struct mv_host as JSON (docs/host-file.md). */
+#ifndef MV_VMM_HOST_JSON_H
+#define MV_VMM_HOST_JSON_H
+
+#include "host.h"
+#include "json.h"
+
+struct json_object *mv_host_to_json(const struct mv_host *h);
+
+/* Read a host file. -MV_E_INPUT names file, member and reason. */
+int mv_host_load(struct mv_host *h, const char *path, struct mv_err *err);
+
+/* Write one: to a temporary file, fsynced and renamed. */
+int mv_host_save(const struct mv_host *h, const char *path, struct mv_err *err);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#include "image.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-tests/abi.h"
+
+#define MAX_IMAGE (UINT64_C(1) << 30)
+#define XEN_ELFNOTE_PHYS32_ENTRY 18
+
+#define MULTIBOOT_MAGIC 0x1badb002u
+#define MULTIBOOT_SEARCH 8192u
+#define MULTIBOOT_KLUDGE (1u << 16)	/* the header itself says where to load */
+
+#define BAD(img, ...) mv_err_at(err, MV_E_INPUT, (img)->name, 0, 0, __VA_ARGS__)
+
+static uint32_t le32(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t le64(const uint8_t *p)
+{
+	return le32(p) | (uint64_t)le32(p + 4) << 32;
+}
+
+static bool inside(const struct mv_image *img, uint64_t offset, uint64_t size)
+{
+	return offset <= img->size && size <= img->size - offset;
+}
+
+static int add_segment(struct mv_image *img, struct mv_segment_map s, struct mv_err *err)
+{
+	if (s.mem_size == 0)
+		return 0;
+	if (!inside(img, s.offset, s.file_size))
+		return BAD(img, "truncated: a segment needs bytes 0x%llx to 0x%llx, the file has 0x%zx",
+			   (unsigned long long)s.offset,
+			   (unsigned long long)(s.offset + s.file_size), img->size);
+	if (s.file_size > s.mem_size)
+		return BAD(img, "a segment has more bytes in the file than in memory");
+	if (s.gpa + s.mem_size < s.gpa)
+		return BAD(img, "a segment wraps around the address space at 0x%llx",
+			   (unsigned long long)s.gpa);
+	if (img->nsegments == MV_IMAGE_SEGMENTS)
+		return BAD(img, "more than %d segments", MV_IMAGE_SEGMENTS);
+	img->segments[img->nsegments++] = s;
+	if (s.gpa + s.mem_size > img->top)
+		img->top = s.gpa + s.mem_size;
+	return 0;
+}
+
+/* One note: owner, type, description. Returns whether it gave a PVH entry point. */
+static bool take_note(struct mv_image *img, const uint8_t *owner, uint32_t owner_size,
+		      uint32_t type, const uint8_t *desc, uint32_t desc_size)
+{
+	if (owner_size == 4 && !memcmp(owner, "Xen", 4) && type == XEN_ELFNOTE_PHYS32_ENTRY &&
+	    desc_size >= 4) {
+		img->entry = le32(desc);
+		img->boot = MV_BOOT_PVH;
+		return true;
+	}
+	if (owner_size != sizeof(MV_NOTE_OWNER) || memcmp(owner, MV_NOTE_OWNER, owner_size))
+		return false;
+	if (type == MV_NOTE_FLAGS && desc_size >= 4)
+		img->note_flags = le32(desc);
+	if (type == MV_NOTE_CPUID) {
+		img->sites = desc;
+		img->nsites = desc_size / 8;
+	}
+	return false;
+}
+
+static bool parse_notes(struct mv_image *img, uint64_t offset, uint64_t size)
+{
+	bool pvh = false;
+
+	while (size >= 12 && inside(img, offset, 12)) {
+		const uint8_t *p = img->data + offset;
+		uint64_t name = le32(p), desc = le32(p + 4);
+		uint64_t need = 12 + ((name + 3) & ~UINT64_C(3)) + ((desc + 3) & ~UINT64_C(3));
+
+		if (need > size || !inside(img, offset, need))
+			break;
+		pvh |= take_note(img, p + 12, (uint32_t)name, le32(p + 8),
+				 p + 12 + ((name + 3) & ~UINT64_C(3)), (uint32_t)desc);
+		offset += need;
+		size -= need;
+	}
+	return pvh;
+}
+
+/* Program headers of either class in one form. */
+static int parse_segments(struct mv_image *img, bool *pvh, struct mv_err *err)
+{
+	const uint8_t *d = img->data;
+	uint64_t phoff = img->elf64 ? le64(d + 32) : le32(d + 28);
+	unsigned phnum = img->elf64 ? le32(d + 56) & 0xffff : le32(d + 44) & 0xffff;
+	unsigned phsize = img->elf64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+
+	if (!inside(img, phoff, (uint64_t)phnum * phsize))
+		return BAD(img, "truncated: the program headers lie outside the file");
+	for (unsigned i = 0; i < phnum; i++) {
+		const uint8_t *p = d + phoff + (size_t)i * phsize;
+		uint32_t type = le32(p), flags = le32(p + (img->elf64 ? 4 : 24));
+		struct mv_segment_map s = {
+			.offset = img->elf64 ? le64(p + 8) : le32(p + 4),
+			.gpa = img->elf64 ? le64(p + 24) : le32(p + 12),
+			.file_size = img->elf64 ? le64(p + 32) : le32(p + 16),
+			.mem_size = img->elf64 ? le64(p + 40) : le32(p + 20),
+			.exec = flags & PF_X,
+			.write = flags & PF_W,
+		};
+		int rc = type == PT_LOAD ? add_segment(img, s, err) : 0;
+
+		if (rc)
+			return rc;
+		if (type == PT_NOTE)
+			*pvh |= parse_notes(img, s.offset, s.file_size);
+	}
+	return img->nsegments ? 0 : BAD(img, "no loadable segment");
+}
+
+/* Function symbols help to find instruction boundaries; an image without them is fine. */
+static void find_symbols(struct mv_image *img)
+{
+	const uint8_t *d = img->data;
+	uint64_t shoff = img->elf64 ? le64(d + 40) : le32(d + 32);
+	unsigned shnum = img->elf64 ? le32(d + 60) & 0xffff : le32(d + 48) & 0xffff;
+	unsigned shsize = img->elf64 ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
+
+	if (!inside(img, shoff, (uint64_t)shnum * shsize))
+		return;
+	for (unsigned i = 0; i < shnum; i++) {
+		const uint8_t *s = d + shoff + (size_t)i * shsize;
+		uint64_t offset = img->elf64 ? le64(s + 24) : le32(s + 16);
+		uint64_t size = img->elf64 ? le64(s + 32) : le32(s + 20);
+
+		if (le32(s + 4) != SHT_SYMTAB || !inside(img, offset, size))
+			continue;
+		img->symtab = offset;
+		img->symsize = img->elf64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+		img->nsyms = size / img->symsize;
+		return;
+	}
+}
+
+/* Offset of a multiboot header (Multiboot 0.6.96, 3.1), or -1. */
+static long multiboot_header(const struct mv_image *img)
+{
+	for (size_t o = 0; o + 12 <= img->size && o + 12 <= MULTIBOOT_SEARCH; o += 4)
+		if (le32(img->data + o) == MULTIBOOT_MAGIC &&
+		    le32(img->data + o) + le32(img->data + o + 4) + le32(img->data + o + 8) == 0)
+			return (long)o;
+	return -1;
+}
+
+static int parse_kludge(struct mv_image *img, size_t header, struct mv_err *err)
+{
+	const uint8_t *h = img->data + header;
+	uint32_t header_addr, load, load_end, bss_end;
+	struct mv_segment_map s = { .exec = true, .write = true };
+
+	if (!inside(img, header, 32))
+		return BAD(img, "truncated: the multiboot header is cut off");
+	header_addr = le32(h + 12);
+	load = le32(h + 16);
+	load_end = le32(h + 20);
+	bss_end = le32(h + 24);
+	if (load > header_addr || header_addr - load > header)
+		return BAD(img, "the multiboot header's load address 0x%x does not fit it", load);
+	s.offset = header - (header_addr - load);
+	s.file_size = load_end ? (uint64_t)load_end - load : img->size - s.offset;
+	s.mem_size = bss_end > load && bss_end - load > s.file_size ? bss_end - load : s.file_size;
+	s.gpa = load;
+	img->entry = le32(h + 28);
+	return add_segment(img, s, err);
+}
+
+static bool is_elf(const struct mv_image *img)
+{
+	return img->size >= sizeof(Elf32_Ehdr) && !memcmp(img->data, ELFMAG, SELFMAG);
+}
+
+static int parse_elf(struct mv_image *img, bool *pvh, struct mv_err *err)
+{
+	const uint8_t *d = img->data;
+
+	img->elf64 = d[EI_CLASS] == ELFCLASS64;
+	if (img->elf64 && img->size < sizeof(Elf64_Ehdr))
+		return BAD(img, "truncated: %zu bytes are less than an ELF header", img->size);
+	if (d[EI_DATA] != ELFDATA2LSB ||
+	    ((d[18] | d[19] << 8) != EM_X86_64 && (d[18] | d[19] << 8) != EM_386))
+		return BAD(img, "an ELF file, but not for x86");
+	img->entry = le32(d + 24);
+	find_symbols(img);
+	return parse_segments(img, pvh, err);
+}
+
+static int parse(struct mv_image *img, struct mv_err *err)
+{
+	bool elf = is_elf(img), pvh = false;
+	long header = multiboot_header(img);
+	int rc = elf ? parse_elf(img, &pvh, err) : 0;
+
+	if (rc)
+		return rc;
+	if (img->size == 0)
+		return BAD(img, "the file is empty");
+	if (pvh)
+		return 0;
+	if (header < 0) {
+		BAD(img, elf ? "an ELF file without a PVH note or a multiboot header"
+			     : "not a guest image: neither ELF nor multiboot");
+		mv_err_hint(err, "images that can be started: ELF with a PVH note, 32-bit multiboot");
+		return -MV_E_INPUT;
+	}
+	img->boot = MV_BOOT_MULTIBOOT;
+	if (le32(img->data + header + 4) & MULTIBOOT_KLUDGE) {
+		img->nsegments = 0;
+		img->top = 0;
+		return parse_kludge(img, (size_t)header, err);
+	}
+	return elf ? 0 : BAD(img, "a multiboot header without load addresses in a file that is not ELF");
+}
+
+int mv_image_parse(struct mv_image *img, const char *name, const uint8_t *data, size_t size,
+		   struct mv_err *err)
+{
+	memset(img, 0, sizeof(*img));
+	snprintf(img->name, sizeof(img->name), "%s", name);
+	img->data = data;
+	img->size = size;
+	return parse(img, err);
+}
+
+static int read_all(int fd, uint8_t *buf, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = read(fd, buf + done, size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	uint8_t *bytes;
+	struct stat st;
+
+	memset(img, 0, sizeof(*img));
+	snprintf(img->name, sizeof(img->name), "%s", path);
+	if (fd < 0)
+		return BAD(img, "%s", strerror(errno));
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_IMAGE) {
+		close(fd);
+		return BAD(img, S_ISREG(st.st_mode) ? "larger than 1 GiB" : "not a regular file");
+	}
+	bytes = malloc((size_t)st.st_size + 1);
+	rc = bytes ? read_all(fd, bytes, (size_t)st.st_size) : -ENOMEM;
+	close(fd);
+	if (rc) {
+		free(bytes);
+		return BAD(img, "%s", strerror(-rc));
+	}
+	rc = mv_image_parse(img, path, bytes, (size_t)st.st_size, err);
+	img->bytes = bytes;
+	if (rc)
+		mv_image_finish(img);
+	return rc;
+}
+
+void mv_image_finish(struct mv_image *img)
+{
+	free(img->bytes);
+	memset(img, 0, sizeof(*img));
+}
+
+const uint8_t *mv_image_at(const struct mv_image *img, uint64_t gpa, size_t len)
+{
+	for (unsigned i = 0; i < img->nsegments; i++) {
+		const struct mv_segment_map *s = &img->segments[i];
+
+		if (gpa >= s->gpa && gpa - s->gpa <= s->file_size &&
+		    len <= s->file_size - (gpa - s->gpa))
+			return img->data + s->offset + (gpa - s->gpa);
+	}
+	return NULL;
+}

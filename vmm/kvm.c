@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+int mv_kvm_open(struct mv_kvm *kvm, struct mv_err *err)
+{
+	int version, size;
+
+	kvm->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm->fd < 0) {
+		mv_err_set(err, MV_E_HOST, "/dev/kvm: %s", strerror(errno));
+		mv_err_hint(err, errno == EACCES ? "join the group that owns it"
+						 : "this needs a host with KVM (kvm_intel, kvm_amd)");
+		return -MV_E_HOST;
+	}
+	version = ioctl(kvm->fd, KVM_GET_API_VERSION, 0);
+	size = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (version == KVM_API_VERSION && size > 0) {
+		kvm->run_size = (size_t)size;
+		return 0;
+	}
+	mv_kvm_close(kvm);
+	return mv_err_set(err, MV_E_HOST, "/dev/kvm speaks API version %d, not %d", version,
+			  KVM_API_VERSION);
+}
+
+void mv_kvm_close(struct mv_kvm *kvm)
+{
+	if (kvm->fd >= 0)
+		close(kvm->fd);
+	kvm->fd = -1;
+}
+
+int mv_kvm_cap(int fd, unsigned cap)
+{
+	int r = ioctl(fd, KVM_CHECK_EXTENSION, (unsigned long)cap);
+
+	return r < 0 ? 0 : r;
+}
+
+int mv_kvm_call(int fd, unsigned long cmd, const char *name, void *arg, struct mv_err *err)
+{
+	int r = ioctl(fd, cmd, arg);
+
+	return r < 0 ? mv_err_set(err, MV_E_FAILED, "%s: %s", name, strerror(errno)) : r;
+}
+
+int mv_kvm_call_value(int fd, unsigned long cmd, const char *name, unsigned long arg,
+		      struct mv_err *err)
+{
+	int r = ioctl(fd, cmd, arg);
+
+	return r < 0 ? mv_err_set(err, MV_E_FAILED, "%s: %s", name, strerror(errno)) : r;
+}
+
+int mv_kvm_enable_cap(int fd, unsigned cap, uint64_t arg, struct mv_err *err)
+{
+	struct kvm_enable_cap c = { .cap = cap, .args = { arg } };
+	int r = ioctl(fd, KVM_ENABLE_CAP, &c);
+
+	return r < 0 ? mv_err_set(err, MV_E_FAILED, "KVM_ENABLE_CAP %u: %s", cap, strerror(errno))
+		     : r;
+}
+
+int mv_kvm_run(int vcpu_fd)
+{
+	return ioctl(vcpu_fd, KVM_RUN, 0) < 0 ? -errno : 0;
+}
+
+int mv_kvm_create_vm(const struct mv_kvm *kvm, struct mv_err *err)
+{
+	int fd;
+
+	do
+		fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0)
+		return mv_err_set(err, MV_E_HOST, "KVM_CREATE_VM: %s", strerror(errno));
+	return fd;
+}

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+# What touches the machine, and the command line on top of it.
+VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c vm.c vcpu.c vcpu_cpuid.c vcpu_state.c \
+            msrs.c vm_state.c boot.c builtin.c host_native.c host_json.c json.c proof.c paths.c \
+            maskload.c power_on.c save.c control.c runner.c)
+CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
+VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm
+VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread
+
+# Files built into the program: the two guests it runs by itself and the default masks.
+BUILTIN_FILES := $(GUEST_OUT)/probe.elf $(GUEST_OUT)/proof.elf \
+                 $(sort $(wildcard configs/guest-os/*.mask))

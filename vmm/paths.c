@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "paths.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int mv_runtime_dir(char *out, size_t size)
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+	int n = snprintf(out, size, "%s/minivmm", base && *base == '/' ? base : "/run");
+
+	if (n < 0 || (size_t)n >= size)
+		return -ENAMETOOLONG;
+	if (mkdir(out, 0700) && errno != EEXIST)
+		return -errno;
+	/* Somebody else's folder is not to be trusted with sockets or results. */
+	if (lstat(out, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return -EPERM;
+	return 0;
+}

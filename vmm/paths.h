@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the program keeps what lives as long as the machine is up. */
+#ifndef MV_VMM_PATHS_H
+#define MV_VMM_PATHS_H
+
+#include <stddef.h>
+
+/*
+ * The folder for sockets and cached proofs, created with mode 0700 if need be:
+ * $XDG_RUNTIME_DIR/minivmm, or /run/minivmm. 0, or -errno.
+ */
+int mv_runtime_dir(char *out, size_t size);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "proof.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "apply.h"
+#include "builtin.h"
+#include "paths.h"
+#include "vm.h"
+#include "xstate.h"
+
+#define PROOF_RAM (UINT64_C(4) << 20)
+#define PROOF_TIMEOUT_MS 60000	/* an emulated host is slow; a guest that hangs is not waited for */
+
+/* What the guest is asked to see: a brand of our own and these features gone. */
+static const char planted_brand[16] = "minivmm's proof";
+static const enum mv_feature_id cleared[] = {
+	MV_F_SSE3, MV_F_SSSE3, MV_F_SSE4_1, MV_F_SSE4_2, MV_F_POPCNT, MV_F_CX16, MV_F_MOVBE,
+	MV_F_BMI1, MV_F_BMI2, MV_F_ERMS, MV_F_LAHF64, MV_F_LZCNT, MV_F_SSE4A,
+};
+#define NCLEARED (sizeof(cleared) / sizeof(cleared[0]))
+
+struct output {
+	size_t len;
+	char text[16384];
+};
+
+static void collect(void *ctx, const uint8_t *data, size_t len)
+{
+	struct output *o = ctx;
+
+	if (len > sizeof(o->text) - 1 - o->len)
+		len = sizeof(o->text) - 1 - o->len;
+	memcpy(o->text + o->len, data, len);
+	o->len += len;
+	o->text[o->len] = '\0';
+}
+
+static void plant(struct mv_table *t, const struct mv_host *h)
+{
+	struct mv_leaf *brand;
+
+	*t = h->kvm;
+	for (size_t i = 0; i < NCLEARED; i++)
+		mv_table_set_feature(t, cleared[i], false);
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		if (mv_features[i].cls == MV_FC_DYNAMIC)
+			mv_table_set_feature(t, (enum mv_feature_id)i, false);
+	brand = mv_table_add(t, 0x80000002, 0);
+	if (brand)
+		memcpy(brand->reg, planted_brand, sizeof(brand->reg));
+}
+
+/* Did the guest see the table at this level? One line a leaf; a missing line is a no. */
+static bool saw_table(const struct output *o, unsigned cpl, const struct mv_table *table)
+{
+	static const struct {
+		uint32_t leaf, subleaf;
+	} asked[] = { { 0x80000002, 0 }, { 1, 0 }, { 7, 0 }, { 0x80000001, 0 } };
+	const struct mv_cpu_now now = { .xcr0 = 1 };
+	struct mv_table cpu0;
+
+	mv_table_for_cpu(&cpu0, table, 0, 1);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		uint32_t want[MV_NREGS], got[MV_NREGS];
+		const char *line;
+		char key[48];
+
+		snprintf(key, sizeof(key), "\nproof: cpl%u leaf=%08x sub=%x ", cpl, asked[i].leaf,
+			 asked[i].subleaf);
+		line = strstr(o->text, key);
+		if (!line || sscanf(line + strlen(key), "%x %x %x %x", &got[0], &got[1], &got[2],
+				    &got[3]) != 4)
+			return false;
+		mv_table_answer(&cpu0, &now, asked[i].leaf, asked[i].subleaf, want);
+		for (unsigned r = 0; r < MV_NREGS; r++)
+			if ((got[r] ^ want[r]) &
+			    ~mv_volatile_bits(asked[i].leaf, asked[i].subleaf, r))
+				return false;
+	}
+	return true;
+}
+
+/* Run the proof guest under one mechanism. */
+static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, enum mv_intercept how,
+		     struct mv_static *st, struct output *out, struct mv_err *err)
+{
+	const struct mv_builtin *file = mv_builtin_find("proof.elf");
+	const struct mv_console console = { .write = collect, .ctx = out };
+	struct mv_event event = { 0 };
+	struct mv_vm *vm = NULL;
+	struct mv_image img;
+	int rc;
+
+	collect(out, (const uint8_t *)"\n", 1);
+	memset(st, 0, sizeof(*st));
+	st->config.ram_size = PROOF_RAM;
+	st->config.nvcpus = 1;
+	st->policy.source = *h;
+	/* What KVM keeps of its table is judged by what the guest sees, not by reading it back. */
+	st->policy.intercept = (uint8_t)(how == MV_INTERCEPTION_KERNEL ? MV_INTERCEPTION_NONE : how);
+	plant(&st->policy.guest, h);
+	rc = mv_image_parse(&img, "proof.elf", file->data, file->size, err);
+	if (rc == 0)
+		rc = mv_vm_create(&vm, kvm, st, &h->raw, &console, err);
+	if (rc == 0)
+		rc = mv_vm_boot(vm, &img, "", err);
+	if (rc == 0)
+		rc = mv_sites_find(&vm->sites, &img, err);
+	if (rc == 0 && how == MV_INTERCEPTION_PATCH)
+		rc = mv_vm_patch(vm, err);
+	if (rc == 0)
+		rc = mv_vm_start(vm, err);
+	/* However it ends: what it printed until then counts. */
+	if (rc == 0)
+		mv_vm_wait(vm, PROOF_TIMEOUT_MS, &event);
+	mv_vm_destroy(vm);
+	return rc;
+}
+
+static int prove_one(struct mv_host *h, const struct mv_kvm *kvm, enum mv_intercept how,
+		     struct mv_err *err)
+{
+	struct mv_static *st = calloc(1, sizeof(*st));
+	struct output *out = calloc(1, sizeof(*out));
+	int rc = st && out ? run_guest(kvm, h, how, st, out, err)
+			   : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	h->proof[how] = 0;
+	if (rc == 0) {
+		if (saw_table(out, 0, &st->policy.guest))
+			h->proof[how] |= MV_PROOF_CPL0;
+		if (saw_table(out, 3, &st->policy.guest))
+			h->proof[how] |= MV_PROOF_CPL3;
+		/* Some mechanisms end the guest before it gets there: then this run tells nothing. */
+		if (strstr(out->text, "\nproof: cpl3 paddd ran"))
+			h->cpl0_interpreted = !strstr(out->text, "\nproof: cpl0 paddd ran");
+	}
+	free(st);
+	free(out);
+	return rc;
+}
+
+/* ---- XCR0 where KVM does not name it ---- */
+
+/* Does KVM take this XCR0 for a vCPU that was told of its components? */
+static bool xcr0_accepted(const struct mv_vm *vm, uint64_t xcr0)
+{
+	struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = xcr0 } } };
+	struct kvm_sregs s;
+	int fd = vm->vcpu[0].fd;
+
+	if (mv_kvm_do(fd, KVM_GET_SREGS, &s, NULL) < 0)
+		return false;
+	s.cr4 |= UINT64_C(1) << 18;	/* OSXSAVE */
+	return mv_kvm_do(fd, KVM_SET_SREGS, &s, NULL) >= 0 &&
+	       mv_kvm_do(fd, KVM_SET_XCRS, &x, NULL) >= 0;
+}
+
+static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
+{
+	const struct mv_console console = { .write = collect };
+	struct mv_static *st = calloc(1, sizeof(*st));
+	const uint64_t all = mv_xstate_xcr0(&h->raw) & 0x2e7;
+	uint64_t candidates[] = { all, all & 0xe7, all & 7, all & 3 }, got = 0;
+	struct mv_vm *vm = NULL;
+
+	if (!st)
+		return 0;
+	st->config.ram_size = PROOF_RAM;
+	st->config.nvcpus = 1;
+	st->policy.guest = h->kvm;
+	mv_table_set_feature(&st->policy.guest, MV_F_XSAVE, true);
+	for (uint32_t i = 0; i < h->raw.n; i++) {
+		struct mv_leaf *e = h->raw.e[i].leaf == 0xd
+					    ? mv_table_add(&st->policy.guest, 0xd, h->raw.e[i].subleaf)
+					    : NULL;
+		if (e)
+			*e = h->raw.e[i];
+	}
+	if (mv_vm_create(&vm, kvm, st, &h->raw, &console, NULL) == 0)
+		for (size_t i = 0; i < 4 && !got; i++)
+			if (candidates[i] && xcr0_accepted(vm, candidates[i]))
+				got = candidates[i];
+	mv_vm_destroy(vm);
+	free(st);
+	return got;
+}
+
+/* ---- keeping the result ---- */
+
+static void hash_file(XXH3_state_t *x, const char *path)
+{
+	char buf[256];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, buf, sizeof(buf));
+
+	XXH3_64bits_update(x, path, strlen(path) + 1);
+	if (n > 0)
+		XXH3_64bits_update(x, buf, (size_t)n);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* This boot, these modules with these parameters, this proof. */
+static int cache_path(char *out, size_t size)
+{
+	static const char *const module[] = { "kvm", "kvm_intel", "kvm_amd", "kvm_pvm" };
+	static const char *const parameter[] = { "nested", "npt",     "ept", "ignore_msrs",
+						 "vgif",   "enable_cpuid_intercept" };
+	const struct mv_builtin *guest = mv_builtin_find("proof.elf");
+	XXH3_state_t *x = XXH3_createState();
+	char path[128], dir[200];
+	int rc = x ? mv_runtime_dir(dir, sizeof(dir)) : -1;
+
+	if (rc == 0) {
+		XXH3_64bits_reset(x);
+		hash_file(x, "/proc/sys/kernel/random/boot_id");
+		for (size_t m = 0; m < 4; m++) {
+			snprintf(path, sizeof(path), "/sys/module/%s/srcversion", module[m]);
+			hash_file(x, path);
+			for (size_t p = 0; p < sizeof(parameter) / sizeof(parameter[0]); p++) {
+				snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s",
+					 module[m], parameter[p]);
+				hash_file(x, path);
+			}
+		}
+		XXH3_64bits_update(x, guest->data, guest->size);
+		snprintf(out, size, "%s/proof-%016llx", dir,
+			 (unsigned long long)XXH3_64bits_digest(x));
+	}
+	XXH3_freeState(x);
+	return rc;
+}
+
+#define CACHE_FORMAT "minivmm-proof 1 known %x kernel %x patch %x step %x interpreted %x xcr0 %llx\n"
+
+static unsigned cache_read(struct mv_host *h)
+{
+	unsigned known, proof[MV_NINTERCEPTIONS], interpreted;
+	unsigned long long xcr0;
+	char path[256], text[160] = "";
+	int fd;
+
+	if (cache_path(path, sizeof(path)))
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) < 0 ||
+	    sscanf(text, CACHE_FORMAT, &known, &proof[MV_INTERCEPTION_KERNEL],
+		   &proof[MV_INTERCEPTION_PATCH], &proof[MV_INTERCEPTION_STEP], &interpreted,
+		   &xcr0) != 6)
+		known = 0;
+	close(fd);
+	for (unsigned i = MV_INTERCEPTION_KERNEL; known && i < MV_NINTERCEPTIONS; i++)
+		h->proof[i] = (uint8_t)(proof[i] & MV_PROOF_BOTH);
+	if (known) {
+		h->cpl0_interpreted = interpreted;
+		h->xcr0 = xcr0;
+	}
+	return known;
+}
+
+/* Unwritable is not an error: the next run proves again. */
+static void cache_write(const struct mv_host *h, unsigned known)
+{
+	char path[256], tmp[280];
+	FILE *f;
+
+	if (cache_path(path, sizeof(path)))
+		return;
+	snprintf(tmp, sizeof(tmp), "%s.%d", path, (int)getpid());
+	f = fopen(tmp, "wxe");
+	if (!f)
+		return;
+	fprintf(f, CACHE_FORMAT, known, h->proof[MV_INTERCEPTION_KERNEL],
+		h->proof[MV_INTERCEPTION_PATCH], h->proof[MV_INTERCEPTION_STEP],
+		h->cpl0_interpreted, (unsigned long long)h->xcr0);
+	if (fclose(f) || rename(tmp, path))
+		unlink(tmp);
+}
+
+void mv_proof_forget(const struct mv_host *h)
+{
+	char path[256];
+
+	(void)h;
+	if (cache_path(path, sizeof(path)) == 0)
+		unlink(path);
+}
+
+int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, bool all, struct mv_err *err)
+{
+	unsigned known = cache_read(h), before = known;
+
+	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
+		int rc = known >> i & 1 ? 0 : prove_one(h, kvm, (enum mv_intercept)i, err);
+
+		if (rc)
+			return rc;
+		known |= 1u << i;
+		if (!all && h->proof[i] == MV_PROOF_BOTH)
+			break;
+	}
+	if (before == 0)
+		h->xcr0 = mv_host_intercepts(h) ? mv_xstate_xcr0(&h->kvm) : try_xcr0(kvm, h);
+	h->proved = true;
+	if (known != before)
+		cache_write(h, known);
+	return 0;
+}

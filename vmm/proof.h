@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is the guest's CPUID really answered from the guest table? Never believed, always tried: a small
+ * guest executes CPUID at CPL 0 and CPL 3 under a table with a planted value and with features
+ * cleared that the hardware has. The result is kept until the next boot.
+ */
+#ifndef MV_VMM_PROOF_H
+#define MV_VMM_PROOF_H
+
+#include "host.h"
+#include "kvm.h"
+
+/*
+ * Prove mechanisms in the order kernel, patch, step and fill h->proof, cpl0_interpreted and xcr0.
+ * With all = false the first that covers both privilege levels ends the search. h needs its raw and
+ * kvm views. A mechanism that does not hold is a result, not an error.
+ */
+int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, bool all, struct mv_err *err);
+
+/* Forget what was kept: prove again. */
+void mv_proof_forget(const struct mv_host *h);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a running VM: events, signals, timeout, control socket, until it ends. */
+#ifndef MV_VMM_RUNNER_H
+#define MV_VMM_RUNNER_H
+
+#include "vm.h"
+
+struct mv_run_opts {
+	const char *name;		/* for the control socket; NULL: none */
+	bool name_required;		/* without a socket it must not run */
+	const char *snapshot_on_sync;	/* save at the first sync point; may be NULL */
+	bool stop_after_sync;		/* … and end the VM there */
+	double timeout_s;		/* 0 = none */
+};
+
+enum mv_run_end {
+	MV_END_EXIT,	/* by the guest's word: value */
+	MV_END_CRASH,	/* err says how, event where */
+	MV_END_TIMEOUT,
+	MV_END_SAVED,	/* stopped once it was saved */
+	MV_END_STOPPED,	/* from outside: control socket or signal */
+};
+
+struct mv_run_result {
+	enum mv_run_end end;
+	uint32_t value;			/* EXIT: what the guest wrote */
+	struct mv_event event;		/* CRASH */
+	char saved[256];		/* the last snapshot written, "" if none */
+	int signal;			/* STOPPED by this signal, 0 otherwise */
+};
+
+/*
+ * Start the VM and stay with it until it ends; then it runs no more. A negative return is a failure of
+ * the VMM, not of the guest. SIGINT, SIGTERM and SIGHUP stop it.
+ */
+int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_result *result,
+	   struct mv_err *err);
+
+#endif

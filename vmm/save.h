@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* A whole VM to a snapshot file and back. */
+#ifndef MV_VMM_SAVE_H
+#define MV_VMM_SAVE_H
+
+#include "snapshot.h"
+#include "vm.h"
+
+/* Save a paused VM to path; it may be resumed afterwards whatever the result. */
+int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err);
+
+/*
+ * Fill a VM that mv_vm_create made for the snapshot's static part: memory, state and, where the
+ * policy says patch, the replaced CPUID instructions. It can then be started.
+ */
+int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err);
+
+#endif

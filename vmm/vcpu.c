@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* The vCPU thread: run, look at the exit, serve CPUID where KVM does not. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "apply.h"
+#include "guest-tests/abi.h"
+#include "vm.h"
+
+/* Bits of exit handling: what the loop does next. */
+enum next { GO_ON, STOP };
+
+static enum next fail(struct mv_vcpu *vcpu, struct mv_event *e)
+{
+	e->kind = MV_EVENT_ERROR;
+	mv_vm_post(vcpu->vm, e);
+	return STOP;
+}
+
+/* A pending port access is complete only once KVM_RUN was entered again. */
+static void complete_io(struct mv_vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	mv_kvm_run(vcpu->fd);
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Guest-physical address of a guest-virtual one; UINT64_MAX if it is not mapped. */
+static uint64_t translate(struct mv_vcpu *vcpu, uint64_t gva)
+{
+	struct kvm_translation t = { .linear_address = gva };
+
+	if (mv_kvm_do(vcpu->fd, KVM_TRANSLATE, &t, NULL) < 0 || !t.valid)
+		return UINT64_MAX;
+	return t.physical_address;
+}
+
+static int cpu_now(struct mv_vcpu *vcpu, uint32_t leaf, struct mv_cpu_now *now, struct mv_err *err)
+{
+	struct kvm_sregs sregs;
+	struct kvm_xcrs xcrs;
+	int rc = 0;
+
+	memset(now, 0, sizeof(*now));
+	now->xcr0 = 1;
+	if (leaf != 1 && leaf != 7 && leaf != 0xd)
+		return 0;
+	rc = mv_kvm_do(vcpu->fd, KVM_GET_SREGS, &sregs, err);
+	if (rc < 0)
+		return rc;
+	now->cr4 = sregs.cr4;
+	if (leaf != 0xd)
+		return 0;
+	rc = mv_kvm_do(vcpu->fd, KVM_GET_XCRS, &xcrs, err);
+	if (rc >= 0 && xcrs.nr_xcrs)
+		now->xcr0 = xcrs.xcrs[0].value;
+	return rc < 0 ? rc : 0;
+}
+
+/* Answer the CPUID that regs are about to execute, or were, from the guest table. */
+static int serve_cpuid(struct mv_vcpu *vcpu, struct kvm_regs *regs, struct mv_err *err)
+{
+	uint32_t out[MV_NREGS];
+	struct mv_table table;
+	struct mv_cpu_now now;
+	int rc = cpu_now(vcpu, (uint32_t)regs->rax, &now, err);
+
+	if (rc)
+		return rc;
+	mv_table_for_cpu(&table, &vcpu->vm->st->policy.guest, vcpu->id, vcpu->vm->nvcpus);
+	mv_table_answer(&table, &now, (uint32_t)regs->rax, (uint32_t)regs->rcx, out);
+	regs->rax = out[MV_EAX];
+	regs->rbx = out[MV_EBX];
+	regs->rcx = out[MV_ECX];
+	regs->rdx = out[MV_EDX];
+	rc = mv_kvm_do(vcpu->fd, KVM_SET_REGS, regs, err);
+	return rc < 0 ? rc : 0;
+}
+
+/*
+ * A write to the patch port: a CPUID if it comes from a recorded site, else ordinary I/O to a port
+ * that nobody owns. RIP at the exit is before the OUT on some hosts and behind it on others; once
+ * the I/O is complete it is behind it everywhere.
+ */
+static enum next patched_cpuid(struct mv_vcpu *vcpu)
+{
+	struct mv_event e = { 0 };
+	struct kvm_regs regs;
+
+	complete_io(vcpu);
+	if (mv_kvm_do(vcpu->fd, KVM_GET_REGS, &regs, &e.err) < 0)
+		return fail(vcpu, &e);
+	if (!mv_sites_has(&vcpu->vm->sites, translate(vcpu, regs.rip - 2)))
+		return GO_ON;
+	return serve_cpuid(vcpu, &regs, &e.err) ? fail(vcpu, &e) : GO_ON;
+}
+
+/* ---- single-step ---- */
+
+static int arm_step(struct mv_vcpu *vcpu, struct mv_err *err)
+{
+	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
+	int rc = mv_kvm_do(vcpu->fd, KVM_SET_GUEST_DEBUG, &d, err);
+
+	vcpu->stepping = rc >= 0;
+	return rc < 0 ? rc : 0;
+}
+
+/* Before the next instruction: answer it here if it is a CPUID, as often as there is one. */
+static enum next step_cpuid(struct mv_vcpu *vcpu)
+{
+	struct mv_event e = { 0 };
+
+	for (;;) {
+		struct kvm_regs regs;
+		const uint8_t *p;
+
+		if (mv_kvm_do(vcpu->fd, KVM_GET_REGS, &regs, &e.err) < 0)
+			return fail(vcpu, &e);
+		p = mv_vm_at(vcpu->vm, translate(vcpu, regs.rip), 2);
+		if (!p || p[0] != MV_OPCODE_CPUID_0 || p[1] != MV_OPCODE_CPUID_1)
+			break;
+		regs.rip += 2;
+		if (serve_cpuid(vcpu, &regs, &e.err))
+			return fail(vcpu, &e);
+	}
+	return arm_step(vcpu, &e.err) ? fail(vcpu, &e) : GO_ON;
+}
+
+/* ---- exits ---- */
+
+static void code_at_rip(struct mv_vcpu *vcpu, struct mv_event *e)
+{
+	struct kvm_regs regs;
+	const uint8_t *p;
+
+	if (mv_kvm_do(vcpu->fd, KVM_GET_REGS, &regs, NULL) < 0)
+		return;
+	e->rip = regs.rip;
+	for (e->ncode = 0; e->ncode < sizeof(e->code); e->ncode++) {
+		p = mv_vm_at(vcpu->vm, translate(vcpu, regs.rip + e->ncode), 1);
+		if (!p)
+			break;
+		e->code[e->ncode] = *p;
+	}
+}
+
+static enum next crash(struct mv_vcpu *vcpu, const char *how)
+{
+	struct mv_event e = { .kind = MV_EVENT_CRASH };
+
+	code_at_rip(vcpu, &e);
+	mv_err_set(&e.err, MV_E_GUEST, "%s at RIP 0x%llx", how, (unsigned long long)e.rip);
+	mv_vm_post(vcpu->vm, &e);
+	return STOP;
+}
+
+static enum next port_io(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct mv_vm *vm = vcpu->vm;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	struct mv_event e = { 0 };
+	enum mv_io_result r;
+
+	if (run->io.direction == KVM_EXIT_IO_IN) {
+		pthread_mutex_lock(&vm->lock);
+		mv_devices_in(&vm->devices, run->io.port, run->io.size, run->io.count, data);
+		pthread_mutex_unlock(&vm->lock);
+		return GO_ON;
+	}
+	if (run->io.port == MV_PORT_CPUID && run->io.size == 4 && vm->patched)
+		return patched_cpuid(vcpu);
+	pthread_mutex_lock(&vm->lock);
+	r = mv_devices_out(&vm->devices, run->io.port, run->io.size, run->io.count, data);
+	e.value = vm->devices.value;
+	pthread_mutex_unlock(&vm->lock);
+	if (r == MV_IO_DONE)
+		return GO_ON;
+	e.kind = r == MV_IO_EXIT ? MV_EVENT_EXIT : MV_EVENT_SYNC;
+	mv_vm_post(vm, &e);
+	return r == MV_IO_EXIT ? STOP : GO_ON;
+}
+
+static enum next handle_exit(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct mv_event e = { 0 };
+	char how[96];
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		return port_io(vcpu);
+	case KVM_EXIT_MMIO:
+		if (!run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		return GO_ON;
+	case KVM_EXIT_DEBUG:
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_IRQ_WINDOW_OPEN:
+		return GO_ON;
+	case KVM_EXIT_SHUTDOWN:
+		return crash(vcpu, "triple fault");
+	case KVM_EXIT_INTERNAL_ERROR:
+		if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
+			return crash(vcpu, "KVM can't emulate the instruction");
+		snprintf(how, sizeof(how), "KVM internal error %u", run->internal.suberror);
+		return crash(vcpu, how);
+	case KVM_EXIT_FAIL_ENTRY:
+		mv_err_set(&e.err, MV_E_FAILED, "KVM can't enter the guest: hardware reason 0x%llx",
+			   (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		return fail(vcpu, &e);
+	default:
+		snprintf(how, sizeof(how), "unexpected KVM exit %u", run->exit_reason);
+		return crash(vcpu, how);
+	}
+}
+
+/* Wait outside the guest while somebody pauses the VM. Returns whether it is being stopped. */
+static bool park(struct mv_vcpu *vcpu)
+{
+	struct mv_vm *vm = vcpu->vm;
+	bool stopping;
+
+	pthread_mutex_lock(&vm->lock);
+	if (vm->pausing && !vm->stopping) {
+		pthread_mutex_unlock(&vm->lock);
+		complete_io(vcpu);
+		pthread_mutex_lock(&vm->lock);
+	}
+	while (vm->pausing && !vm->stopping) {
+		vcpu->parked = true;
+		pthread_cond_broadcast(&vm->changed);
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	}
+	vcpu->parked = false;
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	stopping = vm->stopping;
+	pthread_mutex_unlock(&vm->lock);
+	return stopping;
+}
+
+static bool wants_park(const struct mv_vm *vm)
+{
+	return __atomic_load_n(&vm->pausing, __ATOMIC_SEQ_CST);
+}
+
+void *mv_vcpu_main(void *arg)
+{
+	struct mv_vcpu *vcpu = arg;
+	struct mv_vm *vm = vcpu->vm;
+	bool step = vm->st->policy.intercept == MV_INTERCEPTION_STEP;
+	enum next next = GO_ON;
+
+	while (next == GO_ON) {
+		int rc;
+
+		if (wants_park(vm) && park(vcpu))
+			break;
+		if (step && step_cpuid(vcpu) == STOP)
+			break;
+		rc = mv_kvm_run(vcpu->fd);
+		if (rc == 0) {
+			next = handle_exit(vcpu);
+		} else if (rc == -EINTR || rc == -EAGAIN) {
+			/* a kick: park() finds out; one that came late must not stop us twice */
+			if (!wants_park(vm))
+				__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		} else {
+			struct mv_event e = { 0 };
+
+			mv_err_set(&e.err, MV_E_FAILED, "KVM_RUN: %s", strerror(-rc));
+			next = fail(vcpu, &e);
+		}
+	}
+	pthread_mutex_lock(&vm->lock);
+	vcpu->parked = true;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+	return NULL;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guest-tests/abi.h"
+
+#define TSS_ADDRESS 0xfffbd000ul	/* three pages below the BIOS, where nothing else is */
+#define IDENTITY_MAP_ADDRESS 0xfffbc000ul
+
+void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len)
+{
+	return gpa <= vm->ram_size && len <= vm->ram_size - gpa ? vm->ram + gpa : NULL;
+}
+
+/*
+ * What can be enforced is: KVM's own features follow the guest's CPUID, and MONITOR/MWAIT fault
+ * where they are hidden. Kernels that lack a capability leave that feature hidden-only.
+ */
+static int enforce(struct mv_vm *vm, struct mv_err *err)
+{
+	int quirks = mv_kvm_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2) &
+		     (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS);
+
+	return quirks ? mv_kvm_enable_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2, (uint64_t)quirks, err)
+		      : 0;
+}
+
+static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	uint64_t identity = IDENTITY_MAP_ADDRESS;
+	int rc = mv_kvm_do_value(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS, err);
+
+	if (rc >= 0)
+		rc = mv_kvm_do(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity, err);
+	if (rc >= 0)
+		rc = mv_kvm_do_value(vm->fd, KVM_CREATE_IRQCHIP, 0, err);
+	if (rc >= 0)
+		rc = mv_kvm_do(vm->fd, KVM_CREATE_PIT2, &pit, err);
+	return rc < 0 ? rc : 0;
+}
+
+static int create_ram(struct mv_vm *vm, struct mv_err *err)
+{
+	struct kvm_userspace_memory_region slot = { .memory_size = vm->ram_size };
+	void *p = mmap(NULL, vm->ram_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int rc;
+
+	if (p == MAP_FAILED)
+		return mv_err_set(err, MV_E_FAILED, "%llu MiB of guest memory: %s",
+				  (unsigned long long)(vm->ram_size >> 20), strerror(errno));
+	vm->ram = p;
+	slot.userspace_addr = (uintptr_t)p;
+	rc = mv_kvm_do(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot, err);
+	return rc < 0 ? rc : 0;
+}
+
+static int create_vcpu(struct mv_vm *vm, unsigned id, struct mv_err *err)
+{
+	struct mv_vcpu *vcpu = &vm->vcpu[id];
+	int rc;
+
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->parked = true;
+	vcpu->fd = mv_kvm_do_value(vm->fd, KVM_CREATE_VCPU, id, err);
+	if (vcpu->fd < 0)
+		return vcpu->fd;
+	vcpu->run = mmap(NULL, vm->kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return mv_err_set(err, MV_E_FAILED, "mapping vCPU %u: %s", id, strerror(errno));
+	}
+	rc = mv_vcpu_set_cpuid(vcpu, &vm->st->policy.guest, vm->nvcpus, err);
+	if (rc == 0 && mv_kvm_cap(vm->fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID))
+		rc = mv_kvm_enable_cap(vcpu->fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, err);
+	return rc;
+}
+
+static void init_devices(struct mv_vm *vm, const struct mv_console *console)
+{
+	const struct mv_policy *p = &vm->st->policy;
+
+	vm->devices.serial.write = console->write;
+	vm->devices.serial.ctx = console->ctx;
+	vm->devices.info.table = &p->guest;
+	vm->devices.info.raw = vm->raw;
+	vm->devices.info.mode = p->intercept;
+	vm->devices.info.flags = p->source.cpl0_interpreted ? MV_INFO_CPL0_INTERPRETED : 0;
+}
+
+static int create(struct mv_vm *vm, struct mv_err *err)
+{
+	int rc;
+
+	vm->fd = mv_kvm_create_vm(vm->kvm, err);
+	if (vm->fd < 0)
+		return vm->fd;
+	rc = enforce(vm, err);
+	if (rc == 0)
+		rc = create_irqchip(vm, err);
+	if (rc == 0)
+		rc = create_ram(vm, err);
+	for (unsigned i = 0; i < vm->nvcpus && rc == 0; i++)
+		rc = create_vcpu(vm, i, err);
+	return rc;
+}
+
+int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static *st,
+		 const struct mv_table *raw, const struct mv_console *console, struct mv_err *err)
+{
+	struct mv_vm *vm = calloc(1, sizeof(*vm));
+	int rc;
+
+	*out = NULL;
+	if (!vm)
+		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	vm->kvm = kvm;
+	vm->st = st;
+	vm->raw = raw;
+	vm->ram_size = st->config.ram_size;
+	vm->nvcpus = st->config.nvcpus;
+	vm->fd = -1;
+	for (unsigned i = 0; i < MV_MAX_VCPUS; i++)
+		vm->vcpu[i].fd = -1;
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	init_devices(vm, console);
+	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->event_fd < 0)
+		rc = mv_err_set(err, MV_E_FAILED, "eventfd: %s", strerror(errno));
+	else
+		rc = create(vm, err);
+	if (rc)
+		mv_vm_destroy(vm);
+	else
+		*out = vm;
+	return rc;
+}
+
+/* ---- patching ---- */
+
+int mv_vm_patch(struct mv_vm *vm, struct mv_err *err)
+{
+	for (uint32_t i = 0; i < vm->sites.n; i++) {
+		const uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
+
+		if (!p || p[0] != MV_OPCODE_CPUID_0 || p[1] != MV_OPCODE_CPUID_1)
+			return mv_err_set(err, MV_E_INPUT,
+					  "no CPUID at guest-physical 0x%llx, where one is recorded",
+					  (unsigned long long)vm->sites.gpa[i]);
+	}
+	for (uint32_t i = 0; i < vm->sites.n; i++) {
+		uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
+
+		p[0] = MV_OPCODE_OUT_IMM8_EAX;
+		p[1] = MV_PORT_CPUID;
+	}
+	vm->patched = true;
+	return 0;
+}
+
+void mv_vm_unpatch(struct mv_vm *vm)
+{
+	for (uint32_t i = 0; vm->patched && i < vm->sites.n; i++) {
+		uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
+
+		p[0] = MV_OPCODE_CPUID_0;
+		p[1] = MV_OPCODE_CPUID_1;
+	}
+	vm->patched = false;
+}
+
+/* ---- threads, pausing, events ---- */
+
+/* Only there to make KVM_RUN return. */
+static void kicked(int sig)
+{
+	(void)sig;
+}
+
+int mv_vm_start(struct mv_vm *vm, struct mv_err *err)
+{
+	struct sigaction sa = { .sa_handler = kicked };
+
+	sigaction(SIGRTMIN, &sa, NULL);
+	for (unsigned i = 0; i < vm->nvcpus; i++) {
+		struct mv_vcpu *vcpu = &vm->vcpu[i];
+		sigset_t all, old;
+		int rc;
+
+		vcpu->parked = false;
+		/* Signals meant for the program go to its main thread. */
+		sigfillset(&all);
+		sigdelset(&all, SIGRTMIN);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		rc = pthread_create(&vcpu->thread, NULL, mv_vcpu_main, vcpu);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		if (rc) {
+			vcpu->parked = true;
+			return mv_err_set(err, MV_E_FAILED, "a thread for vCPU %u: %s", i,
+					  strerror(rc));
+		}
+		vcpu->started = true;
+	}
+	return 0;
+}
+
+/* Under lock. */
+static void kick_all(struct mv_vm *vm)
+{
+	for (unsigned i = 0; i < vm->nvcpus; i++) {
+		struct mv_vcpu *vcpu = &vm->vcpu[i];
+
+		if (vcpu->started && !vcpu->parked) {
+			/* Set first: a kick that comes just before KVM_RUN must not be lost. */
+			__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+			pthread_kill(vcpu->thread, SIGRTMIN);
+		}
+	}
+}
+
+static bool all_parked(const struct mv_vm *vm)
+{
+	for (unsigned i = 0; i < vm->nvcpus; i++)
+		if (!vm->vcpu[i].parked)
+			return false;
+	return true;
+}
+
+void mv_vm_pause(struct mv_vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->pausing = true;
+	kick_all(vm);
+	while (!all_parked(vm))
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void mv_vm_resume(struct mv_vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->pausing = false;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void mv_vm_post(struct mv_vm *vm, const struct mv_event *event)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&vm->lock);
+	/* The first event counts; what others were about to say follows from it. */
+	if (vm->event.kind == MV_EVENT_NONE) {
+		vm->event = *event;
+		vm->pausing = true;
+		kick_all(vm);
+		if (write(vm->event_fd, &one, sizeof(one)) < 0) {
+			/* an eventfd that holds 1 at most never fills up */
+		}
+	}
+	pthread_mutex_unlock(&vm->lock);
+}
+
+bool mv_vm_take_event(struct mv_vm *vm, struct mv_event *event)
+{
+	uint64_t n;
+	bool any;
+
+	pthread_mutex_lock(&vm->lock);
+	*event = vm->event;
+	any = vm->event.kind != MV_EVENT_NONE;
+	vm->event.kind = MV_EVENT_NONE;
+	if (any && read(vm->event_fd, &n, sizeof(n)) < 0) {
+		/* already drained */
+	}
+	while (any && !all_parked(vm))
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+	return any;
+}
+
+void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event)
+{
+	struct pollfd p = { .fd = vm->event_fd, .events = POLLIN };
+
+	while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR)
+		;
+	mv_vm_take_event(vm, event);
+}
+
+static void stop_threads(struct mv_vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->stopping = vm->pausing = true;
+	kick_all(vm);
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+	for (unsigned i = 0; i < vm->nvcpus; i++)
+		if (vm->vcpu[i].started)
+			pthread_join(vm->vcpu[i].thread, NULL);
+}
+
+void mv_vm_destroy(struct mv_vm *vm)
+{
+	if (!vm)
+		return;
+	stop_threads(vm);
+	for (unsigned i = 0; i < vm->nvcpus; i++) {
+		if (vm->vcpu[i].run)
+			munmap(vm->vcpu[i].run, vm->kvm->run_size);
+		if (vm->vcpu[i].fd >= 0)
+			close(vm->vcpu[i].fd);
+	}
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->ram)
+		munmap(vm->ram, vm->ram_size);
+	if (vm->event_fd >= 0)
+		close(vm->event_fd);
+	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm);
+}

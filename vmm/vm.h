@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtual machine: RAM, an explicit list of devices, vCPU threads. Created stopped; a program
+ * starts it, waits for events, pauses it to read its state, destroys it.
+ */
+#ifndef MV_VMM_VM_H
+#define MV_VMM_VM_H
+
+#include <pthread.h>
+
+#include "device.h"
+#include "image.h"
+#include "kvm.h"
+#include "sites.h"
+#include "state.h"
+
+#define MV_MIN_RAM (UINT64_C(1) << 20)
+#define MV_MAX_LOW_RAM (UINT64_C(3) << 30)	/* below the hole for MMIO */
+
+enum mv_event_kind {
+	MV_EVENT_NONE,		/* the wait timed out */
+	MV_EVENT_SYNC,		/* the guest wrote to MV_PORT_SYNC and is paused there */
+	MV_EVENT_EXIT,		/* the guest wrote to MV_PORT_EXIT */
+	MV_EVENT_CRASH,		/* triple fault, or KVM could not go on with it */
+	MV_EVENT_ERROR,		/* the VMM failed: event.err */
+};
+
+struct mv_event {
+	enum mv_event_kind kind;
+	uint32_t value;		/* SYNC, EXIT: what the guest wrote */
+	uint64_t rip;		/* CRASH */
+	uint8_t ncode, code[15];	/* CRASH: bytes at rip, if they could be read */
+	struct mv_err err;	/* ERROR; CRASH: msg says how it ended */
+};
+
+struct mv_vm;
+
+struct mv_vcpu {
+	struct mv_vm *vm;
+	uint32_t id;
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+	bool started;
+	bool parked;		/* outside KVM_RUN with no I/O half done; under vm->lock */
+	bool stepping;		/* single-step is armed */
+};
+
+struct mv_vm {
+	const struct mv_kvm *kvm;
+	int fd;
+	struct mv_static *st;	/* the caller's; outlives the VM */
+	const struct mv_table *raw;	/* this host's CPUID, for the info device */
+	uint8_t *ram;
+	uint64_t ram_size;
+	unsigned nvcpus;
+	struct mv_vcpu vcpu[MV_MAX_VCPUS];
+	struct mv_devices devices;
+	struct mv_sites sites;
+	bool patched;		/* RAM holds port writes at the sites */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;	/* pausing, a vCPU's parked */
+	bool pausing, stopping;
+	int event_fd;		/* readable while an event waits */
+	struct mv_event event;	/* under lock; the guest is paused until it was taken */
+};
+
+struct mv_console {
+	void (*write)(void *ctx, const uint8_t *data, size_t len);	/* the first serial port */
+	void *ctx;
+};
+
+/*
+ * Create a VM for st->config and st->policy: descriptor, capabilities, irqchip, RAM, vCPUs with the
+ * guest table set and read back. Nothing runs yet. *out is NULL on error.
+ */
+int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static *st,
+		 const struct mv_table *raw, const struct mv_console *console, struct mv_err *err);
+void mv_vm_destroy(struct mv_vm *vm);	/* accepts NULL; stops it first */
+
+/* Put an image and its command line into RAM and vCPU 0 at its entry (vmm/boot.c). */
+int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
+	       struct mv_err *err);
+
+/*
+ * Replace the CPUID instructions at vm->sites by port writes, or put the originals back. patch fails
+ * with -MV_E_INPUT if a site does not hold a CPUID.
+ */
+int mv_vm_patch(struct mv_vm *vm, struct mv_err *err);
+void mv_vm_unpatch(struct mv_vm *vm);
+
+/* Start the vCPU threads. */
+int mv_vm_start(struct mv_vm *vm, struct mv_err *err);
+
+/* All vCPUs out of the guest with their I/O completed; nests with nothing. */
+void mv_vm_pause(struct mv_vm *vm);
+void mv_vm_resume(struct mv_vm *vm);
+
+/*
+ * Take the event that waits; false if there is none. After SYNC the guest stays paused until
+ * mv_vm_resume; after EXIT, CRASH and ERROR it does not run any more.
+ */
+bool mv_vm_take_event(struct mv_vm *vm, struct mv_event *event);
+/* Wait up to timeout_ms (-1: for ever) and take the event. */
+void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event);
+
+/* Read or write the whole state of a paused VM, RAM apart (vmm/vm_state.c). */
+int mv_vm_get_state(struct mv_vm *vm, struct mv_state *state, struct mv_err *err);
+int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *state, struct mv_err *err);
+
+/* Host address of len bytes at gpa; NULL if they are not all RAM. */
+void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len);
+
+/* For vCPU threads: post an event and have everything pause. */
+void mv_vm_post(struct mv_vm *vm, const struct mv_event *event);
+
+/* The vCPU thread (vmm/vcpu.c). */
+void *mv_vcpu_main(void *vcpu);
+
+/* A vCPU's state (vmm/vcpu_state.c), in the order that docs/architecture.md explains. */
+int mv_vcpu_get_state(struct mv_vcpu *vcpu, struct mv_vcpu_state *s, struct mv_err *err);
+int mv_vcpu_set_state(struct mv_vcpu *vcpu, const struct mv_vcpu_state *s, struct mv_err *err);
+
+/*
+ * Its MSRs (vmm/msrs.c): all that KVM lists and some that it does not; set in the saved order. An MSR
+ * that the destination's KVM refuses is -MV_E_HOST, with its number.
+ */
+int mv_msrs_get(struct mv_vcpu *vcpu, struct mv_vcpu_state *s, struct mv_err *err);
+int mv_msrs_set(struct mv_vcpu *vcpu, const struct mv_vcpu_state *s, struct mv_err *err);
+
+/*
+ * Give the vCPU the table that policy->guest means for it and read it back (vcpu_cpuid.c). Where KVM
+ * is to answer from it, a difference outside the bits that KVM keeps up to date is -MV_E_HOST.
+ */
+int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsigned ncpus,
+		      struct mv_err *err);
+
+#endif

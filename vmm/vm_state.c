@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* The state of a whole VM: vCPUs, interrupt controllers, timers, devices, patched instructions. */
+#include <string.h>
+
+#include "vm.h"
+
+static int get_pit(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
+{
+	struct kvm_pit_state2 p;
+	int rc = mv_kvm_do(vm->fd, KVM_GET_PIT2, &p, err);
+
+	for (int i = 0; rc >= 0 && i < 3; i++) {
+		const struct kvm_pit_channel_state *c = &p.channels[i];
+
+		s->pit[i] = (struct mv_pit_channel){
+			.count = c->count,
+			.latched_count = c->latched_count,
+			.count_latched = c->count_latched,
+			.status_latched = c->status_latched,
+			.status = c->status,
+			.read_state = c->read_state,
+			.write_state = c->write_state,
+			.write_latch = c->write_latch,
+			.rw_mode = c->rw_mode,
+			.mode = c->mode,
+			.bcd = c->bcd,
+			.gate = c->gate,
+			.count_load_time = c->count_load_time,
+		};
+	}
+	s->pit_flags = p.flags;
+	return rc;
+}
+
+static int set_pit(struct mv_vm *vm, const struct mv_state *s, struct mv_err *err)
+{
+	struct kvm_pit_state2 p = { .flags = s->pit_flags };
+
+	for (int i = 0; i < 3; i++) {
+		const struct mv_pit_channel *c = &s->pit[i];
+
+		p.channels[i] = (struct kvm_pit_channel_state){
+			.count = c->count,
+			.latched_count = c->latched_count,
+			.count_latched = c->count_latched,
+			.status_latched = c->status_latched,
+			.status = c->status,
+			.read_state = c->read_state,
+			.write_state = c->write_state,
+			.write_latch = c->write_latch,
+			.rw_mode = c->rw_mode,
+			.mode = c->mode,
+			.bcd = c->bcd,
+			.gate = c->gate,
+			.count_load_time = c->count_load_time,
+		};
+	}
+	return mv_kvm_do(vm->fd, KVM_SET_PIT2, &p, err);
+}
+
+/* The same fields in both directions. */
+#define COPY_PIC(d, s) \
+	do { \
+		(d).last_irr = (s).last_irr; \
+		(d).irr = (s).irr; \
+		(d).imr = (s).imr; \
+		(d).isr = (s).isr; \
+		(d).priority_add = (s).priority_add; \
+		(d).irq_base = (s).irq_base; \
+		(d).read_reg_select = (s).read_reg_select; \
+		(d).poll = (s).poll; \
+		(d).special_mask = (s).special_mask; \
+		(d).init_state = (s).init_state; \
+		(d).auto_eoi = (s).auto_eoi; \
+		(d).rotate_on_auto_eoi = (s).rotate_on_auto_eoi; \
+		(d).special_fully_nested_mode = (s).special_fully_nested_mode; \
+		(d).init4 = (s).init4; \
+		(d).elcr = (s).elcr; \
+		(d).elcr_mask = (s).elcr_mask; \
+	} while (0)
+
+static int get_irqchip(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
+{
+	struct kvm_irqchip c = { 0 };
+	int rc;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		c.chip_id = KVM_IRQCHIP_PIC_MASTER + i;
+		rc = mv_kvm_do(vm->fd, KVM_GET_IRQCHIP, &c, err);
+		if (rc < 0)
+			return rc;
+		COPY_PIC(s->pic[i], c.chip.pic);
+	}
+	c.chip_id = KVM_IRQCHIP_IOAPIC;
+	rc = mv_kvm_do(vm->fd, KVM_GET_IRQCHIP, &c, err);
+	if (rc < 0)
+		return rc;
+	s->ioapic.base_address = c.chip.ioapic.base_address;
+	s->ioapic.ioregsel = c.chip.ioapic.ioregsel;
+	s->ioapic.id = c.chip.ioapic.id;
+	s->ioapic.irr = c.chip.ioapic.irr;
+	for (int i = 0; i < 24; i++)
+		s->ioapic.redirtbl[i] = c.chip.ioapic.redirtbl[i].bits;
+	s->has_irqchip = true;
+	return 0;
+}
+
+static int set_irqchip(struct mv_vm *vm, const struct mv_state *s, struct mv_err *err)
+{
+	struct kvm_irqchip c;
+	int rc;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		memset(&c, 0, sizeof(c));
+		c.chip_id = KVM_IRQCHIP_PIC_MASTER + i;
+		COPY_PIC(c.chip.pic, s->pic[i]);
+		rc = mv_kvm_do(vm->fd, KVM_SET_IRQCHIP, &c, err);
+		if (rc < 0)
+			return rc;
+	}
+	memset(&c, 0, sizeof(c));
+	c.chip_id = KVM_IRQCHIP_IOAPIC;
+	c.chip.ioapic.base_address = s->ioapic.base_address;
+	c.chip.ioapic.ioregsel = s->ioapic.ioregsel;
+	c.chip.ioapic.id = s->ioapic.id;
+	c.chip.ioapic.irr = s->ioapic.irr;
+	for (int i = 0; i < 24; i++)
+		c.chip.ioapic.redirtbl[i].bits = s->ioapic.redirtbl[i];
+	return mv_kvm_do(vm->fd, KVM_SET_IRQCHIP, &c, err);
+}
+
+/* Tell a guest with kvmclock that it was stopped; guests without one make this fail, rightly. */
+static void announce_stop(struct mv_vm *vm)
+{
+	for (unsigned i = 0; i < vm->nvcpus; i++)
+		mv_kvm_do_value(vm->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0, NULL);
+}
+
+int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
+{
+	struct kvm_clock_data clock;
+	int rc = mv_state_init(s, vm->nvcpus, err);
+
+	if (rc)
+		return rc;
+	announce_stop(vm);
+	for (unsigned i = 0; i < vm->nvcpus && rc >= 0; i++)
+		rc = mv_vcpu_get_state(&vm->vcpu[i], &s->vcpus[i], err);
+	if (rc >= 0)
+		rc = get_pit(vm, s, err);
+	if (rc >= 0)
+		rc = mv_kvm_do(vm->fd, KVM_GET_CLOCK, &clock, err);
+	if (rc >= 0) {
+		s->clock_ns = clock.clock;
+		rc = get_irqchip(vm, s, err);
+	}
+	if (rc < 0) {
+		mv_state_finish(s);
+		return rc;
+	}
+	mv_devices_save(&vm->devices, s);
+	s->nsites = vm->sites.n;
+	memcpy(s->sites, vm->sites.gpa, vm->sites.n * sizeof(s->sites[0]));
+	return 0;
+}
+
+int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *s, struct mv_err *err)
+{
+	struct kvm_clock_data clock = { .clock = s->clock_ns };
+	int rc = 0;
+
+	for (unsigned i = 0; i < vm->nvcpus && rc >= 0; i++)
+		rc = mv_vcpu_set_state(&vm->vcpu[i], &s->vcpus[i], err);
+	if (rc >= 0 && s->has_irqchip)
+		rc = set_pit(vm, s, err);
+	if (rc >= 0 && s->has_irqchip)
+		rc = set_irqchip(vm, s, err);
+	if (rc >= 0)
+		rc = mv_devices_load(&vm->devices, s, err);
+	/* As late as possible, with no flags: the guest's clock goes on where it stood. */
+	if (rc >= 0)
+		rc = mv_kvm_do(vm->fd, KVM_SET_CLOCK, &clock, err);
+	if (rc < 0)
+		return rc;
+	vm->sites.n = s->nsites;
+	memcpy(vm->sites.gpa, s->sites, s->nsites * sizeof(s->sites[0]));
+	vm->sites.all = vm->st->policy.patchable;
+	vm->sites.cpl3 = vm->st->policy.patch_cpl3;
+	announce_stop(vm);
+	return 0;
+}
