@@ -5,7 +5,8 @@
 #   make demo       the main job, on this machine's /dev/kvm or in a lab host
 #   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
 #   make layers     who may depend on whom
-#   make help       the rest
+#   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
+#   make deps       install what Debian 12 has to provide; make clean removes what was built
 #
 # OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0.
 
@@ -39,7 +40,6 @@ include cpuid/module.mk
 include migrate/module.mk
 include guest-tests/module.mk
 include vmm/module.mk
-include tests/module.mk
 
 # ---- libraries and the program -------------------------------------------------------------------
 # Each library is compiled with its own include paths alone: a wrong dependency does not compile.
@@ -91,7 +91,58 @@ $(OUT)/minivmm: $(CLI_OBJS) $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
+include tests/module.mk
+
 .PHONY: all
 all: $(OUT)/minivmm guest-images
+
+# ---- packages ------------------------------------------------------------------------------------
+# The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
+
+PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxxhash-dev libzydis-dev
+PKGS_TEST  := libcriterion-dev pkg-config
+
+# Installs only what is missing, and only as root; otherwise says what is needed.
+define need
+	@tests/deps.sh $(1)
+endef
+
+.PHONY: deps deps-build deps-test deps-lab
+deps: deps-build deps-test deps-lab
+deps-build:
+	$(call need,$(PKGS_BUILD))
+deps-test: deps-build
+	$(call need,$(PKGS_TEST))
+deps-lab:
+	$(call need,$$(tests/lab/lab deps))
+
+# ---- what people run -----------------------------------------------------------------------------
+
+.PHONY: demo check layers lab clean help
+demo: deps-build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/demo.sh $(OUT) $(NONCE)
+
+# REQUIRE=kvm,lab-amd,lab-intel: what must not be skipped.
+REQUIRE ?=
+check: deps-test
+	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
+	$(Q)$(MAKE) --no-print-directory all unit-tests
+	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
+
+lab: deps-lab
+	$(Q)tests/lab/lab build
+
+layers: all
+	$(Q)tests/layers.sh $(OUT)
+
+clean:
+	rm -rf $(OUT)
+
+help:
+	@sed -n '/^# minivmm/,/^$$/s/^# \{0,1\}//p' Makefile
+
+print-%:
+	@echo '$*=$($*)'
 
 -include $(patsubst %.o,%.d,$(CPUID_OBJS) $(MIGRATE_OBJS) $(VMM_OBJS) $(CLI_OBJS))

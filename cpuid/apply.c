@@ -5,18 +5,21 @@
 
 #include "xstate.h"
 
+/* What an error about a full table says: the host offers more leaves than KVM itself can take. */
+static int full(struct mv_err *err)
+{
+	return mv_err_set(err, MV_E_INPUT, "the guest table has more than %d entries", MV_TABLE_MAX);
+}
+
 static void note(struct mv_notes *notes, enum mv_note_kind kind, const struct mv_mask *final,
 		 uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,
-		 const struct mv_feature *cause)
+		 const struct mv_feature *cause, mv_at cause_at)
 {
-	struct mv_note *n;
-
 	if (kind == MV_NOTE_T_MISSING || kind == MV_NOTE_F_PRESENT || kind == MV_NOTE_T_ORPHAN)
 		notes->refusals++;
 	if (notes->n == MV_NOTES)
 		return;
-	n = &notes->note[notes->n++];
-	*n = (struct mv_note){
+	notes->note[notes->n++] = (struct mv_note){
 		.kind = kind,
 		.leaf = leaf,
 		.subleaf = subleaf,
@@ -25,16 +28,16 @@ static void note(struct mv_notes *notes, enum mv_note_kind kind, const struct mv
 		.sym = mv_mask_sym(final, leaf, subleaf, reg, bit),
 		.at = mv_mask_at(final, leaf, subleaf, reg, bit),
 		.cause = cause,
+		.cause_at = cause_at,
 	};
-	if (cause) {
-		enum mv_sym s = mv_mask_sym(final, cause->leaf, cause->subleaf, cause->reg,
-					    cause->bit);
+}
 
-		/* A host value that is 0 was not cleared by a line. */
-		if (s != MV_SYM_H && s != MV_SYM_X)
-			n->cause_at = mv_mask_at(final, cause->leaf, cause->subleaf, cause->reg,
-						 cause->bit);
-	}
+/* Does the bit tell something about the host? The VMM's own bits need no permission. */
+static bool checked(const struct mv_mask_reg *r, unsigned bit)
+{
+	const struct mv_feature *f = mv_feature_at(r->leaf, r->subleaf, r->reg, bit);
+
+	return !f || !mv_feature_computed(f);
 }
 
 /* The register's value by its symbols; notes what power-on has to know. */
@@ -71,19 +74,20 @@ static uint32_t apply_register(const struct mv_policy *p, const struct mv_mask_r
 		case MV_SYM_INHERIT:
 			break;
 		}
-		if (say)
-			note(notes, kind, &p->final, r->leaf, r->subleaf, r->reg, bit, NULL);
+		if (say && checked(r, bit))
+			note(notes, kind, &p->final, r->leaf, r->subleaf, r->reg, bit, NULL, 0);
 		value |= (uint32_t)set << bit;
 	}
 	return value;
 }
 
-static struct mv_mask_reg *effective_reg(struct mv_policy *p, const struct mv_feature *f)
+static struct mv_mask_reg *effective_reg(struct mv_policy *p, uint32_t leaf, uint32_t subleaf,
+					 unsigned reg)
 {
 	for (uint32_t i = 0; i < p->effective.nregs; i++) {
 		struct mv_mask_reg *r = &p->effective.regs[i];
 
-		if (r->leaf == f->leaf && r->subleaf == f->subleaf && r->reg == f->reg)
+		if (r->leaf == leaf && r->subleaf == subleaf && r->reg == reg)
 			return r;
 	}
 	return NULL;
@@ -94,86 +98,111 @@ static enum mv_sym effective_sym(const struct mv_policy *p, const struct mv_feat
 	return mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit);
 }
 
-/*
- * A visible feature whose prerequisite is not: cleared where the symbol leaves the value to the
- * host. Returns whether it was cleared.
- */
-static bool close_over(struct mv_policy *p, const struct mv_feature *f,
-		       const struct mv_feature *parent, struct mv_notes *notes)
+/* ---- dependency closure ---- */
+
+static const struct {
+	uint16_t child, parent;
+} deps[] = {
+#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
+#include "deps.def"
+#undef MV_DEP
+};
+
+struct closure {
+	struct mv_policy *p;
+	struct mv_notes *notes;
+	struct mv_featset visible;
+	struct mv_featset told;		/* orphans that were noted */
+	struct mv_featset closed;	/* cleared here … */
+	mv_at line[MV_NFEATURES];	/* … in the end because of this line */
+};
+
+/* The line that hides a feature; 0 where a host value is 0. */
+static mv_at hidden_by(const struct closure *c, enum mv_feature_id id)
 {
-	enum mv_sym s = effective_sym(p, f);
+	const struct mv_feature *f = &mv_features[id];
+	enum mv_sym s;
+
+	if (mv_featset_has(&c->closed, id))
+		return c->line[id];
+	s = mv_mask_sym(&c->p->final, f->leaf, f->subleaf, f->reg, f->bit);
+	if (s == MV_SYM_H || s == MV_SYM_X)
+		return 0;
+	return mv_mask_at(&c->p->final, f->leaf, f->subleaf, f->reg, f->bit);
+}
+
+/*
+ * A visible feature without what it needs is cleared if its symbol leaves the value to the host.
+ * T and 1 stay: that is told once, when nothing changes any more. Returns whether it was cleared.
+ */
+static bool orphan(struct closure *c, enum mv_feature_id id, enum mv_feature_id needed, bool tell)
+{
+	const struct mv_feature *f = &mv_features[id], *parent = &mv_features[needed];
+	enum mv_sym s;
 	struct mv_mask_reg *r;
 
-	if (s == MV_SYM_T || s == MV_SYM_1)
+	/* AMD's copies follow leaf 1 by another rule. */
+	if (!mv_featset_has(&c->visible, id) || f->cls == MV_FC_MIRROR)
 		return false;
-	mv_table_set_feature(&p->guest, mv_feature_id(f), false);
-	r = effective_reg(p, f);
+	s = effective_sym(c->p, f);
+	if (s == MV_SYM_T || s == MV_SYM_1) {
+		if (tell && !mv_featset_has(&c->told, id)) {
+			mv_featset_add(&c->told, id);
+			note(c->notes, s == MV_SYM_T ? MV_NOTE_T_ORPHAN : MV_NOTE_ORPHAN,
+			     &c->p->final, f->leaf, f->subleaf, f->reg, f->bit, parent,
+			     hidden_by(c, needed));
+		}
+		return false;
+	}
+	c->visible.w[id / 64] &= ~(UINT64_C(1) << (id % 64));
+	mv_featset_add(&c->closed, id);
+	c->line[id] = hidden_by(c, needed);
+	mv_table_set_feature(&c->p->guest, id, false);
+	r = effective_reg(c->p, f->leaf, f->subleaf, f->reg);
 	if (r)
 		mv_mask_reg_set(r, f->bit,
-				effective_sym(p, parent) == MV_SYM_R ? MV_SYM_R : MV_SYM_0,
+				effective_sym(c->p, parent) == MV_SYM_R ? MV_SYM_R : MV_SYM_0,
 				r->at[f->bit]);
-	note(notes, MV_NOTE_CLOSURE, &p->final, f->leaf, f->subleaf, f->reg, f->bit, parent);
+	note(c->notes, MV_NOTE_CLOSURE, &c->p->final, f->leaf, f->subleaf, f->reg, f->bit, parent,
+	     c->line[id]);
 	return true;
 }
 
-/* The first prerequisite of f that the guest does not see; NULL if it sees all. */
-static const struct mv_feature *missing_parent(const struct mv_policy *p, enum mv_feature_id id)
+/* Every dependency once. Returns whether a feature was cleared. */
+static bool close_once(struct closure *c, bool tell)
 {
-	enum mv_feature_id parents[16];
-	size_t n = mv_feature_parents(id, parents, 16);
-	bool component = false, used = false;
+	bool changed = false;
 
-	for (size_t i = 0; i < n && i < 16; i++)
-		if (!mv_table_has(&p->guest, parents[i]))
-			return &mv_features[parents[i]];
+	for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++)
+		if (!mv_featset_has(&c->visible, (enum mv_feature_id)deps[i].parent))
+			changed |= orphan(c, (enum mv_feature_id)deps[i].child,
+					  (enum mv_feature_id)deps[i].parent, tell);
 	for (unsigned i = 0; i < mv_nxstate_users; i++) {
-		const struct mv_xstate_user *x = &mv_xstate_users[i];
+		enum mv_feature_id component = (enum mv_feature_id)mv_xstate_users[i].component;
+		enum mv_feature_id user = (enum mv_feature_id)mv_xstate_users[i].user;
 
-		/* A feature without its state component could not be used … */
-		if (x->user == id && !mv_table_has(&p->guest, (enum mv_feature_id)x->component))
-			return &mv_features[x->component];
-		/* … and a component that no visible feature uses would only leak. */
-		if (x->component == id) {
-			component = true;
-			used |= mv_table_has(&p->guest, (enum mv_feature_id)x->user);
-			if (!used)
-				n = i;
-		}
+		/* A feature without its component could not be used; a component without would leak. */
+		if (!mv_featset_has(&c->visible, component))
+			changed |= orphan(c, user, component, tell);
+		if (!mv_featset_has(&c->visible, user))
+			changed |= orphan(c, component, user, tell);
 	}
-	return component && !used ? &mv_features[mv_xstate_users[n].user] : NULL;
+	return changed;
 }
 
 static void closure(struct mv_policy *p, struct mv_notes *notes)
 {
-	bool changed;
+	struct closure c = { .p = p, .notes = notes };
 
-	do {
-		changed = false;
-		for (unsigned i = 0; i < MV_NFEATURES; i++) {
-			enum mv_feature_id id = (enum mv_feature_id)i;
-			const struct mv_feature *parent;
-
-			if (!mv_table_has(&p->guest, id))
-				continue;
-			parent = missing_parent(p, id);
-			if (parent)
-				changed |= close_over(p, &mv_features[id], parent, notes);
-		}
-	} while (changed);
-
-	/* What stayed although a prerequisite is missing: T refuses, 1 is the user's own word. */
-	for (unsigned i = 0; i < MV_NFEATURES; i++) {
-		const struct mv_feature *f = &mv_features[i], *parent;
-
-		if (!mv_table_has(&p->guest, (enum mv_feature_id)i))
-			continue;
-		parent = missing_parent(p, (enum mv_feature_id)i);
-		if (parent)
-			note(notes,
-			     effective_sym(p, f) == MV_SYM_T ? MV_NOTE_T_ORPHAN : MV_NOTE_ORPHAN,
-			     &p->final, f->leaf, f->subleaf, f->reg, f->bit, parent);
-	}
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		if (mv_table_has(&p->guest, (enum mv_feature_id)i))
+			mv_featset_add(&c.visible, (enum mv_feature_id)i);
+	while (close_once(&c, false))
+		;
+	close_once(&c, true);
 }
+
+/* ---- what follows from the visible bits ---- */
 
 /* AMD repeats much of leaf 1 EDX in 0x80000001 EDX; the two must tell the same story. */
 static void mirror_bits(struct mv_table *guest)
@@ -191,20 +220,35 @@ static void mirror_bits(struct mv_table *guest)
 	}
 }
 
+/* Of leaf 0xD only what the mask insists on remains: closure cleared the rest that has a name. */
+static void without_xsave(struct mv_policy *p)
+{
+	for (uint32_t s = 0; s < 2; s++) {
+		struct mv_leaf *e = mv_table_get(&p->guest, 0xd, s);
+
+		for (unsigned reg = 0; e && reg < MV_NREGS; reg++)
+			for (unsigned bit = 0; bit < 32; bit++) {
+				enum mv_sym sym = mv_mask_sym(&p->effective, 0xd, s, reg, bit);
+
+				if (sym != MV_SYM_T && sym != MV_SYM_1)
+					e->reg[reg] &= ~(UINT32_C(1) << bit);
+			}
+	}
+}
+
 /* Leaf 0xD from the components left visible; offsets are the host's. */
 static int xsave_leaves(struct mv_policy *p, const struct mv_table *offer, struct mv_err *err)
 {
 	uint64_t xcr0 = mv_xstate_xcr0(&p->guest), xss = mv_xstate_xss(&p->guest);
 	struct mv_leaf *d0, *d1;
 
-	for (uint32_t i = 0; i < p->guest.n; i++) {
-		struct mv_leaf *e = &p->guest.e[i];
-
-		if (e->leaf == 0xd && (e->subleaf >= 2 || !mv_table_has(&p->guest, MV_F_XSAVE)))
-			memset(e->reg, 0, sizeof(e->reg));
-	}
-	if (!mv_table_has(&p->guest, MV_F_XSAVE))
+	for (uint32_t i = 0; i < p->guest.n; i++)
+		if (p->guest.e[i].leaf == 0xd && p->guest.e[i].subleaf >= 2)
+			memset(p->guest.e[i].reg, 0, sizeof(p->guest.e[i].reg));
+	if (!mv_table_has(&p->guest, MV_F_XSAVE)) {
+		without_xsave(p);
 		return 0;
+	}
 	for (uint32_t n = 2; n < 63; n++) {
 		const struct mv_leaf *o = mv_table_find(offer, 0xd, n);
 		struct mv_leaf *e;
@@ -213,8 +257,7 @@ static int xsave_leaves(struct mv_policy *p, const struct mv_table *offer, struc
 			continue;
 		e = mv_table_add(&p->guest, 0xd, n);
 		if (!e)
-			return mv_err_set(err, MV_E_INPUT, "the guest table has more than %d entries",
-					  MV_TABLE_MAX);
+			return full(err);
 		*e = *o;
 	}
 	d0 = mv_table_get(&p->guest, 0xd, 0);
@@ -228,36 +271,125 @@ static int xsave_leaves(struct mv_policy *p, const struct mv_table *offer, struc
 	return 0;
 }
 
-static uint32_t highest_leaf(const struct mv_table *t, uint32_t first, uint32_t last)
+static void drop_zero_entries(struct mv_table *t)
 {
-	uint32_t top = first;
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct mv_leaf *e = &t->e[i];
 
-		if (e->leaf > top && e->leaf <= last &&
-		    (e->reg[0] | e->reg[1] | e->reg[2] | e->reg[3]))
-			top = e->leaf;
+		if (e->reg[0] | e->reg[1] | e->reg[2] | e->reg[3])
+			t->e[n++] = *e;
 	}
+	t->n = n;
+}
+
+static uint32_t highest_leaf(const struct mv_table *t, uint32_t first, uint32_t last)
+{
+	uint32_t top = first;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->e[i].leaf > top && t->e[i].leaf <= last)
+			top = t->e[i].leaf;
 	return top;
 }
 
-/* No leaf above the last visible one: a smaller claim has more hosts to go to. */
-static void max_leaves(struct mv_policy *p)
+/* Does the mask leave any bit of the leaf visible? */
+static bool shown(const struct mv_mask *m, uint32_t leaf)
+{
+	for (uint32_t i = 0; i < m->nregs; i++)
+		for (unsigned bit = 0; m->regs[i].leaf == leaf && bit < 32; bit++)
+			switch (mv_mask_reg_sym(&m->regs[i], bit)) {
+			case MV_SYM_X:
+			case MV_SYM_T:
+			case MV_SYM_1:
+			case MV_SYM_H:
+				return true;
+			default:
+				break;
+			}
+	return false;
+}
+
+/*
+ * The leaves that mv_table_for_cpu fills in: here, whether the guest has them. Leaf 0xB only where
+ * something else needs as high a leaf, for it must not keep the VM from an older host; 0x1F and
+ * 0x80000026 never, they would tell the same of one socket of cores. 0x8000001E comes with TOPOEXT.
+ */
+static int topology_leaves(struct mv_policy *p, struct mv_err *err)
 {
 	struct mv_table *g = &p->guest;
-	uint32_t sub = 0;
 
 	for (uint32_t i = 0; i < g->n; i++)
-		if (g->e[i].leaf == 7 && g->e[i].subleaf > sub &&
-		    (g->e[i].reg[0] | g->e[i].reg[1] | g->e[i].reg[2] | g->e[i].reg[3]))
+		switch (g->e[i].leaf) {
+		case 0xb:
+		case 0x1f:
+		case 0x8000001e:
+		case 0x80000026:
+			memset(g->e[i].reg, 0, sizeof(g->e[i].reg));
+			break;
+		default:
+			break;
+		}
+	drop_zero_entries(g);
+	if (highest_leaf(g, 0, 0x3fffffff) > 0xb && shown(&p->final, 0xb) &&
+	    (!mv_table_add(g, 0xb, 0) || !mv_table_add(g, 0xb, 1)))
+		return full(err);
+	if (mv_table_has(g, MV_F_TOPOEXT) && !mv_table_add(g, 0x8000001e, 0))
+		return full(err);
+	return 0;
+}
+
+/*
+ * A maximum of the guest's that no mask line fixes: the last visible leaf, but not above what the
+ * host claims.
+ */
+static int limit(struct mv_policy *p, const struct mv_table *offer, enum mv_field_id id,
+		 uint32_t top, struct mv_err *err)
+{
+	const struct mv_field *f = &mv_fields[id];
+
+	if (mv_mask_find_field(&p->final, id))
+		return 0;
+	if (mv_table_find(offer, f->leaf, f->subleaf) && top > mv_table_field(offer, id))
+		top = mv_table_field(offer, id);
+	return mv_table_set_field(&p->guest, id, top) ? full(err) : 0;
+}
+
+/* No leaf above the last visible one: a smaller claim has more hosts to go to. */
+static int max_leaves(struct mv_policy *p, const struct mv_table *offer, struct mv_err *err)
+{
+	const struct mv_table *g = &p->guest;
+	uint32_t top = highest_leaf(g, 0x80000000, 0x8fffffff), sub = 0;
+	int rc;
+
+	for (uint32_t i = 0; i < g->n; i++)
+		if (g->e[i].leaf == 7 && g->e[i].subleaf > sub)
 			sub = g->e[i].subleaf;
-	if (mv_table_find(g, 7, 0))
-		mv_table_set_field(g, MV_FIELD_MAX_SUBLEAF_7, sub);
-	mv_table_set_field(g, MV_FIELD_MAX_LEAF, highest_leaf(g, 0, 0x3fffffff));
-	if (mv_table_find(g, 0x80000000, 0))
-		mv_table_set_field(g, MV_FIELD_MAX_EXT_LEAF,
-				   highest_leaf(g, 0x80000000, 0x8fffffff));
+	rc = limit(p, offer, MV_FIELD_MAX_SUBLEAF_7, sub, err);
+	if (rc == 0)
+		rc = limit(p, offer, MV_FIELD_MAX_LEAF, highest_leaf(g, 0, 0x3fffffff), err);
+	if (rc == 0 && (top > 0x80000000 || mv_table_find(g, 0x80000000, 0)))
+		rc = limit(p, offer, MV_FIELD_MAX_EXT_LEAF, top, err);
+	return rc;
+}
+
+/* The numbers of `field` lines; the bits they set are no longer anyone's to compare. */
+static int fixed_fields(struct mv_policy *p, struct mv_err *err)
+{
+	for (uint32_t i = 0; i < p->final.nfields; i++) {
+		const struct mv_mask_field *line = &p->final.fields[i];
+		const struct mv_field *f = &mv_fields[line->id];
+		struct mv_mask_reg *r = effective_reg(p, f->leaf, f->subleaf, f->reg);
+
+		if (mv_table_set_field(&p->guest, (enum mv_field_id)line->id, line->value))
+			return full(err);
+		for (unsigned bit = f->lo; r && bit <= f->hi; bit++)
+			mv_mask_reg_set(r, bit,
+					line->value >> (bit - f->lo) & 1 ? MV_SYM_1 : MV_SYM_0,
+					line->at);
+	}
+	return 0;
 }
 
 /* KVM looks entries up from the front: what software asks for all the time goes there. */
@@ -285,25 +417,14 @@ static void order(struct mv_table *t)
 	}
 }
 
-static void drop_zero_entries(struct mv_table *t)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < t->n; i++) {
-		const struct mv_leaf *e = &t->e[i];
-
-		if (e->reg[0] | e->reg[1] | e->reg[2] | e->reg[3])
-			t->e[n++] = *e;
-	}
-	t->n = n;
-}
-
 int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct mv_err *err)
 {
 	struct mv_table offer;
 	int rc;
 
 	mv_host_offer(&p->source, &offer);
+	/* The guest runs under a hypervisor, whatever the host's own CPU says of itself. */
+	mv_table_set_feature(&offer, MV_F_HYPERVISOR, true);
 	p->effective = p->final;
 	p->guest.n = 0;
 	notes->n = notes->refusals = 0;
@@ -317,8 +438,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 			continue;
 		e = mv_table_add(&p->guest, r->leaf, r->subleaf);
 		if (!e)
-			return mv_err_set(err, MV_E_INPUT, "the guest table has more than %d entries",
-					  MV_TABLE_MAX);
+			return full(err);
 		e->reg[r->reg] = value;
 	}
 	for (unsigned i = 0; i < MV_NFEATURES; i++)
@@ -327,15 +447,14 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 	closure(p, notes);
 	mirror_bits(&p->guest);
 	rc = xsave_leaves(p, &offer, err);
+	if (rc == 0)
+		rc = fixed_fields(p, err);
+	if (rc == 0)
+		rc = topology_leaves(p, err);
+	if (rc == 0)
+		rc = max_leaves(p, &offer, err);
 	if (rc)
 		return rc;
-	drop_zero_entries(&p->guest);
-	max_leaves(p);
-	for (uint32_t i = 0; i < p->final.nfields; i++)
-		if (mv_table_set_field(&p->guest, (enum mv_field_id)p->final.fields[i].id,
-				       p->final.fields[i].value))
-			return mv_err_set(err, MV_E_INPUT, "the guest table has more than %d entries",
-					  MV_TABLE_MAX);
 	order(&p->guest);
 	offer = p->guest;
 	mv_table_for_cpu(&p->guest, &offer, 0, ncpus);

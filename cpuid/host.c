@@ -13,38 +13,47 @@ const char *mv_intercept_name(enum mv_intercept i)
 /*
  * Can a guest use the feature on a host whose KVM does not name it? Plain instructions run at CPL 3
  * whatever KVM says; state components as far as KVM_SET_XCRS went; XSAVE's own variants come with
- * CR4.OSXSAVE, which the same trial set.
+ * CR4.OSXSAVE, which the same trial set. need: the components it can't do without.
  */
-static bool usable_without_kvm(const struct mv_host *h, enum mv_feature_id id)
+static bool usable_without_kvm(const struct mv_host *h, enum mv_feature_id id, uint64_t need)
 {
 	const struct mv_feature *f = &mv_features[id];
-	uint64_t components;
 
-	if (f->cls == MV_FC_DYNAMIC || f->cls == MV_FC_TOPOLOGY || f->cls == MV_FC_SYNTH)
+	if (mv_feature_computed(f))
 		return false;
-	if (f->needs == MV_FN_NOTHING)
-		return true;
-	if (f->leaf == 0xd && f->subleaf == 0)
-		return h->xcr0 >> (f->bit + (f->reg == MV_EDX ? 32 : 0)) & 1;
-	components = mv_xstate_needed(id);
-	if (!components || (components & ~h->xcr0))
-		return false;
-	return f->needs == MV_FN_XCR0 || id == MV_F_XSAVE || id == MV_F_XSAVEOPT ||
-	       id == MV_F_XSAVEC || id == MV_F_XGETBV1;
+	switch ((enum mv_feature_needs)f->needs) {
+	case MV_FN_NOTHING:
+		return !(need & ~h->xcr0);
+	case MV_FN_XCR0:
+		return need && !(need & ~h->xcr0);
+	default:
+		return (id == MV_F_XSAVE || id == MV_F_XSAVEOPT || id == MV_F_XSAVEC ||
+			id == MV_F_XGETBV1) &&
+		       !(need & ~h->xcr0);
+	}
+}
+
+/* A maximum of the table that does not reach all its leaves hides the ones beyond. */
+static void reach(struct mv_table *t, enum mv_field_id max, uint32_t leaf)
+{
+	if (mv_table_field(t, max) < leaf)
+		mv_table_set_field(t, max, leaf);
 }
 
 void mv_host_offer(const struct mv_host *h, struct mv_table *offer)
 {
+	uint64_t need[MV_NFEATURES];
+
 	*offer = h->kvm;
 	if (mv_host_intercepts(h))
 		return;
+	mv_xstate_needed_all(need);
+	/* What the table has no room for stays out: hidden, not an error. */
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
 		enum mv_feature_id id = (enum mv_feature_id)i;
 
-		/* Features of leaves that the table has no room for stay out: they are hidden. */
-		if (mv_table_has(&h->raw, id) && usable_without_kvm(h, id) &&
-		    mv_table_set_feature(offer, id, true))
-			break;
+		if (mv_table_has(&h->raw, id) && usable_without_kvm(h, id, need[id]))
+			mv_table_set_feature(offer, id, true);
 	}
 	for (uint32_t i = 0; i < h->raw.n; i++) {
 		const struct mv_leaf *e = &h->raw.e[i];
@@ -57,13 +66,17 @@ void mv_host_offer(const struct mv_host *h, struct mv_table *offer)
 		if (o)
 			*o = *e;
 	}
-	if (mv_table_reg(offer, 0, 0, MV_EAX) < 0xd && mv_table_find(offer, 0xd, 0))
-		mv_table_set_field(offer, MV_FIELD_MAX_LEAF, 0xd);
-	/* Subleaves of leaf 7 that only the raw view has must be reachable, too. */
-	for (uint32_t s = 1; s <= 2; s++)
-		if (mv_table_find(offer, 7, s) &&
-		    mv_table_field(offer, MV_FIELD_MAX_SUBLEAF_7) < s)
-			mv_table_set_field(offer, MV_FIELD_MAX_SUBLEAF_7, s);
+	/* A copy of the entry's numbers: adding the leaf that holds a maximum may come last. */
+	for (uint32_t i = 0; i < offer->n; i++) {
+		uint32_t leaf = offer->e[i].leaf, subleaf = offer->e[i].subleaf;
+
+		if (leaf == 7)
+			reach(offer, MV_FIELD_MAX_SUBLEAF_7, subleaf);
+		if (leaf < 0x40000000)
+			reach(offer, MV_FIELD_MAX_LEAF, leaf);
+		else if (leaf > 0x80000000 && leaf < 0x90000000)
+			reach(offer, MV_FIELD_MAX_EXT_LEAF, leaf);
+	}
 }
 
 bool mv_host_executes(const struct mv_host *h, uint32_t leaf, uint32_t subleaf, unsigned reg,

@@ -24,6 +24,21 @@ static inline void mv_featset_add(struct mv_featset *s, enum mv_feature_id id)
 	s->w[id / 64] |= UINT64_C(1) << (id % 64);
 }
 
+/*
+ * Is the bit's value the VMM's or the guest's doing? Such bits tell nothing about a host, and no
+ * symbol compares or refuses for them.
+ */
+static inline bool mv_feature_computed(const struct mv_feature *f)
+{
+	return f->cls == MV_FC_DYNAMIC || f->cls == MV_FC_TOPOLOGY || f->cls == MV_FC_SYNTH ||
+	       f->cls == MV_FC_MIRROR;
+}
+
+static inline void mv_featset_remove(struct mv_featset *s, enum mv_feature_id id)
+{
+	s->w[id / 64] &= ~(UINT64_C(1) << (id % 64));
+}
+
 struct mv_msr {
 	uint32_t index;
 	uint64_t value;

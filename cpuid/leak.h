@@ -7,8 +7,8 @@
 
 /*
  * Is the hidden feature id really disabled for a guest with that table, on VMX (Intel) or SVM
- * hardware? Takes the groups into account that hardware can't part: a state component that another
- * visible feature keeps on, the control that RDTSCP and RDPID share.
+ * hardware whose KVM intercepts? Takes the groups into account that can't be parted: a state component
+ * that another visible feature keeps on, the control that RDTSCP and RDPID share, the SPEC_CTRL MSR.
  */
 bool mv_feature_enforced(const struct mv_table *guest, enum mv_feature_id id, bool vmx);
 

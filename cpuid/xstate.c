@@ -13,29 +13,55 @@ const struct mv_xstate_user mv_xstate_users[] = {
 	{ MV_F_XSTATE_PKRU, MV_F_PKU },
 	{ MV_F_XSTATE_XTILECFG, MV_F_AMX_TILE },
 	{ MV_F_XSTATE_XTILEDATA, MV_F_AMX_TILE },
+	{ MV_F_XSTATE_APX, MV_F_APX_F },
 	{ MV_F_XSTATE_LWP, MV_F_LWP },
 };
 const unsigned mv_nxstate_users = sizeof(mv_xstate_users) / sizeof(mv_xstate_users[0]);
+
+static const struct {
+	uint16_t child, parent;
+} deps[] = {
+#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
+#include "deps.def"
+#undef MV_DEP
+};
 
 static uint64_t component_bit(enum mv_feature_id id)
 {
 	const struct mv_feature *f = &mv_features[id];
 
+	if (f->leaf != 0xd || f->subleaf != 0)
+		return 0;
 	return UINT64_C(1) << (f->bit + (f->reg == MV_EDX ? 32 : 0));
+}
+
+void mv_xstate_needed_all(uint64_t need[MV_NFEATURES])
+{
+	bool changed;
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		need[i] = component_bit((enum mv_feature_id)i);
+	for (unsigned i = 0; i < mv_nxstate_users; i++)
+		need[mv_xstate_users[i].user] |=
+			component_bit((enum mv_feature_id)mv_xstate_users[i].component);
+	/* What a prerequisite needs, the feature needs: as many rounds as the graph is deep. */
+	do {
+		changed = false;
+		for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++) {
+			uint64_t more = need[deps[i].parent] & ~need[deps[i].child];
+
+			need[deps[i].child] |= more;
+			changed |= more != 0;
+		}
+	} while (changed);
 }
 
 uint64_t mv_xstate_needed(enum mv_feature_id id)
 {
-	enum mv_feature_id parents[16];
-	size_t n = mv_feature_parents(id, parents, 16);
-	uint64_t mask = 0;
+	uint64_t need[MV_NFEATURES];
 
-	for (unsigned i = 0; i < mv_nxstate_users; i++)
-		if (mv_xstate_users[i].user == id)
-			mask |= component_bit((enum mv_feature_id)mv_xstate_users[i].component);
-	for (size_t i = 0; i < n && i < 16; i++)
-		mask |= mv_xstate_needed(parents[i]);
-	return mask;
+	mv_xstate_needed_all(need);
+	return need[id];
 }
 
 uint64_t mv_xstate_xcr0(const struct mv_table *t)
@@ -52,23 +78,30 @@ uint64_t mv_xstate_xss(const struct mv_table *t)
 	return e ? e->reg[MV_ECX] | (uint64_t)e->reg[MV_EDX] << 32 : 0;
 }
 
+/* Sizes in a table may come from a file: a sum that wraps would pass for a small area. */
+static uint32_t saturate(uint64_t size)
+{
+	return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+}
+
 uint32_t mv_xstate_standard_size(const struct mv_table *t, uint64_t mask)
 {
-	uint32_t size = MV_XSAVE_LEGACY_SIZE;
+	uint64_t size = MV_XSAVE_LEGACY_SIZE;
 
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct mv_leaf *e = &t->e[i];
+		uint64_t end = (uint64_t)e->reg[MV_EBX] + e->reg[MV_EAX];
 
 		if (e->leaf == 0xd && e->subleaf >= 2 && e->subleaf < 63 &&
-		    mask >> e->subleaf & 1 && e->reg[MV_EBX] + e->reg[MV_EAX] > size)
-			size = e->reg[MV_EBX] + e->reg[MV_EAX];
+		    mask >> e->subleaf & 1 && end > size)
+			size = end;
 	}
-	return size;
+	return saturate(size);
 }
 
 uint32_t mv_xstate_compacted_size(const struct mv_table *t, uint64_t mask)
 {
-	uint32_t size = MV_XSAVE_LEGACY_SIZE;
+	uint64_t size = MV_XSAVE_LEGACY_SIZE;
 
 	for (uint32_t n = 2; n < 63; n++) {
 		const struct mv_leaf *e = mask >> n & 1 ? mv_table_find(t, 0xd, n) : NULL;
@@ -76,8 +109,8 @@ uint32_t mv_xstate_compacted_size(const struct mv_table *t, uint64_t mask)
 		if (!e)
 			continue;
 		if (e->reg[MV_ECX] & 2)	/* aligned on 64 bytes */
-			size = (size + 63) & ~63u;
+			size = (size + 63) & ~UINT64_C(63);
 		size += e->reg[MV_EAX];
 	}
-	return size;
+	return saturate(size);
 }

@@ -297,18 +297,20 @@ void mv_proof_forget(const struct mv_host *h)
 		unlink(path);
 }
 
-int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, bool all, struct mv_err *err)
+int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, struct mv_err *err)
 {
 	unsigned known = cache_read(h), before = known;
+	bool found = false;
 
 	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
-		int rc = known >> i & 1 ? 0 : prove_one(h, kvm, (enum mv_intercept)i, err);
+		if (!(known >> i & 1) && (!found || wanted >> i & 1)) {
+			int rc = prove_one(h, kvm, (enum mv_intercept)i, err);
 
-		if (rc)
-			return rc;
-		known |= 1u << i;
-		if (!all && h->proof[i] == MV_PROOF_BOTH)
-			break;
+			if (rc)
+				return rc;
+			known |= 1u << i;
+		}
+		found |= h->proof[i] == MV_PROOF_BOTH;
 	}
 	if (before == 0)
 		h->xcr0 = mv_host_intercepts(h) ? mv_xstate_xcr0(&h->kvm) : try_xcr0(kvm, h);

@@ -11,11 +11,15 @@
 #include "kvm.h"
 
 /*
- * Prove mechanisms in the order kernel, patch, step and fill h->proof, cpl0_interpreted and xcr0.
- * With all = false the first that covers both privilege levels ends the search. h needs its raw and
- * kvm views. A mechanism that does not hold is a result, not an error.
+ * Prove mechanisms in the order kernel, patch, step and fill h->proof, cpl0_interpreted and xcr0: as
+ * many as it takes to find one that covers both privilege levels and to know all of `wanted` (bits
+ * 1 << enum mv_intercept). h needs its raw and kvm views. A mechanism that does not hold is a result,
+ * not an error.
  */
-int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, bool all, struct mv_err *err);
+#define MV_PROVE_FIRST 0u
+#define MV_PROVE_ALL (1u << MV_INTERCEPTION_KERNEL | 1u << MV_INTERCEPTION_PATCH | \
+		      1u << MV_INTERCEPTION_STEP)
+int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, struct mv_err *err);
 
 /* Forget what was kept: prove again. */
 void mv_proof_forget(const struct mv_host *h);

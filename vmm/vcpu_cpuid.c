@@ -72,10 +72,9 @@ int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsign
 	mv_table_for_cpu(&table, guest, vcpu->id, ncpus);
 	to_kvm(b, &table);
 	rc = mv_kvm_do(vcpu->fd, KVM_SET_CPUID2, &b->head, err);
-	if (rc >= 0) {
-		b->head.nent = MV_TABLE_MAX;
+	/* Room for what was set: more would be E2BIG. Not every kernel writes the number back. */
+	if (rc >= 0)
 		rc = mv_kvm_do(vcpu->fd, KVM_GET_CPUID2, &b->head, err);
-	}
 	/* Where KVM does not answer from this table, what it keeps is not what the guest sees. */
 	if (rc >= 0 && vcpu->vm->st->policy.intercept == MV_INTERCEPTION_KERNEL)
 		rc = compare(b, &table, err);

@@ -12,11 +12,11 @@
 extern const struct mv_cmd mv_cmd_host;
 
 struct host_args {
-	const char *from, *out;
+	const char *from, *out, *without;
 	bool binary, again;
 };
 
-enum { OPT_OUT = 'o', OPT_FROM = 256, OPT_BINARY, OPT_AGAIN };
+enum { OPT_OUT = 'o', OPT_FROM = 256, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN };
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -25,6 +25,7 @@ static int option(void *ctx, int key, const char *arg)
 	switch (key) {
 	case OPT_FROM: a->from = arg; break;
 	case OPT_OUT: a->out = arg; break;
+	case OPT_WITHOUT: a->without = arg; break;
 	case OPT_BINARY: a->binary = true; break;
 	case OPT_AGAIN: a->again = true; break;
 	default: return mv_cli_usage(&mv_cmd_host, "unknown option");
@@ -49,9 +50,29 @@ static int this_host(const struct host_args *a, struct mv_host *h, struct mv_err
 	if (rc == 0 && a->again)
 		mv_proof_forget(h);
 	if (rc == 0)
-		rc = mv_prove(h, &kvm, true, err);
+		rc = mv_prove(h, &kvm, MV_PROVE_ALL, err);
 	mv_kvm_close(&kvm);
 	return rc;
+}
+
+/* The same host as it would be without some features: what a microcode update may leave of it. */
+static int take_away(struct mv_host *h, const char *names, struct mv_err *err)
+{
+	for (const char *p = names; *p;) {
+		size_t n = strcspn(p, ",");
+		const struct mv_feature *f = mv_feature_by_name(p, n);
+
+		if (!f)
+			return mv_err_set(err, MV_E_USAGE, "no CPUID feature is called '%.*s'",
+					  (int)(n > 64 ? 64 : n), p);
+		mv_table_set_feature(&h->raw, mv_feature_id(f), false);
+		mv_table_set_feature(&h->kvm, mv_feature_id(f), false);
+		mv_featset_remove(&h->exec_ran, mv_feature_id(f));
+		p += n;
+		p += *p == ',';
+	}
+	snprintf(h->source, sizeof(h->source), "what if");
+	return 0;
 }
 
 static unsigned count(const struct mv_table *t)
@@ -147,6 +168,8 @@ static int run(int argc, char **argv)
 		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
 	}
 	rc = a.from ? mv_host_load(h, a.from, &err) : this_host(&a, h, &err);
+	if (rc == 0 && a.without)
+		rc = take_away(h, a.without, &err);
 	if (rc == 0 && a.out)
 		rc = mv_host_save(h, a.out, &err);
 	if (rc)
@@ -164,6 +187,7 @@ static int run(int argc, char **argv)
 static const struct mv_opt opts[] = {
 	{ "output", "FILE", "write a host file (-o)", OPT_OUT },
 	{ "from", "FILE", "describe the host of that file", OPT_FROM },
+	{ "without", "FEATURES", "what if it lacked these (by comma)?", OPT_WITHOUT },
 	{ "binary", NULL, "all CPUID leaves with a bit ruler", OPT_BINARY },
 	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },
 	MV_OPT_END,
@@ -171,7 +195,7 @@ static const struct mv_opt opts[] = {
 
 const struct mv_cmd mv_cmd_host = {
 	.name = "host",
-	.args = "[-o FILE] [--from FILE] [--binary]",
+	.args = "[-o FILE] [--from FILE] [--without FEATURES] [--binary]",
 	.summary = "describe a host and what its KVM was proved to do",
 	.opts = opts,
 	.run = run,

@@ -58,7 +58,7 @@ static int find_host(struct mask_args *a, struct mv_host *h, struct mv_err *err)
 	}
 	rc = mv_host_native(h, &kvm, err);
 	if (rc == 0)
-		rc = mv_prove(h, &kvm, false, err);
+		rc = mv_prove(h, &kvm, MV_PROVE_FIRST, err);
 	mv_kvm_close(&kvm);
 	return rc;
 }

@@ -174,7 +174,8 @@ int mv_launch_host(struct mv_launch *l, struct mv_err *err)
 	if (rc == 0)
 		rc = mv_host_native(l->host, &l->kvm, err);
 	if (rc == 0)
-		rc = mv_prove(l->host, &l->kvm, false, err);
+		rc = mv_prove(l->host, &l->kvm,
+			      l->intercept > 0 ? 1u << l->intercept : MV_PROVE_FIRST, err);
 	return rc;
 }
 
