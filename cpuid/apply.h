@@ -24,8 +24,9 @@ struct mv_note {
 	uint8_t reg, bit;
 	enum mv_sym sym;		/* of the final mask */
 	mv_at at;
-	const struct mv_feature *cause;	/* the cleared feature, for the closure kinds */
-	mv_at cause_at;			/* the line that cleared it; 0 = the host lacks it */
+	const struct mv_feature *cause;	/* the feature it needs, for the closure kinds */
+	mv_at cause_at;			/* the line that cleared it in the end, through others
+					 * maybe; 0 = the host lacks it */
 };
 
 #define MV_NOTES 512
@@ -41,7 +42,10 @@ struct mv_notes {
  */
 int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct mv_err *err);
 
-/* The guest table as CPU number cpu of ncpus sees it: APIC ids and topology filled in. */
+/*
+ * The guest table as CPU number cpu of ncpus (from 1) sees it: APIC ids and topology filled in, one
+ * socket of single-threaded cores.
+ */
 void mv_table_for_cpu(struct mv_table *out, const struct mv_table *guest, unsigned cpu,
 		      unsigned ncpus);
 

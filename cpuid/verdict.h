@@ -27,7 +27,8 @@ const char *mv_rule_name(enum mv_rule r);
 
 enum mv_verdict_mode {
 	MV_VERDICT_GUIDE,	/* the guide's table: H and R are equality */
-	MV_VERDICT_SUBSET,	/* plain feature bits may be richer on the destination */
+	MV_VERDICT_SUBSET,	/* plain feature bits may be richer on the destination; hazards
+				 * and numbers follow their own rule under H, too */
 };
 
 struct mv_verdict_opts {
@@ -38,7 +39,7 @@ struct mv_verdict_opts {
 
 struct mv_mismatch {
 	enum mv_rule rule;
-	uint32_t leaf, subleaf;
+	uint32_t leaf, subleaf;	/* MV_RULE_XSAVE: the component's, with reg -1 */
 	int8_t reg;		/* -1: not about a register */
 	int8_t lo, hi;		/* bits; the same for a single bit */
 	enum mv_sym sym;	/* MV_RULE_SYMBOL: the effective symbol */

@@ -76,24 +76,35 @@ static void multiboot_info(struct mv_vm *vm)
 	memcpy(vm->ram + MEMMAP_AT, map, sizeof(map));
 }
 
-static int place(struct mv_vm *vm, const struct mv_image *img, struct mv_err *err)
+int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_size,
+		  struct mv_err *err)
+{
+	if (strlen(cmdline) >= CMDLINE_MAX)
+		return mv_err_set(err, MV_E_USAGE, "a command line of %zu bytes is more than %d",
+				  strlen(cmdline), CMDLINE_MAX - 1);
+	for (unsigned i = 0; i < img->nsegments; i++) {
+		const struct mv_segment_map *s = &img->segments[i];
+
+		if (s->gpa >= CMDLINE_AT + CMDLINE_MAX && s->gpa + s->mem_size <= ram_size)
+			continue;
+		mv_err_at(err, MV_E_INPUT, img->name, 0, 0,
+			  "it loads at 0x%llx to 0x%llx; an image can use 0x%x to 0x%llx here",
+			  (unsigned long long)s->gpa, (unsigned long long)(s->gpa + s->mem_size),
+			  CMDLINE_AT + CMDLINE_MAX, (unsigned long long)ram_size);
+		if (s->gpa + s->mem_size > ram_size)
+			mv_err_hint(err, "give the guest more with --memory");
+		return -MV_E_INPUT;
+	}
+	return 0;
+}
+
+static void place(struct mv_vm *vm, const struct mv_image *img)
 {
 	for (unsigned i = 0; i < img->nsegments; i++) {
 		const struct mv_segment_map *s = &img->segments[i];
-		uint8_t *to = mv_vm_at(vm, s->gpa, s->mem_size);
 
-		if (!to || s->gpa < CMDLINE_AT + CMDLINE_MAX) {
-			mv_err_at(err, MV_E_INPUT, img->name, 0, 0,
-				  "it loads at 0x%llx to 0x%llx, guest memory is 0x%x to 0x%llx",
-				  (unsigned long long)s->gpa,
-				  (unsigned long long)(s->gpa + s->mem_size),
-				  CMDLINE_AT + CMDLINE_MAX, (unsigned long long)vm->ram_size);
-			mv_err_hint(err, "give the guest more with --memory");
-			return -MV_E_INPUT;
-		}
-		memcpy(to, img->data + s->offset, s->file_size);
+		memcpy(vm->ram + s->gpa, img->data + s->offset, s->file_size);
 	}
-	return 0;
 }
 
 /* Flat 4 GiB segments in protected mode, paging and interrupts off: what both protocols ask for. */
@@ -125,15 +136,12 @@ static int enter_at(struct mv_vcpu *vcpu, const struct mv_image *img, struct mv_
 int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
 	       struct mv_err *err)
 {
-	size_t len = strlen(cmdline);
-	int rc = place(vm, img, err);
+	int rc = mv_boot_check(img, cmdline, vm->ram_size, err);
 
 	if (rc)
 		return rc;
-	if (len >= CMDLINE_MAX)
-		return mv_err_set(err, MV_E_USAGE, "a command line of %zu bytes is more than %d",
-				  len, CMDLINE_MAX - 1);
-	memcpy(vm->ram + CMDLINE_AT, cmdline, len + 1);
+	place(vm, img);
+	memcpy(vm->ram + CMDLINE_AT, cmdline, strlen(cmdline) + 1);
 	if (img->boot == MV_BOOT_PVH)
 		pvh_info(vm);
 	else

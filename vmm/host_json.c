@@ -141,17 +141,35 @@ static int read_number(const struct reading *r, const char *member, uint64_t *ou
 	return mv_json_u64(v, out) ? bad(r, member, "not a number") : 0;
 }
 
+/* A prefix and 1 to 8 hexadecimal digits; *p is moved behind them. */
+static bool take_hex(const char **p, const char *prefix, uint32_t *out)
+{
+	size_t skip = strlen(prefix), n;
+	char digits[9] = "";
+
+	if (strncmp(*p, prefix, skip))
+		return false;
+	n = strspn(*p + skip, "0123456789abcdefABCDEF");
+	if (n == 0 || n > 8)
+		return false;
+	memcpy(digits, *p + skip, n);
+	*out = (uint32_t)strtoul(digits, NULL, 16);
+	*p += skip + n;
+	return true;
+}
+
 /* "0x00000007.1": [eax, ebx, ecx, edx] */
 static int read_leaf(const struct reading *r, const char *key, struct json_object *regs,
 		     struct mv_table *t)
 {
-	unsigned leaf, subleaf = 0;
+	uint32_t leaf = 0, subleaf = 0;
 	struct mv_leaf *e;
-	int n = 0, m = 0;
+	const char *p = key;
 
-	if (sscanf(key, "0x%8x%n.%x%n", &leaf, &n, &subleaf, &m) < 1 ||
-	    key[m > n ? m : n] != '\0')
+	if (!take_hex(&p, "0x", &leaf) || (*p && !take_hex(&p, ".", &subleaf)) || *p)
 		return bad(r, key, "not a leaf: 0xLEAF or 0xLEAF.SUBLEAF expected");
+	if (subleaf && !mv_leaf_has_subleaves(leaf))
+		return bad(r, key, "this leaf has no subleaves");
 	if (!json_object_is_type(regs, json_type_array) || json_object_array_length(regs) != 4)
 		return bad(r, key, "not a list of four registers");
 	if (mv_table_find(t, leaf, subleaf))
@@ -199,6 +217,8 @@ static int read_exec(const struct reading *r, struct mv_host *h)
 		/* A newer program may know features that this one does not. */
 		if (!f)
 			continue;
+		if (mv_featset_has(&h->exec_known, mv_feature_id(f)))
+			return bad(r, key, "given twice");
 		mv_featset_add(&h->exec_known, mv_feature_id(f));
 		if (json_object_get_boolean(ran))
 			mv_featset_add(&h->exec_ran, mv_feature_id(f));
@@ -213,12 +233,14 @@ static int read_msrs(const struct reading *r, struct mv_host *h)
 	if (!o)
 		return -MV_E_INPUT;
 	json_object_object_foreach(o, key, value) {
+		const char *p = key;
+		uint64_t ignored;
 		struct mv_msr m;
-		int n = 0;
 
-		if (sscanf(key, "0x%8x%n", &m.index, &n) != 1 || key[n] ||
-		    mv_json_u64(value, &m.value))
+		if (!take_hex(&p, "0x", &m.index) || *p || mv_json_u64(value, &m.value))
 			return bad(r, key, "not an MSR and its value");
+		if (mv_host_msr(h, m.index, &ignored))
+			return bad(r, key, "given twice");
 		if (h->nmsrs == MV_HOST_MSRS)
 			return bad(r, key, "too many MSRs");
 		h->msrs[h->nmsrs++] = m;

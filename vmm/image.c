@@ -51,6 +51,13 @@ static int add_segment(struct mv_image *img, struct mv_segment_map s, struct mv_
 			   (unsigned long long)s.gpa);
 	if (img->nsegments == MV_IMAGE_SEGMENTS)
 		return BAD(img, "more than %d segments", MV_IMAGE_SEGMENTS);
+	for (unsigned i = 0; i < img->nsegments; i++) {
+		const struct mv_segment_map *o = &img->segments[i];
+
+		if (s.gpa < o->gpa + o->mem_size && o->gpa < s.gpa + s.mem_size)
+			return BAD(img, "two segments overlap at 0x%llx",
+				   (unsigned long long)(s.gpa > o->gpa ? s.gpa : o->gpa));
+	}
 	img->segments[img->nsegments++] = s;
 	if (s.gpa + s.mem_size > img->top)
 		img->top = s.gpa + s.mem_size;
@@ -104,7 +111,10 @@ static int parse_segments(struct mv_image *img, bool *pvh, struct mv_err *err)
 	uint64_t phoff = img->elf64 ? le64(d + 32) : le32(d + 28);
 	unsigned phnum = img->elf64 ? le32(d + 56) & 0xffff : le32(d + 44) & 0xffff;
 	unsigned phsize = img->elf64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+	unsigned entsize = (img->elf64 ? le32(d + 54) : le32(d + 42)) & 0xffff;
 
+	if (phnum && entsize != phsize)
+		return BAD(img, "its program headers have %u bytes each, not %u", entsize, phsize);
 	if (!inside(img, phoff, (uint64_t)phnum * phsize))
 		return BAD(img, "truncated: the program headers lie outside the file");
 	for (unsigned i = 0; i < phnum; i++) {
@@ -125,19 +135,20 @@ static int parse_segments(struct mv_image *img, bool *pvh, struct mv_err *err)
 		if (type == PT_NOTE)
 			*pvh |= parse_notes(img, s.offset, s.file_size);
 	}
-	return img->nsegments ? 0 : BAD(img, "no loadable segment");
+	return 0;
 }
 
 /* Function symbols help to find instruction boundaries; an image without them is fine. */
-static void find_symbols(struct mv_image *img)
+static int find_symbols(struct mv_image *img, struct mv_err *err)
 {
 	const uint8_t *d = img->data;
 	uint64_t shoff = img->elf64 ? le64(d + 40) : le32(d + 32);
 	unsigned shnum = img->elf64 ? le32(d + 60) & 0xffff : le32(d + 48) & 0xffff;
 	unsigned shsize = img->elf64 ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
 
+	/* They come last in the file: where they are missing, more may be. */
 	if (!inside(img, shoff, (uint64_t)shnum * shsize))
-		return;
+		return BAD(img, "truncated: the section headers lie outside the file");
 	for (unsigned i = 0; i < shnum; i++) {
 		const uint8_t *s = d + shoff + (size_t)i * shsize;
 		uint64_t offset = img->elf64 ? le64(s + 24) : le32(s + 16);
@@ -148,8 +159,9 @@ static void find_symbols(struct mv_image *img)
 		img->symtab = offset;
 		img->symsize = img->elf64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
 		img->nsyms = size / img->symsize;
-		return;
+		return 0;
 	}
+	return 0;
 }
 
 /* Offset of a multiboot header (Multiboot 0.6.96, 3.1), or -1. */
@@ -176,6 +188,9 @@ static int parse_kludge(struct mv_image *img, size_t header, struct mv_err *err)
 	bss_end = le32(h + 24);
 	if (load > header_addr || header_addr - load > header)
 		return BAD(img, "the multiboot header's load address 0x%x does not fit it", load);
+	if (load_end && load_end < load)
+		return BAD(img, "the multiboot header's load addresses end at 0x%x, before they begin",
+			   load_end);
 	s.offset = header - (header_addr - load);
 	s.file_size = load_end ? (uint64_t)load_end - load : img->size - s.offset;
 	s.mem_size = bss_end > load && bss_end - load > s.file_size ? bss_end - load : s.file_size;
@@ -186,22 +201,35 @@ static int parse_kludge(struct mv_image *img, size_t header, struct mv_err *err)
 
 static bool is_elf(const struct mv_image *img)
 {
-	return img->size >= sizeof(Elf32_Ehdr) && !memcmp(img->data, ELFMAG, SELFMAG);
+	return img->size >= SELFMAG && !memcmp(img->data, ELFMAG, SELFMAG);
 }
 
 static int parse_elf(struct mv_image *img, bool *pvh, struct mv_err *err)
 {
 	const uint8_t *d = img->data;
+	int rc;
 
-	img->elf64 = d[EI_CLASS] == ELFCLASS64;
-	if (img->elf64 && img->size < sizeof(Elf64_Ehdr))
+	img->elf64 = img->size > EI_CLASS && d[EI_CLASS] == ELFCLASS64;
+	if (img->size < (img->elf64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)))
 		return BAD(img, "truncated: %zu bytes are less than an ELF header", img->size);
 	if (d[EI_DATA] != ELFDATA2LSB ||
 	    ((d[18] | d[19] << 8) != EM_X86_64 && (d[18] | d[19] << 8) != EM_386))
 		return BAD(img, "an ELF file, but not for x86");
 	img->entry = le32(d + 24);
-	find_symbols(img);
-	return parse_segments(img, pvh, err);
+	rc = parse_segments(img, pvh, err);
+	return rc ? rc : find_symbols(img, err);
+}
+
+/* What is left to see once all segments are known. */
+static int check_entry(const struct mv_image *img, struct mv_err *err)
+{
+	if (!img->nsegments)
+		return BAD(img, "no loadable segment");
+	for (unsigned i = 0; i < img->nsegments; i++)
+		if (img->entry >= img->segments[i].gpa &&
+		    img->entry - img->segments[i].gpa < img->segments[i].file_size)
+			return 0;
+	return BAD(img, "its entry point 0x%x lies in no segment", img->entry);
 }
 
 static int parse(struct mv_image *img, struct mv_err *err)
@@ -215,7 +243,7 @@ static int parse(struct mv_image *img, struct mv_err *err)
 	if (img->size == 0)
 		return BAD(img, "the file is empty");
 	if (pvh)
-		return 0;
+		return check_entry(img, err);
 	if (header < 0) {
 		BAD(img, elf ? "an ELF file without a PVH note or a multiboot header"
 			     : "not a guest image: neither ELF nor multiboot");
@@ -226,9 +254,15 @@ static int parse(struct mv_image *img, struct mv_err *err)
 	if (le32(img->data + header + 4) & MULTIBOOT_KLUDGE) {
 		img->nsegments = 0;
 		img->top = 0;
-		return parse_kludge(img, (size_t)header, err);
+		rc = parse_kludge(img, (size_t)header, err);
+		return rc ? rc : check_entry(img, err);
 	}
-	return elf ? 0 : BAD(img, "a multiboot header without load addresses in a file that is not ELF");
+	if (!elf)
+		return BAD(img, "a multiboot header without load addresses in a file that is not ELF");
+	if (img->elf64 && le32(img->data + 28))
+		return BAD(img, "its entry point 0x%llx is above 4 GiB",
+			   (unsigned long long)le64(img->data + 24));
+	return check_entry(img, err);
 }
 
 int mv_image_parse(struct mv_image *img, const char *name, const uint8_t *data, size_t size,
@@ -257,7 +291,8 @@ static int read_all(int fd, uint8_t *buf, size_t size)
 
 int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	/* Not to wait for the other end, should it be a FIFO. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc;
 	uint8_t *bytes;
 	struct stat st;
 

@@ -11,17 +11,20 @@
 
 int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Not to wait for the other end, should it be a FIFO. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	size_t have = 0, room = 64 * 1024;
 	char *buf = NULL;
 	struct stat st;
 
 	if (fd < 0)
 		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(errno));
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+	if (fstat(fd, &st) || S_ISDIR(st.st_mode)) {
 		close(fd);
-		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "a directory, not a file");
+		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "a folder, not a file");
 	}
+	/* From a pipe that somebody writes to, <(...) for one, take all of it. */
+	fcntl(fd, F_SETFL, 0);
 	for (;;) {
 		char *p = realloc(buf, room + 1);
 		ssize_t n;
@@ -37,6 +40,10 @@ int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct m
 		if (n < 0)
 			break;
 		have += (size_t)n;
+		if (n == 0 && have == 0 && S_ISFIFO(st.st_mode)) {
+			mv_err_at(err, MV_E_INPUT, path, 0, 0, "a pipe that nobody writes to");
+			break;
+		}
 		if (n == 0 || have > max) {
 			close(fd);
 			if (have > max) {
@@ -121,7 +128,6 @@ struct json_object *mv_json_get(struct json_object *o, const char *member, json_
 int mv_json_u64(struct json_object *v, uint64_t *out)
 {
 	const char *s;
-	char *end;
 
 	if (json_object_is_type(v, json_type_int)) {
 		if (json_object_get_int64(v) < 0)
@@ -132,11 +138,12 @@ int mv_json_u64(struct json_object *v, uint64_t *out)
 	if (!json_object_is_type(v, json_type_string))
 		return -MV_E_INPUT;
 	s = json_object_get_string(v);
-	if (s[0] != '0' || s[1] != 'x' || !s[2] || strlen(s) > 18)
+	/* Digits alone: strtoull would take a sign and blanks, too. */
+	if (s[0] != '0' || s[1] != 'x' || !s[2] || strlen(s) > 18 ||
+	    s[2 + strspn(s + 2, "0123456789abcdefABCDEF")])
 		return -MV_E_INPUT;
-	errno = 0;
-	*out = strtoull(s + 2, &end, 16);
-	return *end || errno ? -MV_E_INPUT : 0;
+	*out = strtoull(s + 2, NULL, 16);
+	return 0;
 }
 
 struct json_object *mv_json_hex(uint64_t v, int width)

@@ -250,8 +250,11 @@ void mv_vm_pause(struct mv_vm *vm)
 void mv_vm_resume(struct mv_vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
-	vm->pausing = false;
-	pthread_cond_broadcast(&vm->changed);
+	/* An event that nobody took yet holds the guest; whoever takes it goes on from there. */
+	if (vm->event.kind == MV_EVENT_NONE) {
+		vm->pausing = false;
+		pthread_cond_broadcast(&vm->changed);
+	}
 	pthread_mutex_unlock(&vm->lock);
 }
 

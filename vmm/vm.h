@@ -79,6 +79,9 @@ int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static 
 		 const struct mv_table *raw, const struct mv_console *console, struct mv_err *err);
 void mv_vm_destroy(struct mv_vm *vm);	/* accepts NULL; stops it first */
 
+/* Can an image with this command line be put into so much RAM? -MV_E_INPUT, -MV_E_USAGE. */
+int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_size,
+		  struct mv_err *err);
 /* Put an image and its command line into RAM and vCPU 0 at its entry (vmm/boot.c). */
 int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
 	       struct mv_err *err);
@@ -93,7 +96,10 @@ void mv_vm_unpatch(struct mv_vm *vm);
 /* Start the vCPU threads. */
 int mv_vm_start(struct mv_vm *vm, struct mv_err *err);
 
-/* All vCPUs out of the guest with their I/O completed; nests with nothing. */
+/*
+ * All vCPUs out of the guest with their I/O completed; nests with nothing. An event that waits to be
+ * taken keeps the guest paused.
+ */
 void mv_vm_pause(struct mv_vm *vm);
 void mv_vm_resume(struct mv_vm *vm);
 

@@ -176,6 +176,10 @@ int mv_launch_host(struct mv_launch *l, struct mv_err *err)
 	if (rc == 0)
 		rc = mv_prove(l->host, &l->kvm,
 			      l->intercept > 0 ? 1u << l->intercept : MV_PROVE_FIRST, err);
+	/* Which of the others auto can take depends on the image, too. */
+	if (rc == 0 && l->intercept == MV_INTERCEPT_AUTO &&
+	    l->host->proof[MV_INTERCEPTION_KERNEL] != MV_PROOF_BOTH)
+		rc = mv_prove(l->host, &l->kvm, MV_PROVE_ALL, err);
 	return rc;
 }
 
@@ -226,6 +230,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	rc = sites && l->st && l->notes ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
 	/* Bad input is told before this host's own limits. */
 	mv_native_cpuid(&native);
+	if (rc == 0)
+		rc = mv_boot_check(img, l->cmdline, l->memory, err);
 	if (rc == 0)
 		rc = load_masks(l, mv_table_vendor(&native), err);
 	if (rc == 0)

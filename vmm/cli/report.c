@@ -275,8 +275,9 @@ void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *
 	if (dst->assumed)
 		fprintf(f, "%s: assumed: known by a dump only, no KVM was asked there\n", dst_name);
 	if (v->refusals)
-		fprintf(f, "%s: refused: the CPU is incompatible with the virtual machine's "
-			   "requirements\n", dst_name);
+		fprintf(f, "%s: refused (rule %s)\nThe host's CPU is incompatible with the CPU "
+			   "requirements of the virtual machine:\n", dst_name,
+			mode == MV_VERDICT_SUBSET ? "subset" : "guide");
 	else
 		fprintf(f, "%s: accepted (rule %s)%s\n", dst_name,
 			mode == MV_VERDICT_SUBSET ? "subset" : "guide",
