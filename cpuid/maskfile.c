@@ -3,17 +3,12 @@
 
 #include <string.h>
 
-/* One line of the text, comment and outer blanks removed; col is the column of *p. */
-struct line {
-	const char *p, *end;
-	uint32_t col;
-};
+#include "masklex.h"
 
 struct parser {
 	struct mv_mask *out;
 	const struct mv_mask_reader *reader;
-	struct mv_err *err;
-	uint32_t line;
+	struct mv_lex_place at;
 	bool have_level;
 	uint32_t leaf, subleaf;
 	/* What this text set so far, by index into out->regs: to find what is set twice. */
@@ -22,181 +17,11 @@ struct parser {
 };
 
 #define FAIL(ps, column, ...) \
-	mv_err_at((ps)->err, MV_E_INPUT, (ps)->reader->file, (ps)->line, (column), __VA_ARGS__)
-
-static bool blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static void skip_blanks(struct line *l)
-{
-	while (l->p < l->end && blank(*l->p)) {
-		l->p++;
-		l->col++;
-	}
-}
-
-static bool word_char(char c)
-{
-	return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' ||
-	       c == '-' || c == '.';
-}
-
-/* The next word: letters, digits and "_-."; empty at anything else. */
-static struct line take_word(struct line *l)
-{
-	struct line w;
-
-	skip_blanks(l);
-	w = *l;
-	while (l->p < l->end && word_char(*l->p)) {
-		l->p++;
-		l->col++;
-	}
-	w.end = l->p;
-	return w;
-}
-
-static bool is(const struct line *w, const char *word)
-{
-	size_t n = strlen(word);
-
-	if ((size_t)(w->end - w->p) != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (lower(w->p[i]) != word[i])
-			return false;
-	return true;
-}
-
-static int len(const struct line *w)
-{
-	return w->end - w->p > 64 ? 64 : (int)(w->end - w->p);
-}
-
-static int digit(char c)
-{
-	c = lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Digits of that base up to the end of the word; false if it is anything else or beyond 32 bits. */
-static bool number(const char *p, const char *end, unsigned base, uint32_t *out)
-{
-	uint64_t v = 0;
-
-	if (p == end)
-		return false;
-	for (; p < end; p++) {
-		int d = digit(*p);
-
-		if (d < 0 || (unsigned)d >= base)
-			return false;
-		v = v * base + (unsigned)d;
-		if (v > UINT32_MAX)
-			return false;
-	}
-	*out = (uint32_t)v;
-	return true;
-}
-
-/* A level as the guide writes it: 0x1h, 0x1 or 1h; one digit needs no mark, more would be a guess. */
-static bool level_number(const struct line *w, uint32_t *out)
-{
-	const char *p = w->p, *end = w->end;
-	bool marked = false;
-
-	if (end - p > 2 && p[0] == '0' && lower(p[1]) == 'x') {
-		p += 2;
-		marked = true;
-	}
-	if (end > p && lower(end[-1]) == 'h') {
-		end--;
-		marked = true;
-	}
-	return (marked || end - p == 1) && number(p, end, 16, out);
-}
-
-static int expect(struct parser *ps, struct line *l, char c)
-{
-	skip_blanks(l);
-	if (l->p == l->end || *l->p != c)
-		return FAIL(ps, l->col, "'%c' expected", c);
-	l->p++;
-	l->col++;
-	return 0;
-}
-
-static int expect_end(struct parser *ps, struct line *l)
-{
-	skip_blanks(l);
-	if (l->p < l->end)
-		return FAIL(ps, l->col, "unexpected text '%.*s'", len(l), l->p);
-	return 0;
-}
-
-/* The text between double quotes; afterwards *l is behind the closing one. */
-static int take_quoted(struct parser *ps, struct line *l, struct line *out)
-{
-	int rc = expect(ps, l, '"');
-
-	if (rc)
-		return rc;
-	*out = *l;
-	while (l->p < l->end && *l->p != '"') {
-		l->p++;
-		l->col++;
-	}
-	if (l->p == l->end)
-		return FAIL(ps, out->col - 1, "the quote is not closed");
-	out->end = l->p;
-	l->p++;
-	l->col++;
-	return 0;
-}
-
-/* n symbols, bit n-1 first, blanks and colons between them free. syms[i] is bit i. */
-static int take_symbols(struct parser *ps, struct line *l, unsigned n, uint8_t *syms)
-{
-	unsigned have = 0;
-
-	for (; l->p < l->end; l->p++, l->col++) {
-		int s;
-
-		if (blank(*l->p) || *l->p == ':')
-			continue;
-		s = mv_sym_parse(*l->p);
-		if (s < 0) {
-			FAIL(ps, l->col, "'%c' is not a mask symbol", *l->p);
-			mv_err_hint(ps->err, "the symbols are - x T F 1 0 H R");
-			return -MV_E_INPUT;
-		}
-		if (s == MV_SYM_INHERIT && ps->reader->kind == MV_MASK_DEFAULT) {
-			FAIL(ps, l->col, "'-' in a default mask");
-			mv_err_hint(ps->err, "'-' means \"the default mask's symbol\": it has a "
-					     "meaning in override masks only");
-			return -MV_E_INPUT;
-		}
-		if (have == n)
-			return FAIL(ps, l->col, "more than %u symbols", n);
-		syms[n - 1 - have++] = (uint8_t)s;
-	}
-	if (have != n)
-		return FAIL(ps, l->col, "%u symbols, %u needed (bit %u first)", have, n, n - 1);
-	return 0;
-}
+	mv_err_at((ps)->at.err, MV_E_INPUT, (ps)->at.file, (ps)->at.line, (column), __VA_ARGS__)
 
 static mv_at here(const struct parser *ps)
 {
-	return MV_AT(ps->reader->file_index, ps->line);
+	return MV_AT(ps->reader->file_index, ps->at.line);
 }
 
 /* Written by this text? What an included file says may be said anew. */
@@ -233,7 +58,7 @@ static int set_register(struct parser *ps, uint32_t col, uint32_t leaf, uint32_t
 			return FAIL(ps, col,
 				    "bit %u of level 0x%x %s is given twice: already in line %u",
 				    bit, leaf, mv_reg_name(reg), MV_AT_LINE(r->at[bit]));
-	ps->reg_line[i] = ps->line;
+	ps->reg_line[i] = ps->at.line;
 	for (unsigned bit = 0; bit < 32; bit++)
 		if (syms[bit] != MV_SYM_INHERIT)
 			mv_mask_reg_set(r, bit, (enum mv_sym)syms[bit], here(ps));
@@ -249,14 +74,14 @@ static bool from_register_line(const struct parser *ps, size_t i, unsigned bit)
 	       r->at[bit] == MV_AT(ps->reader->file_index, ps->reg_line[i]);
 }
 
-static int set_feature(struct parser *ps, const struct line *name, enum mv_sym s)
+static int set_feature(struct parser *ps, const struct mv_lex *name, enum mv_sym s)
 {
 	const struct mv_feature *f = mv_feature_by_name(name->p, (size_t)(name->end - name->p));
 	struct mv_mask_reg *r;
 	size_t i;
 
 	if (!f)
-		return FAIL(ps, name->col, "no CPUID feature is called '%.*s'", len(name), name->p);
+		return FAIL(ps, name->col, "no CPUID feature is called '%.*s'", mv_lex_len(name), name->p);
 	r = add_reg(ps, name->col, f->leaf, f->subleaf, f->reg, MV_VENDOR_OTHER);
 	if (!r)
 		return -MV_E_INPUT;
@@ -269,46 +94,46 @@ static int set_feature(struct parser *ps, const struct line *name, enum mv_sym s
 	return 0;
 }
 
-static int reg_number(const struct line *w)
+static int reg_number(const struct mv_lex *w)
 {
 	for (unsigned r = 0; r < MV_NREGS; r++)
-		if (is(w, mv_reg_name_lower(r)))
+		if (mv_lex_is(w, mv_reg_name_lower(r)))
 			return (int)r;
 	return -1;
 }
 
 /* "Level 0x7h Sublevel 0x1h", after the first word. */
-static int parse_level(struct parser *ps, struct line *l)
+static int parse_level(struct parser *ps, struct mv_lex *l)
 {
-	struct line w = take_word(l);
+	struct mv_lex w = mv_lex_word(l);
 
-	if (!level_number(&w, &ps->leaf)) {
-		FAIL(ps, w.col, "'%.*s' is not a level", len(&w), w.p);
-		mv_err_hint(ps->err, "write it in hexadecimal, as 0x1h or 0x80000001");
+	if (!mv_lex_level(&w, &ps->leaf)) {
+		FAIL(ps, w.col, "'%.*s' is not a level", mv_lex_len(&w), w.p);
+		mv_err_hint(ps->at.err, "write it in hexadecimal, as 0x1h or 0x80000001");
 		return -MV_E_INPUT;
 	}
 	ps->subleaf = 0;
 	ps->have_level = true;
-	skip_blanks(l);
+	mv_lex_blanks(l);
 	if (l->p < l->end && *l->p == ':') {
 		l->p++;
 		l->col++;
 	}
-	w = take_word(l);
+	w = mv_lex_word(l);
 	if (w.p != w.end) {
-		if (!is(&w, "sublevel") && !is(&w, "subleaf"))
-			return FAIL(ps, w.col, "'Sublevel' expected, not '%.*s'", len(&w), w.p);
-		w = take_word(l);
-		if (!level_number(&w, &ps->subleaf))
-			return FAIL(ps, w.col, "'%.*s' is not a sublevel", len(&w), w.p);
+		if (!mv_lex_is(&w, "sublevel") && !mv_lex_is(&w, "subleaf"))
+			return FAIL(ps, w.col, "'Sublevel' expected, not '%.*s'", mv_lex_len(&w), w.p);
+		w = mv_lex_word(l);
+		if (!mv_lex_level(&w, &ps->subleaf))
+			return FAIL(ps, w.col, "'%.*s' is not a sublevel", mv_lex_len(&w), w.p);
 		if (ps->subleaf && !mv_leaf_has_subleaves(ps->leaf))
 			return FAIL(ps, w.col, "level 0x%x has no sublevels", ps->leaf);
 	}
-	return expect_end(ps, l);
+	return mv_lex_end(&ps->at, l);
 }
 
 /* "ECX: ---- …", from the register's name on. */
-static int parse_guide_register(struct parser *ps, struct line *l, const struct line *name)
+static int parse_guide_register(struct parser *ps, struct mv_lex *l, const struct mv_lex *name)
 {
 	uint8_t syms[32];
 	int reg = reg_number(name);
@@ -316,73 +141,56 @@ static int parse_guide_register(struct parser *ps, struct line *l, const struct 
 
 	if (reg < 0)
 		return FAIL(ps, name->col, "'%.*s' is not a register (EAX, EBX, ECX, EDX)",
-			    len(name), name->p);
+			    mv_lex_len(name), name->p);
 	if (!ps->have_level)
 		return FAIL(ps, name->col, "no Level line before this register");
-	rc = expect(ps, l, ':');
+	rc = mv_lex_expect(&ps->at, l, ':');
 	if (rc == 0)
-		rc = take_symbols(ps, l, 32, syms);
+		rc = mv_lex_symbols(&ps->at, l, 32, syms);
 	if (rc)
 		return rc;
 	return set_register(ps, name->col, ps->leaf, ps->subleaf, (unsigned)reg, MV_VENDOR_OTHER,
 			    syms);
 }
 
-/* Cut the next '.'-separated part off a key. */
-static struct line take_part(struct line *key)
-{
-	struct line part = *key;
-
-	while (key->p < key->end && *key->p != '.') {
-		key->p++;
-		key->col++;
-	}
-	part.end = key->p;
-	if (key->p < key->end) {
-		key->p++;
-		key->col++;
-	}
-	return part;
-}
-
 /* cpuid.LEAF[.SUBLEAF].REG[.amd|.intel] = "symbols"; key is what follows "cpuid.". */
-static int parse_vmx_register(struct parser *ps, struct line *l, struct line key)
+static int parse_vmx_register(struct parser *ps, struct mv_lex *l, struct mv_lex key)
 {
-	struct line part = take_part(&key), value;
+	struct mv_lex part = mv_lex_part(&key), value;
 	enum mv_vendor vendor = MV_VENDOR_OTHER;
 	uint32_t leaf, subleaf = 0, col = part.col;
 	uint8_t syms[32];
 	int reg, rc;
 
-	if (!number(part.p, part.end, 16, &leaf))
+	if (!mv_lex_number(part.p, part.end, 16, &leaf))
 		return FAIL(ps, part.col, "'%.*s' is not a level (hexadecimal, without 0x)",
-			    len(&part), part.p);
-	part = take_part(&key);
+			    mv_lex_len(&part), part.p);
+	part = mv_lex_part(&key);
 	reg = reg_number(&part);
-	if (reg < 0 && number(part.p, part.end, 16, &subleaf)) {
+	if (reg < 0 && mv_lex_number(part.p, part.end, 16, &subleaf)) {
 		if (subleaf && !mv_leaf_has_subleaves(leaf))
 			return FAIL(ps, part.col, "level 0x%x has no sublevels", leaf);
-		part = take_part(&key);
+		part = mv_lex_part(&key);
 		reg = reg_number(&part);
 	}
 	if (reg < 0)
 		return FAIL(ps, part.col, "'%.*s' is not a register (eax, ebx, ecx, edx)",
-			    len(&part), part.p);
-	part = take_part(&key);
-	if (is(&part, "amd"))
+			    mv_lex_len(&part), part.p);
+	part = mv_lex_part(&key);
+	if (mv_lex_is(&part, "amd"))
 		vendor = MV_VENDOR_AMD;
-	else if (is(&part, "intel"))
+	else if (mv_lex_is(&part, "intel"))
 		vendor = MV_VENDOR_INTEL;
 	else if (part.p != part.end)
-		return FAIL(ps, part.col, "'%.*s' is not a vendor (amd, intel)", len(&part),
+		return FAIL(ps, part.col, "'%.*s' is not a vendor (amd, intel)", mv_lex_len(&part),
 			    part.p);
-	rc = expect(ps, l, '=');
+	rc = mv_lex_expect(&ps->at, l, '=');
 	if (rc == 0)
-		rc = take_quoted(ps, l, &value);
+		rc = mv_lex_quoted(&ps->at, l, &value);
 	if (rc == 0)
-		rc = expect_end(ps, l);
+		rc = mv_lex_end(&ps->at, l);
 	if (rc == 0)
-		rc = take_symbols(ps, &value, 32, syms);
+		rc = mv_lex_symbols(&ps->at, &value, 32, syms);
 	if (rc)
 		return rc;
 	return set_register(ps, col, leaf, subleaf, (unsigned)reg, vendor, syms);
@@ -392,44 +200,44 @@ static int parse_vmx_register(struct parser *ps, struct line *l, struct line key
  * featMask.SCOPE.cpuid.NAME = "Val:n" | "Max:n" | "Min:n", featReq … = "[Bool:]Min:1": VMware's newer
  * form, for one bit. A mask sets the bit; a requirement is what T and F say.
  */
-static int parse_vmx_feature(struct parser *ps, struct line *l, struct line key, bool require)
+static int parse_vmx_feature(struct parser *ps, struct mv_lex *l, struct mv_lex key, bool require)
 {
-	struct line part, value, op;
+	struct mv_lex part, value, op;
 	uint32_t n;
 	enum mv_sym s;
 	int rc;
 
-	take_part(&key);	/* scope: vm or host, the same to us */
-	part = take_part(&key);
-	if (!is(&part, "cpuid"))
+	mv_lex_part(&key);	/* scope: vm or host, the same to us */
+	part = mv_lex_part(&key);
+	if (!mv_lex_is(&part, "cpuid"))
 		return FAIL(ps, part.col, "only 'cpuid' features are known here, not '%.*s'",
-			    len(&part), part.p);
-	rc = expect(ps, l, '=');
+			    mv_lex_len(&part), part.p);
+	rc = mv_lex_expect(&ps->at, l, '=');
 	if (rc == 0)
-		rc = take_quoted(ps, l, &value);
+		rc = mv_lex_quoted(&ps->at, l, &value);
 	if (rc == 0)
-		rc = expect_end(ps, l);
+		rc = mv_lex_end(&ps->at, l);
 	if (rc)
 		return rc;
-	op = take_word(&value);
-	if (require && (is(&op, "bool") || is(&op, "num"))) {
-		rc = expect(ps, &value, ':');
+	op = mv_lex_word(&value);
+	if (require && (mv_lex_is(&op, "bool") || mv_lex_is(&op, "num"))) {
+		rc = mv_lex_expect(&ps->at, &value, ':');
 		if (rc)
 			return rc;
-		op = take_word(&value);
+		op = mv_lex_word(&value);
 	}
-	rc = expect(ps, &value, ':');
+	rc = mv_lex_expect(&ps->at, &value, ':');
 	if (rc)
 		return rc;
-	part = take_word(&value);
-	if (!number(part.p, part.end, 10, &n) || n > 1)
-		return FAIL(ps, part.col, "'%.*s' is not 0 or 1", len(&part), part.p);
-	if (require ? !is(&op, "min") && !is(&op, "match")
-		    : !is(&op, "val") && !is(&op, "min") && !is(&op, "max"))
-		return FAIL(ps, op.col, "'%.*s' is not an operation (%s)", len(&op), op.p,
+	part = mv_lex_word(&value);
+	if (!mv_lex_number(part.p, part.end, 10, &n) || n > 1)
+		return FAIL(ps, part.col, "'%.*s' is not 0 or 1", mv_lex_len(&part), part.p);
+	if (require ? !mv_lex_is(&op, "min") && !mv_lex_is(&op, "match")
+		    : !mv_lex_is(&op, "val") && !mv_lex_is(&op, "min") && !mv_lex_is(&op, "max"))
+		return FAIL(ps, op.col, "'%.*s' is not an operation (%s)", mv_lex_len(&op), op.p,
 			    require ? "Min, Match" : "Val, Min, Max");
-	if (require ? is(&op, "min") && n == 0
-		    : (is(&op, "min") && n == 0) || (is(&op, "max") && n == 1))
+	if (require ? mv_lex_is(&op, "min") && n == 0
+		    : (mv_lex_is(&op, "min") && n == 0) || (mv_lex_is(&op, "max") && n == 1))
 		return 0;	/* "at least 0", "at most 1": says nothing */
 	if (require)
 		s = n ? MV_SYM_T : MV_SYM_F;
@@ -438,14 +246,14 @@ static int parse_vmx_feature(struct parser *ps, struct line *l, struct line key,
 	return set_feature(ps, &key, s);
 }
 
-static int parse_feature(struct parser *ps, struct line *l)
+static int parse_feature(struct parser *ps, struct mv_lex *l)
 {
-	struct line name = take_word(l), value;
-	int s, rc = expect(ps, l, '=');
+	struct mv_lex name = mv_lex_word(l), value;
+	int s, rc = mv_lex_expect(&ps->at, l, '=');
 
 	if (rc)
 		return rc;
-	skip_blanks(l);
+	mv_lex_blanks(l);
 	value = *l;
 	s = value.p < value.end ? mv_sym_parse(*value.p) : -1;
 	if (s < 0)
@@ -454,20 +262,13 @@ static int parse_feature(struct parser *ps, struct line *l)
 		return FAIL(ps, value.col, "'-' in a default mask");
 	l->p++;
 	l->col++;
-	rc = expect_end(ps, l);
+	rc = mv_lex_end(&ps->at, l);
 	return rc ? rc : set_feature(ps, &name, (enum mv_sym)s);
 }
 
-static bool plain_number(const struct line *w, uint32_t *out)
+static int parse_field(struct parser *ps, struct mv_lex *l)
 {
-	if (w->end - w->p > 2 && w->p[0] == '0' && lower(w->p[1]) == 'x')
-		return number(w->p + 2, w->end, 16, out);
-	return number(w->p, w->end, 10, out);
-}
-
-static int parse_field(struct parser *ps, struct line *l)
-{
-	struct line name = take_word(l), value;
+	struct mv_lex name = mv_lex_word(l), value;
 	const struct mv_field *f = mv_field_by_name(name.p, (size_t)(name.end - name.p));
 	struct mv_mask *m = ps->out;
 	uint32_t v, i = 0;
@@ -475,17 +276,17 @@ static int parse_field(struct parser *ps, struct line *l)
 	int rc;
 
 	if (!f)
-		return FAIL(ps, name.col, "no CPUID field is called '%.*s'", len(&name), name.p);
-	rc = expect(ps, l, '=');
+		return FAIL(ps, name.col, "no CPUID field is called '%.*s'", mv_lex_len(&name), name.p);
+	rc = mv_lex_expect(&ps->at, l, '=');
 	if (rc)
 		return rc;
-	value = take_word(l);
-	if (!plain_number(&value, &v))
-		return FAIL(ps, value.col, "'%.*s' is not a number", len(&value), value.p);
+	value = mv_lex_word(l);
+	if (!mv_lex_plain(&value, &v))
+		return FAIL(ps, value.col, "'%.*s' is not a number", mv_lex_len(&value), value.p);
 	if (f->hi - f->lo < 31 && v >> (f->hi - f->lo + 1))
 		return FAIL(ps, value.col, "%s has %d bits: 0x%x does not fit", f->name,
 			    f->hi - f->lo + 1, v);
-	rc = expect_end(ps, l);
+	rc = mv_lex_end(&ps->at, l);
 	if (rc)
 		return rc;
 	id = (uint16_t)(f - mv_fields);
@@ -502,24 +303,24 @@ static int parse_field(struct parser *ps, struct line *l)
 	return 0;
 }
 
-static int parse_msr(struct parser *ps, struct line *l)
+static int parse_msr(struct parser *ps, struct mv_lex *l)
 {
-	struct line w = take_word(l), value;
+	struct mv_lex w = mv_lex_word(l), value;
 	struct mv_mask *m = ps->out;
 	struct mv_mask_msr msr = { .at = here(ps) };
 	uint32_t i = 0;
 	uint8_t syms[64];
 	int rc;
 
-	if (!plain_number(&w, &msr.index))
-		return FAIL(ps, w.col, "'%.*s' is not an MSR number", len(&w), w.p);
-	rc = expect(ps, l, '=');
+	if (!mv_lex_plain(&w, &msr.index))
+		return FAIL(ps, w.col, "'%.*s' is not an MSR number", mv_lex_len(&w), w.p);
+	rc = mv_lex_expect(&ps->at, l, '=');
 	if (rc == 0)
-		rc = take_quoted(ps, l, &value);
+		rc = mv_lex_quoted(&ps->at, l, &value);
 	if (rc == 0)
-		rc = expect_end(ps, l);
+		rc = mv_lex_end(&ps->at, l);
 	if (rc == 0)
-		rc = take_symbols(ps, &value, 64, syms);
+		rc = mv_lex_symbols(&ps->at, &value, 64, syms);
 	if (rc)
 		return rc;
 	while (i < m->nmsrs && m->msrs[i].index != msr.index)
@@ -538,22 +339,22 @@ static int parse_msr(struct parser *ps, struct line *l)
 	return 0;
 }
 
-static int parse_directive(struct parser *ps, struct line *l, enum mv_directive d, uint32_t col)
+static int parse_directive(struct parser *ps, struct mv_lex *l, enum mv_directive d, uint32_t col)
 {
-	struct line value;
+	struct mv_lex value;
 	char arg[256];
 	int rc = 0;
 
-	skip_blanks(l);
+	mv_lex_blanks(l);
 	if (d != MV_DIR_INCLUDE)
-		rc = expect(ps, l, '=');
-	skip_blanks(l);
+		rc = mv_lex_expect(&ps->at, l, '=');
+	mv_lex_blanks(l);
 	if (rc == 0 && l->p < l->end && *l->p == '"')
-		rc = take_quoted(ps, l, &value);
+		rc = mv_lex_quoted(&ps->at, l, &value);
 	else if (rc == 0)
-		value = take_word(l);
+		value = mv_lex_word(l);
 	if (rc == 0)
-		rc = expect_end(ps, l);
+		rc = mv_lex_end(&ps->at, l);
 	if (rc)
 		return rc;
 	if (value.p == value.end || (size_t)(value.end - value.p) >= sizeof(arg))
@@ -563,54 +364,54 @@ static int parse_directive(struct parser *ps, struct line *l, enum mv_directive 
 	arg[value.end - value.p] = '\0';
 	if (!ps->reader->directive)
 		return FAIL(ps, col, "directives are not allowed here");
-	rc = ps->reader->directive(ps->reader->ctx, d, arg, here(ps), ps->err);
+	rc = ps->reader->directive(ps->reader->ctx, d, arg, here(ps), ps->at.err);
 	if (rc) {
 		/* What went wrong inside an included file carries its own place. */
 		FAIL(ps, value.col, "'%s' can't be used", arg);
-		if (ps->err && !ps->err->file[0]) {
+		if (ps->at.err && !ps->at.err->file[0]) {
 			size_t n = strlen(ps->reader->file);
 
-			n = n < sizeof(ps->err->file) ? n : sizeof(ps->err->file) - 1;
-			memcpy(ps->err->file, ps->reader->file, n);
-			ps->err->file[n] = '\0';
-			ps->err->line = ps->line;
-			ps->err->col = value.col;
+			n = n < sizeof(ps->at.err->file) ? n : sizeof(ps->at.err->file) - 1;
+			memcpy(ps->at.err->file, ps->reader->file, n);
+			ps->at.err->file[n] = '\0';
+			ps->at.err->line = ps->at.line;
+			ps->at.err->col = value.col;
 		}
 	}
 	return rc;
 }
 
-static int parse_line(struct parser *ps, struct line l)
+static int parse_line(struct parser *ps, struct mv_lex l)
 {
-	struct line start = l, w = take_word(&l), key = w, part;
+	struct mv_lex start = l, w = mv_lex_word(&l), key = w, part;
 
 	if (w.p == w.end)
-		return FAIL(ps, start.col, "unexpected text '%.*s'", len(&start), start.p);
-	if (is(&w, "level"))
+		return FAIL(ps, start.col, "unexpected text '%.*s'", mv_lex_len(&start), start.p);
+	if (mv_lex_is(&w, "level"))
 		return parse_level(ps, &l);
-	if (is(&w, "feature"))
+	if (mv_lex_is(&w, "feature"))
 		return parse_feature(ps, &l);
-	if (is(&w, "field"))
+	if (mv_lex_is(&w, "field"))
 		return parse_field(ps, &l);
-	if (is(&w, "msr"))
+	if (mv_lex_is(&w, "msr"))
 		return parse_msr(ps, &l);
-	if (is(&w, "guest-os"))
+	if (mv_lex_is(&w, "guest-os"))
 		return parse_directive(ps, &l, MV_DIR_GUEST_OS, w.col);
-	if (is(&w, "baseline"))
+	if (mv_lex_is(&w, "baseline"))
 		return parse_directive(ps, &l, MV_DIR_BASELINE, w.col);
-	if (is(&w, "include"))
+	if (mv_lex_is(&w, "include"))
 		return parse_directive(ps, &l, MV_DIR_INCLUDE, w.col);
-	part = take_part(&key);
+	part = mv_lex_part(&key);
 	if (part.end != w.end) {
-		if (is(&part, "cpuid"))
+		if (mv_lex_is(&part, "cpuid"))
 			return parse_vmx_register(ps, &l, key);
-		if (is(&part, "featmask") || is(&part, "featreq"))
-			return parse_vmx_feature(ps, &l, key, is(&part, "featreq"));
+		if (mv_lex_is(&part, "featmask") || mv_lex_is(&part, "featreq"))
+			return parse_vmx_feature(ps, &l, key, mv_lex_is(&part, "featreq"));
 	}
-	skip_blanks(&l);
+	mv_lex_blanks(&l);
 	if (l.p < l.end && *l.p == ':')
 		return parse_guide_register(ps, &l, &w);
-	return FAIL(ps, w.col, "'%.*s' begins no line of a mask file", len(&w), w.p);
+	return FAIL(ps, w.col, "'%.*s' begins no line of a mask file", mv_lex_len(&w), w.p);
 }
 
 /* Cut a comment off: '#' or "//" outside quotes. */
@@ -630,20 +431,24 @@ static const char *line_end(const char *p, const char *end)
 int mv_mask_parse(struct mv_mask *out, const char *text, size_t size,
 		  const struct mv_mask_reader *reader, struct mv_err *err)
 {
-	struct parser ps = { .out = out, .reader = reader, .err = err };
+	struct parser ps = {
+		.out = out,
+		.reader = reader,
+		.at = { .file = reader->file, .inherit = reader->kind != MV_MASK_DEFAULT, .err = err },
+	};
 	const char *p = text, *end = text + size;
 
 	out->nregs = out->nfields = out->nmsrs = 0;
 	while (p < end) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
-		struct line l = { .p = p, .end = line_end(p, nl ? nl : end), .col = 1 };
+		struct mv_lex l = { .p = p, .end = line_end(p, nl ? nl : end), .col = 1 };
 		int rc;
 
-		ps.line++;
+		ps.at.line++;
 		if (memchr(p, '\0', (size_t)(l.end - p)))
 			return FAIL(&ps, 1, "a NUL byte: this is not a text file");
-		skip_blanks(&l);
-		while (l.end > l.p && blank(l.end[-1]))
+		mv_lex_blanks(&l);
+		while (l.end > l.p && mv_lex_is_blank(l.end[-1]))
 			l.end--;
 		rc = l.p < l.end ? parse_line(&ps, l) : 0;
 		if (rc)

@@ -28,7 +28,7 @@ static int address(struct sockaddr_un *a, const char *name, struct mv_err *err)
 	int rc = mv_runtime_dir(dir, sizeof(dir)), n;
 
 	if (rc)
-		return mv_err_set(err, MV_E_FAILED, "no folder for control sockets: %s",
+		return mv_err_set(err, MV_E_FAILED, "the folder for control sockets, %s: %s", dir,
 				  strerror(-rc));
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
@@ -69,13 +69,20 @@ static int claim(int fd, const struct sockaddr_un *a)
 	return rc || listen(fd, 8) ? -errno : 0;
 }
 
+void mv_control_init(struct mv_control *c)
+{
+	c->listen_fd = -1;
+	c->next = 0;
+	for (unsigned i = 0; i < MV_CONTROL_CLIENTS; i++)
+		c->client[i].fd = -1;
+}
+
 int mv_control_open(struct mv_control *c, const char *name, struct mv_err *err)
 {
 	struct sockaddr_un a;
 	int rc = address(&a, name, err);
 
-	c->listen_fd = c->client_fd = -1;
-	c->have = 0;
+	mv_control_init(c);
 	if (rc)
 		return rc;
 	c->listen_fd = new_socket(SOCK_NONBLOCK);
@@ -92,17 +99,18 @@ int mv_control_open(struct mv_control *c, const char *name, struct mv_err *err)
 	return 0;
 }
 
-static void drop_client(struct mv_control *c)
+static void drop_client(struct mv_control_client *cl)
 {
-	if (c->client_fd >= 0)
-		close(c->client_fd);
-	c->client_fd = -1;
-	c->have = 0;
+	if (cl->fd >= 0)
+		close(cl->fd);
+	cl->fd = -1;
+	cl->have = 0;
 }
 
 void mv_control_close(struct mv_control *c)
 {
-	drop_client(c);
+	for (unsigned i = 0; i < MV_CONTROL_CLIENTS; i++)
+		drop_client(&c->client[i]);
 	if (c->listen_fd < 0)
 		return;
 	close(c->listen_fd);
@@ -112,51 +120,62 @@ void mv_control_close(struct mv_control *c)
 
 void mv_control_accept(struct mv_control *c)
 {
-	if (c->client_fd < 0)
-		c->client_fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	unsigned slot = c->next;
+
+	if (fd < 0)
+		return;
+	for (unsigned i = 0; i < MV_CONTROL_CLIENTS && c->client[slot].fd >= 0; i++)
+		slot = (slot + 1) % MV_CONTROL_CLIENTS;
+	if (c->client[slot].fd >= 0)
+		slot = c->next;
+	drop_client(&c->client[slot]);
+	c->client[slot].fd = fd;
+	c->next = (slot + 1) % MV_CONTROL_CLIENTS;
 }
 
-static void complain(struct mv_control *c, const char *why)
+static void complain(struct mv_control *c, unsigned client, const char *why)
 {
 	struct json_object *r = json_object_new_object();
 
 	json_object_object_add(r, "error", json_object_new_string(why));
-	mv_control_reply(c, r);
+	mv_control_reply(c, client, r);
 }
 
-struct json_object *mv_control_next(struct mv_control *c)
+struct json_object *mv_control_next(struct mv_control *c, unsigned client)
 {
+	struct mv_control_client *cl = &c->client[client];
 	struct json_object *request = NULL;
 	char *nl;
 	ssize_t n;
 
-	if (c->client_fd < 0)
+	if (cl->fd < 0)
 		return NULL;
-	n = read(c->client_fd, c->line + c->have, sizeof(c->line) - 1 - c->have);
+	n = read(cl->fd, cl->line + cl->have, sizeof(cl->line) - 1 - cl->have);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return NULL;
 	if (n <= 0) {
-		drop_client(c);
+		drop_client(cl);
 		return NULL;
 	}
-	c->have += (size_t)n;
-	c->line[c->have] = '\0';
-	nl = memchr(c->line, '\n', c->have);
+	cl->have += (size_t)n;
+	cl->line[cl->have] = '\0';
+	nl = memchr(cl->line, '\n', cl->have);
 	if (!nl) {
-		if (c->have == sizeof(c->line) - 1) {
-			complain(c, "the request is too long");
-			drop_client(c);
+		if (cl->have == sizeof(cl->line) - 1) {
+			complain(c, client, "the request is too long");
+			drop_client(cl);
 		}
 		return NULL;
 	}
 	/* One request at a time: what follows it on the wire is dropped. */
-	if (mv_json_parse(&request, "request", c->line, (size_t)(nl - c->line), NULL) ||
+	if (mv_json_parse(&request, "request", cl->line, (size_t)(nl - cl->line), NULL) ||
 	    !json_object_is_type(request, json_type_object)) {
 		json_object_put(request);
 		request = NULL;
-		complain(c, "the request is not a JSON object");
+		complain(c, client, "the request is not a JSON object");
 	}
-	c->have = 0;
+	cl->have = 0;
 	return request;
 }
 
@@ -178,11 +197,13 @@ static int write_line(int fd, struct json_object *o)
 	return rc;
 }
 
-void mv_control_reply(struct mv_control *c, struct json_object *reply)
+void mv_control_reply(struct mv_control *c, unsigned client, struct json_object *reply)
 {
+	struct mv_control_client *cl = &c->client[client];
+
 	/* A client that went away, or does not read, only harms itself. */
-	if (c->client_fd >= 0 && write_line(c->client_fd, reply))
-		drop_client(c);
+	if (cl->fd >= 0 && write_line(cl->fd, reply))
+		drop_client(cl);
 	json_object_put(reply);
 }
 
@@ -243,7 +264,7 @@ int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct m
 	DIR *d = rc ? NULL : opendir(dir);
 
 	if (!d)
-		return mv_err_set(err, MV_E_FAILED, "no folder for control sockets: %s",
+		return mv_err_set(err, MV_E_FAILED, "the folder for control sockets, %s: %s", dir,
 				  strerror(rc ? -rc : errno));
 	while ((e = readdir(d))) {
 		size_t len = strlen(e->d_name);

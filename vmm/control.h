@@ -13,26 +13,42 @@
 
 #define MV_NAME_MAX 63
 
+#define MV_CONTROL_CLIENTS 8
+
+struct mv_control_client {
+	int fd;			/* -1: nobody */
+	size_t have;
+	char line[8192];	/* what came so far of a request */
+};
+
 struct mv_control {
 	int listen_fd;		/* -1: none */
-	int client_fd;		/* -1: nobody is connected */
+	unsigned next;		/* the slot to be given up if all are taken: the oldest */
+	struct mv_control_client client[MV_CONTROL_CLIENTS];
 	char path[108];
-	char line[8192];	/* what came so far of a request */
-	size_t have;
 };
 
 /* Letters, digits and "._-", not first '.' or '-', at most MV_NAME_MAX. */
 bool mv_name_valid(const char *name);
 
+/* A closed one, for mv_control_close to accept. */
+void mv_control_init(struct mv_control *c);
 /* Claim the name. A stale socket is replaced; a living VM's is -MV_E_FAILED. */
 int mv_control_open(struct mv_control *c, const char *name, struct mv_err *err);
 void mv_control_close(struct mv_control *c);	/* removes the socket */
 
-/* Accept a connection, or read from the one there is; call when poll says so. */
+/*
+ * Accept a connection; call when poll says so. There is room for MV_CONTROL_CLIENTS: one more takes
+ * the place of the oldest, so that nobody can lock the others out.
+ */
 void mv_control_accept(struct mv_control *c);
-/* The next complete request, or NULL. Malformed ones are answered here. The caller releases it. */
-struct json_object *mv_control_next(struct mv_control *c);
-void mv_control_reply(struct mv_control *c, struct json_object *reply);	/* takes the reference */
+/*
+ * Read from that client: its request if it is complete now, or NULL. Malformed ones are answered
+ * here. The caller releases it.
+ */
+struct json_object *mv_control_next(struct mv_control *c, unsigned client);
+void mv_control_reply(struct mv_control *c, unsigned client,
+		      struct json_object *reply);	/* takes the reference */
 
 /* ---- the other side ---- */
 

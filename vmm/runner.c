@@ -42,22 +42,20 @@ static int save(struct runner *r, const char *path, struct mv_err *err)
 
 /* ---- the guest's events ---- */
 
-static int on_sync(struct runner *r, struct mv_err *err)
+/* A guest that can't be saved goes on: it did nothing wrong. */
+static void on_sync(struct runner *r)
 {
 	if (r->opts->snapshot_on_sync && !r->synced) {
-		int rc = save(r, r->opts->snapshot_on_sync, err);
+		int rc = save(r, r->opts->snapshot_on_sync, &r->result->not_saved);
 
-		if (rc)
-			return rc;
 		r->synced = true;
-		if (r->opts->stop_after_sync) {
+		if (rc == 0 && r->opts->stop_after_sync) {
 			end(r, MV_END_SAVED);
-			return 0;
+			return;
 		}
 	}
 	if (!r->paused)
 		mv_vm_resume(r->vm);
-	return 0;
 }
 
 static int on_event(struct runner *r, struct mv_err *err)
@@ -68,7 +66,8 @@ static int on_event(struct runner *r, struct mv_err *err)
 		return 0;
 	switch (e.kind) {
 	case MV_EVENT_SYNC:
-		return on_sync(r, err);
+		on_sync(r);
+		return 0;
 	case MV_EVENT_EXIT:
 		r->result->value = e.value;
 		end(r, MV_END_EXIT);
@@ -125,6 +124,7 @@ static void snapshot(struct runner *r, struct json_object *request, struct json_
 	const char *file = string_member(request, "file");
 	struct json_object *stop = NULL;
 	struct mv_err err = { 0 };
+	char text[sizeof(err.file) + sizeof(err.msg) + 2];
 
 	if (*file != '/') {
 		json_object_object_add(reply, "error",
@@ -132,17 +132,19 @@ static void snapshot(struct runner *r, struct json_object *request, struct json_
 		return;
 	}
 	mv_vm_pause(r->vm);
-	if (save(r, file, &err))
-		json_object_object_add(reply, "error", json_object_new_string(err.msg));
-	else if (json_object_object_get_ex(request, "stop", &stop) && json_object_get_boolean(stop))
+	if (save(r, file, &err)) {
+		snprintf(text, sizeof(text), "%s%s%s", err.file, *err.file ? ": " : "", err.msg);
+		json_object_object_add(reply, "error", json_object_new_string(text));
+	} else if (json_object_object_get_ex(request, "stop", &stop) && json_object_get_boolean(stop)) {
 		end(r, MV_END_SAVED);
+	}
 	if (!r->done && !r->paused)
 		mv_vm_resume(r->vm);
 }
 
-static void on_request(struct runner *r)
+static void on_request(struct runner *r, unsigned client)
 {
-	struct json_object *request = mv_control_next(&r->control), *reply;
+	struct json_object *request = mv_control_next(&r->control, client), *reply;
 	const char *cmd;
 
 	if (!request)
@@ -163,7 +165,7 @@ static void on_request(struct runner *r)
 		json_object_object_add(reply, "error", json_object_new_string("unknown command"));
 	if (json_object_object_length(reply) == 0)
 		json_object_object_add(reply, "ok", json_object_new_boolean(1));
-	mv_control_reply(&r->control, reply);
+	mv_control_reply(&r->control, client, reply);
 	json_object_put(request);
 }
 
@@ -191,7 +193,8 @@ static int open_timer(double seconds, struct mv_err *err)
 	if (fd < 0)
 		return mv_err_set(err, MV_E_FAILED, "timerfd: %s", strerror(errno));
 	t.it_value.tv_sec = (time_t)seconds;
-	t.it_value.tv_nsec = (long)((seconds - floor(seconds)) * 1e9);
+	/* Not 0 altogether: that would mean never. */
+	t.it_value.tv_nsec = (long)((seconds - floor(seconds)) * 1e9) | 1;
 	timerfd_settime(fd, 0, &t, NULL);
 	return fd;
 }
@@ -199,17 +202,17 @@ static int open_timer(double seconds, struct mv_err *err)
 static int loop(struct runner *r, struct mv_err *err)
 {
 	while (!r->done) {
-		struct pollfd p[] = {
+		struct pollfd p[4 + MV_CONTROL_CLIENTS] = {
 			{ .fd = r->vm->event_fd, .events = POLLIN },
 			{ .fd = r->signal_fd, .events = POLLIN },
 			{ .fd = r->timer_fd, .events = POLLIN },
-			{ .fd = r->control.client_fd < 0 ? r->control.listen_fd : -1,
-			  .events = POLLIN },
-			{ .fd = r->control.client_fd, .events = POLLIN },
+			{ .fd = r->control.listen_fd, .events = POLLIN },
 		};
 		struct signalfd_siginfo si;
 		int rc = 0;
 
+		for (unsigned i = 0; i < MV_CONTROL_CLIENTS; i++)
+			p[4 + i] = (struct pollfd){ .fd = r->control.client[i].fd, .events = POLLIN };
 		if (poll(p, sizeof(p) / sizeof(p[0]), -1) < 0) {
 			if (errno == EINTR)
 				continue;
@@ -226,10 +229,12 @@ static int loop(struct runner *r, struct mv_err *err)
 		}
 		if (!r->done && p[2].revents)
 			end(r, MV_END_TIMEOUT);
+		/* Requests before new connections: those may take an old one's place. */
+		for (unsigned i = 0; i < MV_CONTROL_CLIENTS && !r->done; i++)
+			if (p[4 + i].revents)
+				on_request(r, i);
 		if (!r->done && p[3].revents)
 			mv_control_accept(&r->control);
-		if (!r->done && p[4].revents)
-			on_request(r);
 	}
 	return 0;
 }
@@ -239,12 +244,12 @@ int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_resul
 {
 	struct runner r = {
 		.vm = vm, .opts = opts, .result = result,
-		.control = { .listen_fd = -1, .client_fd = -1 },
 		.signal_fd = -1, .timer_fd = -1,
 	};
 	int rc = 0;
 
 	memset(result, 0, sizeof(*result));
+	mv_control_init(&r.control);
 	if (opts->name) {
 		rc = mv_control_open(&r.control, opts->name, opts->name_required ? err : NULL);
 		if (rc && opts->name_required)

@@ -9,7 +9,7 @@ struct mv_run_opts {
 	const char *name;		/* for the control socket; NULL: none */
 	bool name_required;		/* without a socket it must not run */
 	const char *snapshot_on_sync;	/* save at the first sync point; may be NULL */
-	bool stop_after_sync;		/* … and end the VM there */
+	bool stop_after_sync;		/* … and end the VM there, if it could be saved */
 	double timeout_s;		/* 0 = none */
 };
 
@@ -26,6 +26,7 @@ struct mv_run_result {
 	uint32_t value;			/* EXIT: what the guest wrote */
 	struct mv_event event;		/* CRASH */
 	char saved[256];		/* the last snapshot written, "" if none */
+	struct mv_err not_saved;	/* code not 0: why there is none of the sync point */
 	int signal;			/* STOPPED by this signal, 0 otherwise */
 };
 

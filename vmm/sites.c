@@ -11,10 +11,12 @@
 
 /* What is known of a byte of an executable segment. */
 enum { UNKNOWN, START, INTERIOR, CONFLICT /* two decodings disagree */ };
+enum { MODE64, MODE32, NMODES };
 
 struct decoding {
 	const struct mv_image *img;
-	uint8_t *known[MV_IMAGE_SEGMENTS];	/* per executable segment, one mark a byte */
+	/* Per mode and executable segment, one mark a byte: what is code in one may not be in both. */
+	uint8_t *known[NMODES][MV_IMAGE_SEGMENTS];
 	uint64_t *todo;				/* addresses to decode from; bit 63: 32-bit code */
 	size_t ntodo, room;
 };
@@ -46,13 +48,13 @@ static int push(struct decoding *d, uint64_t address)
 }
 
 /* The mark of the byte at gpa; NULL outside executable bytes of the file. */
-static uint8_t *mark(const struct decoding *d, uint64_t gpa)
+static uint8_t *mark(const struct decoding *d, unsigned mode, uint64_t gpa)
 {
 	for (unsigned i = 0; i < d->img->nsegments; i++) {
 		const struct mv_segment_map *s = &d->img->segments[i];
 
-		if (d->known[i] && gpa >= s->gpa && gpa - s->gpa < s->file_size)
-			return &d->known[i][gpa - s->gpa];
+		if (d->known[mode][i] && gpa >= s->gpa && gpa - s->gpa < s->file_size)
+			return &d->known[mode][i][gpa - s->gpa];
 	}
 	return NULL;
 }
@@ -62,10 +64,30 @@ static size_t bytes_left(const struct decoding *d, uint64_t gpa)
 	for (unsigned i = 0; i < d->img->nsegments; i++) {
 		const struct mv_segment_map *s = &d->img->segments[i];
 
-		if (d->known[i] && gpa >= s->gpa && gpa - s->gpa < s->file_size)
+		if (s->exec && gpa >= s->gpa && gpa - s->gpa < s->file_size)
 			return s->file_size - (gpa - s->gpa);
 	}
 	return 0;
+}
+
+/* Mark the bytes of an instruction. */
+static void mark_instruction(uint8_t *m, const ZydisDecodedInstruction *ins)
+{
+	/* A CPUID with prefixes is one, too, but no two-byte replacement fits it. */
+	bool prefixed = ins->mnemonic == ZYDIS_MNEMONIC_CPUID && ins->length != 2;
+
+	m[0] = prefixed ? CONFLICT : START;
+	for (unsigned i = 1; i < ins->length; i++)
+		m[i] = !prefixed && (m[i] == UNKNOWN || m[i] == INTERIOR) ? INTERIOR : CONFLICT;
+}
+
+/* Does nothing behind this instruction follow from it? */
+static bool ends_here(const ZydisDecodedInstruction *ins)
+{
+	return ins->mnemonic == ZYDIS_MNEMONIC_UD2 ||
+	       (ins->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
+		(ins->meta.category == ZYDIS_CATEGORY_UNCOND_BR ||
+		 ins->meta.category == ZYDIS_CATEGORY_RET));
 }
 
 /* Follow straight-line code from one address, noting direct branch targets for later. */
@@ -79,7 +101,7 @@ static int follow(struct decoding *d, uint64_t from)
 	ZydisDecoderInit(&decoder, code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
 					  : ZYDIS_MACHINE_MODE_LONG_64,
 			 code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64);
-	while ((m = mark(d, gpa)) && *m == UNKNOWN) {
+	while ((m = mark(d, code32 ? MODE32 : MODE64, gpa)) && *m == UNKNOWN) {
 		ZydisDecodedInstruction ins;
 		size_t left = bytes_left(d, gpa);
 		const uint8_t *code = mv_image_at(d->img, gpa, 1);
@@ -87,9 +109,7 @@ static int follow(struct decoding *d, uint64_t from)
 		if (!code || ZYAN_FAILED(ZydisDecoderDecodeInstruction(&decoder, NULL, code, left,
 								       &ins)))
 			return 0;
-		*m = START;
-		for (unsigned i = 1; i < ins.length; i++)
-			m[i] = m[i] == UNKNOWN || m[i] == INTERIOR ? INTERIOR : CONFLICT;
+		mark_instruction(m, &ins);
 		if (ins.raw.imm[0].is_relative) {
 			uint64_t target = gpa + ins.length + (uint64_t)ins.raw.imm[0].value.s;
 
@@ -97,9 +117,7 @@ static int follow(struct decoding *d, uint64_t from)
 					    (code32 ? CODE32 : 0)))
 				return -1;
 		}
-		if (ins.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
-		    (ins.meta.category == ZYDIS_CATEGORY_UNCOND_BR ||
-		     ins.meta.category == ZYDIS_CATEGORY_RET))
+		if (ends_here(&ins))
 			return 0;
 		gpa += ins.length;
 	}
@@ -108,6 +126,7 @@ static int follow(struct decoding *d, uint64_t from)
 	return 0;
 }
 
+/* An ELF32 file may well hold 64-bit code: then its symbols are tried as both. */
 static int push_symbols(struct decoding *d)
 {
 	const struct mv_image *img = d->img;
@@ -117,8 +136,9 @@ static int push_symbols(struct decoding *d)
 		uint8_t info = img->elf64 ? p[4] : p[12];
 		uint64_t value = img->elf64 ? le64(p + 8) : le64(p + 4) & UINT32_MAX;
 
-		if (ELF64_ST_TYPE(info) == STT_FUNC && mark(d, value) &&
-		    push(d, img->elf64 ? value : value | CODE32))
+		if (ELF64_ST_TYPE(info) != STT_FUNC || !mark(d, MODE64, value))
+			continue;
+		if (push(d, value) || (!img->elf64 && push(d, value | CODE32)))
 			return -1;
 	}
 	return 0;
@@ -151,7 +171,7 @@ static int listed_sites(struct mv_sites *s, struct decoding *d, struct mv_err *e
 
 	for (uint32_t i = 0; i < img->nsites; i++) {
 		uint64_t gpa = le64(img->sites + (size_t)i * 8);
-		const uint8_t *code = mark(d, gpa) ? mv_image_at(img, gpa, 2) : NULL;
+		const uint8_t *code = mark(d, MODE64, gpa) ? mv_image_at(img, gpa, 2) : NULL;
 		int rc;
 
 		if (!code || !is_pair(code))
@@ -174,6 +194,17 @@ static void give_up(struct mv_sites *s, const char *what, uint64_t gpa)
 	s->all = false;
 }
 
+/* What both modes know of the pair at byte i of a segment. */
+static uint8_t known_pair(const struct decoding *d, unsigned seg, uint64_t i)
+{
+	const uint8_t *a = d->known[MODE64][seg] + i, *b = d->known[MODE32][seg] + i;
+	uint8_t known = a[0] == UNKNOWN ? b[0] : a[0];
+
+	if (b[0] != UNKNOWN && b[0] != known)
+		return CONFLICT;
+	return a[1] == CONFLICT || b[1] == CONFLICT ? CONFLICT : known;
+}
+
 /* Every 0F A2 of a segment is a CPUID, or inside another instruction, or a reason to give up. */
 static int judge_pairs(struct mv_sites *s, const struct decoding *d, unsigned seg,
 		       struct mv_err *err)
@@ -182,18 +213,19 @@ static int judge_pairs(struct mv_sites *s, const struct decoding *d, unsigned se
 	const uint8_t *bytes = d->img->data + m->offset;
 
 	for (uint64_t i = 0; i + 1 < m->file_size; i++) {
+		uint8_t known = known_pair(d, seg, i);
+		int rc = 0;
+
 		if (!is_pair(bytes + i) || mv_sites_has(s, m->gpa + i))
 			continue;
-		if (d->known[seg][i] == INTERIOR) {
+		if (known == INTERIOR)
 			s->inside++;
-		} else if (d->known[seg][i] == START) {
-			int rc = add(s, d->img, m->gpa + i, err);
-
-			if (rc)
-				return rc;
-		} else {
+		else if (known == START)
+			rc = add(s, d->img, m->gpa + i, err);
+		else
 			give_up(s, "bytes 0F A2 that may or may not be a CPUID", m->gpa + i);
-		}
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -239,21 +271,24 @@ int mv_sites_find(struct mv_sites *s, const struct mv_image *img, struct mv_err 
 			continue;
 		if (m->write)
 			give_up(s, "a segment that is writable and executable", m->gpa);
-		d.known[i] = calloc(m->file_size + 16, 1);
-		if (!d.known[i])
-			rc = mv_err_set(err, MV_E_FAILED, "out of memory");
+		for (unsigned mode = 0; mode < NMODES; mode++) {
+			d.known[mode][i] = calloc(m->file_size + 16, 1);
+			if (!d.known[mode][i])
+				rc = mv_err_set(err, MV_E_FAILED, "out of memory");
+		}
 	}
 	if (rc == 0)
 		rc = listed_sites(s, &d, err);
 	if (rc == 0 && decode_all(&d))
 		rc = mv_err_set(err, MV_E_FAILED, "out of memory");
 	for (unsigned i = 0; i < img->nsegments && rc == 0; i++)
-		if (d.known[i])
+		if (img->segments[i].exec)
 			rc = judge_pairs(s, &d, i, err);
 	if (rc == 0)
 		judge_seams(s, img);
 	for (unsigned i = 0; i < img->nsegments; i++)
-		free(d.known[i]);
+		for (unsigned mode = 0; mode < NMODES; mode++)
+			free(d.known[mode][i]);
 	free(d.todo);
 	return rc;
 }

@@ -246,6 +246,14 @@ static bool wants_park(const struct mv_vm *vm)
 	return __atomic_load_n(&vm->pausing, __ATOMIC_SEQ_CST);
 }
 
+/* A guest that writes faster than somebody reads waits here, where it can be paused. */
+static void await_console(const struct mv_vm *vm)
+{
+	while (vm->console_ready && !wants_park(vm) &&
+	       !vm->console_ready(vm->devices.serial.ctx))
+		;
+}
+
 void *mv_vcpu_main(void *arg)
 {
 	struct mv_vcpu *vcpu = arg;
@@ -256,6 +264,7 @@ void *mv_vcpu_main(void *arg)
 	while (next == GO_ON) {
 		int rc;
 
+		await_console(vm);
 		if (wants_park(vm) && park(vcpu))
 			break;
 		if (step && step_cpuid(vcpu) == STOP)

@@ -56,6 +56,7 @@ struct mv_vm {
 	unsigned nvcpus;
 	struct mv_vcpu vcpu[MV_MAX_VCPUS];
 	struct mv_devices devices;
+	bool (*console_ready)(void *ctx);
 	struct mv_sites sites;
 	bool patched;		/* RAM holds port writes at the sites */
 
@@ -68,6 +69,11 @@ struct mv_vm {
 
 struct mv_console {
 	void (*write)(void *ctx, const uint8_t *data, size_t len);	/* the first serial port */
+	/*
+	 * May be NULL. Called by vCPU threads before they enter the guest, until it says that the
+	 * reader keeps up; it waits for a moment itself.
+	 */
+	bool (*ready)(void *ctx);
 	void *ctx;
 };
 

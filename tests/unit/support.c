@@ -201,6 +201,8 @@ static void host_number(struct mv_host *h, const char *word, const char *value)
 						       number(value, 0, word) };
 	} else if (!strncmp(word, "xcr0=", 5)) {
 		h->xcr0 = number(value, 0, word);
+	} else if (!strncmp(word, "microcode=", 10)) {
+		h->microcode = number(value, 0, word);
 	} else if (!strncmp(word, "tsc=", 4)) {
 		h->tsc_khz = (uint32_t)number(value, 0, word);
 	} else if (!strncmp(word, "layout=", 7)) {

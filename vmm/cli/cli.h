@@ -60,6 +60,8 @@ int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
 #define MV_CLI_RULE_OPT(key) { "rule", "HOW", "guide (the default) or subset", key }
 int mv_cli_rule(const struct mv_cmd *cmd, const char *arg, enum mv_verdict_mode *mode);
 
+/* An error as JSON. */
+struct json_object *mv_json_error(const struct mv_err *err);
 /* Print the error (as JSON with --json) and return the exit code that belongs to it. */
 int mv_cli_error(const struct mv_err *err);
 /* The same for a misuse: points to --help. */
@@ -83,6 +85,8 @@ struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_f
 /* What apply noted: refusals on f, warnings as notes. */
 void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes);
 struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_notes *notes);
+/* Print what apply noted; MV_EXIT_REFUSED (as JSON, too, with --json) if the VM can't start. */
+int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes);
 
 /*
  * The verdict on one destination, in VirtualCenter's manner: level, register, both vectors, then a

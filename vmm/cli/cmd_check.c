@@ -60,8 +60,7 @@ static int vm_from_masks(struct check_args *a, struct mv_static *st, struct mv_e
 	if (rc == 0)
 		rc = mv_apply(&st->policy, 1, notes, err);
 	if (rc == 0) {
-		mv_print_notes(stderr, &st->policy, notes);
-		rc = notes->refusals ? MV_EXIT_REFUSED : 0;
+		rc = mv_cli_power_on(&st->policy, notes);
 	}
 	free(notes);
 	return rc;
@@ -96,7 +95,14 @@ static int check_one(const struct check_args *a, const struct mv_static *st, con
 			       "known by a dump only, no KVM was asked there (--strict)");
 	if (rc == 0)
 		rc = mv_verdict(v, &st->policy, h, &a->verdict, &err);
-	if (rc) {
+	if (rc && results) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "destination", json_object_new_string(file));
+		json_object_object_add(o, "error", mv_json_error(&err));
+		json_object_array_add(results, o);
+		code = mv_cli_exit_code(err.code);
+	} else if (rc) {
 		code = mv_cli_error(&err);
 	} else {
 		code = v->refusals ? MV_EXIT_REFUSED : MV_EXIT_OK;

@@ -52,13 +52,18 @@ static int judge(struct restore_args *a, struct mv_err *err)
 }
 
 /* What was overridden travels on with the VM: the next snapshot tells. */
-static void record_ignored(struct mv_policy *p, const char *ignored)
+static int record_ignored(struct mv_policy *p, const char *ignored, struct mv_err *err)
 {
 	size_t have = strlen(p->ignored);
 
-	if (ignored && have + strlen(ignored) + 2 < sizeof(p->ignored))
-		snprintf(p->ignored + have, sizeof(p->ignored) - have, "%s%s", have ? "," : "",
-			 ignored);
+	if (!ignored)
+		return 0;
+	if (have + strlen(ignored) + 2 > sizeof(p->ignored))
+		return mv_err_set(err, MV_E_USAGE,
+				  "the list of what was ignored so far would be longer than %zu bytes",
+				  sizeof(p->ignored) - 1);
+	snprintf(p->ignored + have, sizeof(p->ignored) - have, "%s%s", have ? "," : "", ignored);
+	return 0;
 }
 
 /* The mechanism of this host; the guest keeps its table, whatever answers from it. */
@@ -95,7 +100,9 @@ static int load(struct restore_args *a, const char *path, const struct mv_consol
 		rc = choose(a, err);
 	if (rc == 0) {
 		l->st->policy.source = *l->host;
-		record_ignored(&l->st->policy, a->verdict.ignore);
+		rc = record_ignored(&l->st->policy, a->verdict.ignore, err);
+	}
+	if (rc == 0) {
 		mv_launch_set_name(l, l->st->config.name);
 		memcpy(l->st->config.name, l->name, sizeof(l->st->config.name));
 		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, con, err);

@@ -2,7 +2,10 @@
 #include "launch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,22 +131,61 @@ int mv_launch_check_options(const struct mv_cmd *cmd, const struct mv_launch *l)
 	return 0;
 }
 
+/*
+ * What the guest wrote and nobody has read yet: a reader that takes its time slows the guest down,
+ * but must not keep it from being paused, saved or stopped.
+ */
+static struct {
+	pthread_mutex_t lock;
+	size_t n;
+	uint8_t bytes[64 * 1024];
+} unread = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* Pass on what the reader takes within timeout_ms at a time. Returns whether nothing is left. */
+static bool drain(int timeout_ms)
+{
+	struct pollfd p = { .fd = mv_output.json ? STDERR_FILENO : STDOUT_FILENO, .events = POLLOUT };
+
+	while (unread.n && poll(&p, 1, timeout_ms) > 0) {
+		/* What a pipe that is ready takes without waiting. */
+		ssize_t n = write(p.fd, unread.bytes, unread.n < PIPE_BUF ? unread.n : PIPE_BUF);
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			break;
+		if (n <= 0)
+			n = (ssize_t)unread.n;	/* nobody listens: the guest goes on */
+		unread.n -= (size_t)n;
+		memmove(unread.bytes, unread.bytes + n, unread.n);
+	}
+	return unread.n == 0;
+}
+
 static void write_console(void *ctx, const uint8_t *data, size_t len)
 {
 	(void)ctx;
-	while (len) {
-		ssize_t n = write(mv_output.json ? STDERR_FILENO : STDOUT_FILENO, data, len);
+	pthread_mutex_lock(&unread.lock);
+	if (len > sizeof(unread.bytes) - unread.n)
+		len = sizeof(unread.bytes) - unread.n;
+	memcpy(unread.bytes + unread.n, data, len);
+	unread.n += len;
+	drain(0);
+	pthread_mutex_unlock(&unread.lock);
+}
 
-		if (n <= 0)
-			return;	/* nobody listens: the guest goes on */
-		data += n;
-		len -= (size_t)n;
-	}
+static bool console_ready(void *ctx)
+{
+	bool ready;
+
+	(void)ctx;
+	pthread_mutex_lock(&unread.lock);
+	ready = drain(20);
+	pthread_mutex_unlock(&unread.lock);
+	return ready;
 }
 
 struct mv_console mv_launch_console(void)
 {
-	return (struct mv_console){ .write = write_console };
+	return (struct mv_console){ .write = write_console, .ready = console_ready };
 }
 
 void mv_launch_set_name(struct mv_launch *l, const char *fallback)
@@ -202,19 +244,8 @@ static void fill_config(struct mv_launch *l, const struct mv_image *img)
 static int power_on(struct mv_launch *l, struct mv_err *err)
 {
 	int rc = mv_apply(&l->st->policy, l->st->config.nvcpus, l->notes, err);
-	struct json_object *o;
 
-	if (rc)
-		return rc;
-	if (mv_output.json && l->notes->refusals) {
-		o = json_object_new_object();
-		json_object_object_add(o, "verdict", json_object_new_string("refuse"));
-		json_object_object_add(o, "power-on", mv_json_notes(&l->st->policy, l->notes));
-		mv_cli_json(o);
-	} else {
-		mv_print_notes(stderr, &l->st->policy, l->notes);
-	}
-	return l->notes->refusals ? MV_EXIT_REFUSED : 0;
+	return rc ? rc : mv_cli_power_on(&l->st->policy, l->notes);
 }
 
 int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
@@ -262,18 +293,20 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 
 static int end_code(const struct mv_run_result *r, bool qemu_exit)
 {
+	int good = r->not_saved.code ? MV_EXIT_FAILED : MV_EXIT_OK;
+
 	switch (r->end) {
 	case MV_END_EXIT:
 		if (qemu_exit)
 			return (int)((r->value << 1 | 1) & 0xff);
-		return r->value ? MV_EXIT_GUEST : MV_EXIT_OK;
+		return r->value ? MV_EXIT_GUEST : good;
 	case MV_END_CRASH:
 	case MV_END_TIMEOUT:
 		return MV_EXIT_GUEST;
 	case MV_END_SAVED:
-		return MV_EXIT_OK;
+		return good;
 	default:
-		return r->signal ? 128 + r->signal : MV_EXIT_OK;
+		return r->signal ? 128 + r->signal : good;
 	}
 }
 
@@ -293,6 +326,8 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 	struct json_object *o;
 	char bytes[64];
 
+	/* All that the guest said comes first; whoever ended it from outside waits for no reader. */
+	drain(r->end == MV_END_STOPPED || r->end == MV_END_TIMEOUT ? 0 : -1);
 	code_bytes(bytes, sizeof(bytes), &r->event);
 	if (mv_output.json) {
 		o = json_object_new_object();
@@ -304,8 +339,12 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 			json_object_object_add(o, "rip", mv_json_hex(r->event.rip, 1));
 			json_object_object_add(o, "code", json_object_new_string(bytes));
 		}
+		if (r->end == MV_END_STOPPED && r->signal)
+			json_object_object_add(o, "signal", json_object_new_int(r->signal));
 		if (*r->saved)
 			json_object_object_add(o, "saved", json_object_new_string(r->saved));
+		if (r->not_saved.code)
+			json_object_object_add(o, "not-saved", mv_json_error(&r->not_saved));
 		json_object_object_add(o, "intercept",
 				       json_object_new_string(mv_intercept_name(
 					       (enum mv_intercept)l->st->policy.intercept)));
@@ -315,6 +354,8 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 	}
 	if (*r->saved)
 		mv_cli_note("saved to %s", r->saved);
+	if (r->not_saved.code)
+		mv_cli_error(&r->not_saved);
 	switch (r->end) {
 	case MV_END_EXIT:
 		mv_cli_detail("the guest ended with value %u", r->value);
@@ -327,7 +368,8 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 		fprintf(stderr, "minivmm: the guest did not end within %g s\n", l->run.timeout_s);
 		break;
 	case MV_END_STOPPED:
-		mv_cli_note("stopped%s", r->signal ? " by a signal" : "");
+		mv_cli_note("the guest was stopped%s%s", r->signal ? " by signal " : "",
+			    r->signal ? sigabbrev_np(r->signal) : "");
 		break;
 	default:
 		break;

@@ -92,9 +92,9 @@ void mv_cli_json(struct json_object *o)
 	json_object_put(o);
 }
 
-static void json_error(const struct mv_err *err)
+struct json_object *mv_json_error(const struct mv_err *err)
 {
-	struct json_object *o = json_object_new_object(), *e = json_object_new_object();
+	struct json_object *e = json_object_new_object();
 
 	json_object_object_add(e, "message", json_object_new_string(err->msg));
 	if (*err->file)
@@ -106,14 +106,16 @@ static void json_error(const struct mv_err *err)
 	if (*err->hint)
 		json_object_object_add(e, "hint", json_object_new_string(err->hint));
 	json_object_object_add(e, "exit", json_object_new_int(mv_cli_exit_code(err->code)));
-	json_object_object_add(o, "error", e);
-	mv_cli_json(o);
+	return e;
 }
 
 int mv_cli_error(const struct mv_err *err)
 {
 	if (mv_output.json) {
-		json_error(err);
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "error", mv_json_error(err));
+		mv_cli_json(o);
 		return mv_cli_exit_code(err->code);
 	}
 	fflush(stdout);

@@ -158,6 +158,21 @@ struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_not
 	return a;
 }
 
+int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes)
+{
+	struct json_object *o;
+
+	if (mv_output.json && notes->refusals) {
+		o = json_object_new_object();
+		json_object_object_add(o, "verdict", json_object_new_string("refuse"));
+		json_object_object_add(o, "power-on", mv_json_notes(p, notes));
+		mv_cli_json(o);
+	} else {
+		mv_print_notes(stderr, p, notes);
+	}
+	return notes->refusals ? MV_EXIT_REFUSED : MV_EXIT_OK;
+}
+
 /* ---- verdicts ---- */
 
 static const char *side(const struct mv_mismatch *m)
