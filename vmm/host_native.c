@@ -11,7 +11,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define MSR_IA32_UCODE_REV 0x8b
 #define MAX_SUBLEAVES 64u
 
 static bool empty(const struct mv_leaf *e)
@@ -124,19 +123,16 @@ void mv_native_cpuid(struct mv_table *out)
 
 static int supported_cpuid(struct mv_host *h, const struct mv_kvm *kvm, struct mv_err *err)
 {
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 e[MV_TABLE_MAX];
-	} *b = calloc(1, sizeof(*b));
+	struct kvm_cpuid2 *b = calloc(1, sizeof(*b) + MV_TABLE_MAX * sizeof(b->entries[0]));
 	int rc;
 
 	if (!b)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	b->head.nent = MV_TABLE_MAX;
-	rc = mv_kvm_do(kvm->fd, KVM_GET_SUPPORTED_CPUID, &b->head, err);
+	b->nent = MV_TABLE_MAX;
+	rc = mv_kvm_do(kvm->fd, KVM_GET_SUPPORTED_CPUID, b, err);
 	h->kvm.n = 0;
-	for (uint32_t i = 0; rc >= 0 && i < b->head.nent && i < MV_TABLE_MAX; i++) {
-		const struct kvm_cpuid_entry2 *k = &b->e[i];
+	for (uint32_t i = 0; rc >= 0 && i < b->nent && i < MV_TABLE_MAX; i++) {
+		const struct kvm_cpuid_entry2 *k = &b->entries[i];
 		struct mv_leaf e = {
 			.leaf = k->function,
 			.subleaf = mv_leaf_has_subleaves(k->function) ? k->index : 0,
@@ -152,24 +148,19 @@ static int supported_cpuid(struct mv_host *h, const struct mv_kvm *kvm, struct m
 
 static void feature_msrs(struct mv_host *h, const struct mv_kvm *kvm)
 {
-	struct {
-		struct kvm_msr_list head;
-		uint32_t index[256];
-	} list = { .head.nmsrs = 256 };
+	struct kvm_msr_list *list = calloc(1, sizeof(*list) + 256 * sizeof(list->indices[0]));
+	uint64_t value;
 
-	/* An old kernel without the list simply has no feature MSRs to tell of. */
-	if (mv_kvm_do(kvm->fd, KVM_GET_MSR_FEATURE_INDEX_LIST, &list.head, NULL) < 0)
+	if (!list)
 		return;
-	for (uint32_t i = 0; i < list.head.nmsrs && h->nmsrs < MV_HOST_MSRS; i++) {
-		struct {
-			struct kvm_msrs head;
-			struct kvm_msr_entry entry;
-		} m = { .head.nmsrs = 1, .entry.index = list.index[i] };
-
-		if (mv_kvm_do(kvm->fd, KVM_GET_MSRS, &m.head, NULL) == 1)
-			h->msrs[h->nmsrs++] = (struct mv_msr){ list.index[i], m.entry.data };
-	}
-	mv_host_msr(h, MSR_IA32_UCODE_REV, &h->microcode);
+	list->nmsrs = 256;
+	/* An old kernel without the list simply has no feature MSRs to tell of. */
+	if (mv_kvm_do(kvm->fd, KVM_GET_MSR_FEATURE_INDEX_LIST, list, NULL) < 0)
+		list->nmsrs = 0;
+	for (uint32_t i = 0; i < list->nmsrs && h->nmsrs < MV_HOST_MSRS; i++)
+		if (mv_kvm_get_msr(kvm->fd, list->indices[i], &value))
+			h->msrs[h->nmsrs++] = (struct mv_msr){ list->indices[i], value };
+	free(list);
 }
 
 /* The guest's TSC frequency is a vCPU's to tell. */

@@ -83,3 +83,29 @@ int mv_kvm_create_vm(const struct mv_kvm *kvm, struct mv_err *err)
 		return mv_err_set(err, MV_E_HOST, "KVM_CREATE_VM: %s", strerror(errno));
 	return fd;
 }
+
+/* struct kvm_msrs with room for one entry behind it. */
+union one_msr {
+	struct kvm_msrs head;
+	uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+};
+
+bool mv_kvm_get_msr(int fd, uint32_t index, uint64_t *value)
+{
+	union one_msr m = { .head.nmsrs = 1 };
+
+	m.head.entries[0].index = index;
+	if (ioctl(fd, KVM_GET_MSRS, &m) != 1)
+		return false;
+	*value = m.head.entries[0].data;
+	return true;
+}
+
+bool mv_kvm_set_msr(int fd, uint32_t index, uint64_t value)
+{
+	union one_msr m = { .head.nmsrs = 1 };
+
+	m.head.entries[0].index = index;
+	m.head.entries[0].data = value;
+	return ioctl(fd, KVM_SET_MSRS, &m) == 1;
+}

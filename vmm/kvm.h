@@ -7,6 +7,7 @@
 #define MV_VMM_KVM_H
 
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,5 +50,9 @@ int mv_kvm_run(int vcpu_fd);
 
 /* KVM_CREATE_VM, repeated while a signal interrupts it. The descriptor, or an error. */
 int mv_kvm_create_vm(const struct mv_kvm *kvm, struct mv_err *err);
+
+/* One MSR of a vCPU, or with /dev/kvm's descriptor one feature MSR; false: KVM does not have it. */
+bool mv_kvm_get_msr(int fd, uint32_t index, uint64_t *value);
+bool mv_kvm_set_msr(int fd, uint32_t index, uint64_t value);
 
 #endif

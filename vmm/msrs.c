@@ -68,21 +68,16 @@ static int by_rank(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-struct one_msr {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entry;
-};
-
 static int get_one(struct mv_vcpu *v, struct mv_vcpu_state *s, uint32_t index)
 {
-	struct one_msr m = { .head.nmsrs = 1, .entry.index = index };
+	uint64_t value;
 
 	/* Listed, but not for this vCPU's CPUID: there is nothing to save. */
-	if (left_alone(index) || mv_kvm_do(v->fd, KVM_GET_MSRS, &m.head, NULL) != 1)
+	if (left_alone(index) || !mv_kvm_get_msr(v->fd, index, &value))
 		return 0;
 	if (s->nmsrs == MV_MAX_MSRS)
 		return -1;
-	s->msrs[s->nmsrs++] = (struct mv_msr){ index, m.entry.data };
+	s->msrs[s->nmsrs++] = (struct mv_msr){ index, value };
 	return 0;
 }
 
@@ -117,17 +112,12 @@ int mv_msrs_get(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *err)
 int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err *err)
 {
 	for (uint32_t i = 0; i < s->nmsrs; i++) {
-		struct one_msr m = {
-			.head.nmsrs = 1,
-			.entry = { .index = s->msrs[i].index, .data = s->msrs[i].value },
-		};
+		const struct mv_msr *m = &s->msrs[i];
 
-		if (left_alone(s->msrs[i].index))
-			continue;
-		if (mv_kvm_do(v->fd, KVM_SET_MSRS, &m.head, NULL) != 1 && s->msrs[i].value)
+		if (!left_alone(m->index) && !mv_kvm_set_msr(v->fd, m->index, m->value) && m->value)
 			return mv_err_set(err, MV_E_HOST,
-					  "this host's KVM refuses MSR 0x%x = 0x%llx",
-					  s->msrs[i].index, (unsigned long long)s->msrs[i].value);
+					  "this host's KVM refuses MSR 0x%x = 0x%llx", m->index,
+					  (unsigned long long)m->value);
 	}
 	return 0;
 }

@@ -7,15 +7,9 @@
 #include "apply.h"
 #include "vm.h"
 
-struct cpuid_buffer {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[MV_TABLE_MAX];
-};
-
-static void to_kvm(struct cpuid_buffer *b, const struct mv_table *t)
+static void to_kvm(struct kvm_cpuid2 *b, const struct mv_table *t)
 {
-	memset(b, 0, sizeof(*b));
-	b->head.nent = t->n;
+	b->nent = t->n;
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct mv_leaf *e = &t->e[i];
 
@@ -33,10 +27,10 @@ static void to_kvm(struct cpuid_buffer *b, const struct mv_table *t)
 }
 
 /* The first difference that KVM had no business making. */
-static int compare(const struct cpuid_buffer *got, const struct mv_table *want, struct mv_err *err)
+static int compare(const struct kvm_cpuid2 *got, const struct mv_table *want, struct mv_err *err)
 {
-	if (got->head.nent != want->n)
-		return mv_err_set(err, MV_E_HOST, "KVM keeps %u CPUID entries of %u", got->head.nent,
+	if (got->nent != want->n)
+		return mv_err_set(err, MV_E_HOST, "KVM keeps %u CPUID entries of %u", got->nent,
 				  want->n);
 	for (uint32_t i = 0; i < want->n; i++) {
 		const struct mv_leaf *w = &want->e[i];
@@ -63,7 +57,7 @@ static int compare(const struct cpuid_buffer *got, const struct mv_table *want, 
 int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsigned ncpus,
 		      struct mv_err *err)
 {
-	struct cpuid_buffer *b = malloc(sizeof(*b));
+	struct kvm_cpuid2 *b = calloc(1, sizeof(*b) + MV_TABLE_MAX * sizeof(b->entries[0]));
 	struct mv_table table;
 	int rc;
 
@@ -71,10 +65,10 @@ int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsign
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	mv_table_for_cpu(&table, guest, vcpu->id, ncpus);
 	to_kvm(b, &table);
-	rc = mv_kvm_do(vcpu->fd, KVM_SET_CPUID2, &b->head, err);
+	rc = mv_kvm_do(vcpu->fd, KVM_SET_CPUID2, b, err);
 	/* Room for what was set: more would be E2BIG. Not every kernel writes the number back. */
 	if (rc >= 0)
-		rc = mv_kvm_do(vcpu->fd, KVM_GET_CPUID2, &b->head, err);
+		rc = mv_kvm_do(vcpu->fd, KVM_GET_CPUID2, b, err);
 	/* Where KVM does not answer from this table, what it keeps is not what the guest sees. */
 	if (rc >= 0 && vcpu->vm->st->policy.intercept == MV_INTERCEPTION_KERNEL)
 		rc = compare(b, &table, err);
