@@ -69,6 +69,11 @@ int mv_baseline(struct mv_baseline *b, const struct mv_mask *def,
 		const struct mv_host *const *hosts, uint32_t n, struct mv_table *offers,
 		const struct mv_baseline_opts *opts, struct mv_err *err);
 
+/* Its parts: note a refusal; those that concern hosts as wholes (vendor, TSC, interception). */
+void mv_baseline_refuse(struct mv_baseline *b, struct mv_baseline_refusal r);
+void mv_baseline_fit(struct mv_baseline *b, const struct mv_host *const *hosts, uint32_t n,
+		     bool ignore_tsc);
+
 /* Does a host with that offer lose the feature under b? */
 bool mv_baseline_costs(const struct mv_baseline *b, const struct mv_table *offer,
 		       enum mv_feature_id id);
@@ -84,15 +89,9 @@ int mv_baseline_refusal_text(char *buf, size_t size, const struct mv_baseline_re
 /*
  * Lay a baseline over a default mask that has no vendor lines: it can take away and fix numbers, but
  * it never shows what the default mask hides. What then lacks something it needs is hidden, too.
- * -MV_E_INPUT if it hides what the default mask requires (T).
+ * was receives def as it came. -MV_E_INPUT if it hides what the default mask requires (T).
  */
 int mv_baseline_restrict(struct mv_mask *def, const struct mv_mask *base, enum mv_vendor vendor,
-			 struct mv_err *err);
-
-/*
- * The x86-64 psABI level (1 to 4) whose features shows() has all of; 0 if not even the first.
- * Vector state and CR4 are taken as given where the feature is.
- */
-unsigned mv_psabi_level(bool (*shows)(const void *ctx, enum mv_feature_id id), const void *ctx);
+			 struct mv_mask *was, struct mv_err *err);
 
 #endif

@@ -63,6 +63,9 @@ bool mv_feature_enforced(const struct mv_table *guest, enum mv_feature_id id, bo
 		return mode_is_off(guest, id, vmx);
 	case MV_FE_XCR0:
 		return mv_xstate_needed(id) & ~mv_xstate_xcr0(guest);
+	case MV_FE_INFO:
+	case MV_FE_NA:
+		return true;	/* nothing to execute */
 	default:
 		return !kept_on(guest, id);
 	}

@@ -133,11 +133,10 @@ static void put_register(struct writer *w, const struct mv_mask_reg *r, enum mv_
 
 static void put_field(struct writer *w, const struct mv_mask_field *f)
 {
-	const char *name = mv_fields[f->id].name;
-
-	/* Level numbers are known by their hexadecimal form, widths and models by the other. */
-	put(w, f->value > 255 || strstr(name, "leaf") ? "field %s = 0x%x\n" : "field %s = %u\n",
-	    name, f->value);
+	/* Levels are known by their hexadecimal number, widths and models by the other. */
+	put(w, f->value > 255 || f->id == MV_FIELD_MAX_LEAF ? "field %s = 0x%x\n"
+							     : "field %s = %u\n",
+	    mv_fields[f->id].name, f->value);
 }
 
 static void put_msr(struct writer *w, const struct mv_mask_msr *m)

@@ -201,17 +201,15 @@ static bool compared(const struct mv_feature *f, const struct mv_field *field)
 }
 
 /*
- * Is the hidden feature really disabled where the guest comes from? Without interception nothing
- * is: hardware runs the guest with the host's own controls.
+ * Is the hidden feature really disabled where the guest comes from? Without interception no
+ * instruction is: hardware runs the guest with the host's own controls.
  */
 static bool enforced(const struct compare *c, const struct mv_feature *f)
 {
 	bool vmx = mv_table_vendor(&c->src_offer) == MV_VENDOR_INTEL;
 	uint8_t by = vmx ? f->vmx : f->svm;
 
-	if (by == MV_FE_INFO || by == MV_FE_NA)
-		return true;	/* nothing to execute */
-	return mv_host_intercepts(&c->p->source) &&
+	return (by == MV_FE_INFO || by == MV_FE_NA || mv_host_intercepts(&c->p->source)) &&
 	       mv_feature_enforced(&c->p->guest, mv_feature_id(f), vmx);
 }
 

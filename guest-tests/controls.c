@@ -8,11 +8,9 @@
 
 #define CR4_FSGSBASE (1u << 16)
 #define CR4_OSXSAVE (1u << 18)
+#define CR4_KL (1u << 19)
 #define CR4_PKE (1u << 22)
-
-#define XCR0_AVX 0x06u		/* SSE and AVX */
-#define XCR0_AVX512 0xe6u	/* those, opmask, and the two halves of ZMM */
-#define XCR0_WANTED (XCR0_AVX512 | 1u)
+#define CR4_UINTR (1u << 25)
 
 extern const uint8_t set_cr4[], set_xcr0[], get_xcr0[];
 
@@ -36,6 +34,8 @@ static const struct {
 	{ MV_F_XSAVE, CR4_OSXSAVE, MV_P_OSXSAVE },
 	{ MV_F_FSGSBASE, CR4_FSGSBASE, MV_P_FSGSBASE },
 	{ MV_F_PKU, CR4_PKE, MV_P_PKE },
+	{ MV_F_KEYLOCKER, CR4_KL, MV_P_KL },
+	{ MV_F_UINTR, CR4_UINTR, MV_P_UINTR },
 };
 
 static uint64_t read_cr4(uint64_t a, uint64_t b)
@@ -63,14 +63,19 @@ static bool offered(enum mv_feature_id id)
 
 static void setup_xcr0(bool force)
 {
-	static const uint32_t tries[] = { XCR0_WANTED, XCR0_AVX | 1, 3 };
+	/* All that a row may ask for, then ever less: one component that is refused costs the others. */
+	static const uint32_t tries[] = {
+		MV_XCR0_AVX512 | MV_XCR0_AMX | MV_XCR0_APX | 1,
+		MV_XCR0_AVX512 | MV_XCR0_AMX | 1,
+		MV_XCR0_AVX512 | 1,
+		MV_XCR0_AVX | 1,
+		MV_XCR0_SSE,
+	};
 	struct mv_exec_regs regs = { 0 };
-	uint32_t allowed = force ? XCR0_WANTED : mv_cpuid_at(0, 0xd, 0).eax;
+	uint32_t allowed = force ? tries[0] : mv_cpuid_at(0, 0xd, 0).eax;
 
 	for (size_t i = 0; i < MV_ARRAY_SIZE(tries); i++) {
-		if (tries[i] & ~allowed)
-			continue;
-		regs.rax = tries[i];
+		regs.rax = (tries[i] & allowed) | 1;
 		if (mv_exec(0, set_xcr0, &regs, true) == MV_NO_VECTOR)
 			break;
 	}
@@ -116,7 +121,5 @@ bool mv_controls_allow(const struct mv_controls *c, const struct mv_probe *p)
 		if (p->flags & controls[i].flag && !(c->cr4 & controls[i].cr4))
 			return false;
 	}
-	if (p->flags & MV_P_AVX && (c->xcr0 & XCR0_AVX) != XCR0_AVX)
-		return false;
-	return !(p->flags & MV_P_AVX512) || (c->xcr0 & XCR0_AVX512) == XCR0_AVX512;
+	return mv_xcr0_allows(c->xcr0, p->flags);
 }

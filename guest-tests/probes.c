@@ -14,10 +14,10 @@ const struct mv_bit mv_bits[MV_NFEATURES] = {
  * happens in there. The NOPs are for a CPU that decodes the bytes as something longer.
  */
 #define MV_PROBE(id, feature, mnemonic, flags, want, ...)          \
-	__asm__(".pushsection .probes, \"ax\"\n"                   \
-		"mv_probe_" #id ":	.byte " #__VA_ARGS__ "\n"  \
-		"mv_probe_end_" #id ":	nop; nop; nop; nop; nop\n" \
-		"	jmp	mv_exec_done\n"                    \
+	__asm__(".pushsection .probes, \"ax\"\n"                                      \
+		"mv_probe_" #id ":	.byte " MV_PROBE_BYTES(__VA_ARGS__) "\n"      \
+		"mv_probe_end_" #id ":	nop; nop; nop; nop; nop\n"                    \
+		"	jmp	mv_exec_done\n"                                       \
 		".popsection");
 #include "probes.def"
 #undef MV_PROBE

@@ -7,6 +7,13 @@ static uint32_t one(const struct mv_records *rs)
 	return 1;
 }
 
+/* Written by those who send pages. */
+static uint32_t none(const struct mv_records *rs)
+{
+	(void)rs;
+	return 0;
+}
+
 static uint32_t count_irqchip(const struct mv_records *rs)
 {
 	return rs->state->has_irqchip;
@@ -44,7 +51,7 @@ static void walk_end(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 
 /*
  * Ascending by type. The limit of MEMORY depends on the size of RAM: nothing is accepted until the
- * reader of CONFIG has set it.
+ * reader of CONFIG has set it. MEMORY_PAGES are accepted in live streams alone.
  */
 const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_CONFIG, "CONFIG", 1, 1, 4096, one, mv_walk_config },
@@ -55,6 +62,7 @@ const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_MASK_FINAL, "MASK_FINAL", 1, 1, 131072, one, mv_walk_mask_final },
 	{ MV_REC_MASK_EFFECTIVE, "MASK_EFFECTIVE", 1, 1, 131072, one, mv_walk_mask_effective },
 	{ MV_REC_STATIC_END, "STATIC_END", 1, 1, 0, one, walk_static_end },
+	{ MV_REC_MEMORY_PAGES, "MEMORY_PAGES", 0, 0, 0, none, mv_walk_memory_pages },
 	{ MV_REC_CLOCK, "CLOCK", 1, 1, 64, one, mv_walk_clock },
 	{ MV_REC_IRQCHIP, "IRQCHIP", 0, 1, 4096, count_irqchip, mv_walk_irqchip },
 	{ MV_REC_DEVICE, "DEVICE", 0, MV_MAX_DEVICES, 8192, count_devices, mv_walk_device },

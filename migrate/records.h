@@ -21,7 +21,7 @@ enum mv_record_type {
 	MV_REC_MASK_FINAL = 0x0150,
 	MV_REC_MASK_EFFECTIVE = 0x0160,
 	MV_REC_STATIC_END = 0x01f0,
-	MV_REC_MEMORY_PAGES = 0x0200,	/* reserved for live migration: no row yet */
+	MV_REC_MEMORY_PAGES = 0x0200,	/* in live streams alone, as MEMORY is in files */
 	MV_REC_CLOCK = 0x0300,
 	MV_REC_IRQCHIP = 0x0310,
 	MV_REC_DEVICE = 0x0320,
@@ -39,6 +39,9 @@ struct mv_records {
 	struct mv_manifest *memory;
 	uint32_t nfiles;		/* of MASK_FILES, for the places in masks */
 	uint64_t total_records, file_size;	/* END has to say this */
+	uint8_t *ram;			/* decoding MEMORY_PAGES: where the pages go */
+	uint64_t pages;			/* … how many there were so far */
+	bool round_over;		/* … the last record ended a round */
 };
 
 struct mv_record_def {
@@ -52,7 +55,7 @@ struct mv_record_def {
 	void (*walk)(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 };
 
-#define MV_NRECORD_DEFS 15
+#define MV_NRECORD_DEFS 16
 extern const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS];
 
 const struct mv_record_def *mv_record_def(uint32_t type);	/* NULL: unknown */
@@ -65,6 +68,9 @@ void mv_walk_guest_table(struct mv_wire *w, struct mv_records *rs, uint32_t inde
 void mv_walk_mask_files(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_final(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_effective(struct mv_wire *w, struct mv_records *rs, uint32_t index);
+
+/* pages.c: decoding alone, MEMORY_PAGES are written in place */
+void mv_walk_memory_pages(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 
 /* rec_state.c: what changes while the machine runs */
 void mv_walk_clock(struct mv_wire *w, struct mv_records *rs, uint32_t index);

@@ -81,30 +81,6 @@ static int check_size(const struct mv_snapshot *s, uint64_t size, struct mv_err 
 	return 0;
 }
 
-/* Read records up to and including the one of type last. */
-static int read_records(struct mv_snapshot *s, struct mv_records *rs, uint32_t last,
-			struct mv_err *err)
-{
-	struct mv_record r;
-	int rc;
-
-	do {
-		rc = mv_stream_next(&s->s, &r, err);
-		rs->total_records = s->s.nrecords;
-		if (!rc)
-			rc = mv_stream_decode(&s->s, &r, rs, err);
-		if (rc)
-			return rc;
-		if (r.type != MV_REC_CONFIG)
-			continue;
-		mv_stream_bound(&s->s, MV_REC_VCPU, rs->config->nvcpus, rs->config->nvcpus,
-				mv_record_def(MV_REC_VCPU)->max_len);
-		mv_stream_bound(&s->s, MV_REC_MEMORY, 1, 1,
-				mv_manifest_max_length(rs->config->ram_size));
-	} while (r.type != last);
-	return 0;
-}
-
 int mv_snapshot_open(struct mv_snapshot **out, const char *path, struct mv_static *st,
 		     struct mv_err *err)
 {
@@ -131,7 +107,7 @@ int mv_snapshot_open(struct mv_snapshot **out, const char *path, struct mv_stati
 	if (!rc)
 		rc = check_size(s, size, err);
 	if (!rc)
-		rc = read_records(s, &rs, MV_REC_STATIC_END, err);
+		rc = mv_stream_read_until(&s->s, &rs, MV_REC_STATIC_END, err);
 	if (rc)
 		goto fail;
 	s->config = st->config;
@@ -183,7 +159,7 @@ int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram
 	s->loaded = true;
 	rc = mv_state_init(state, s->config.nvcpus, err);
 	if (!rc)
-		rc = read_records(s, &rs, MV_REC_END, err);
+		rc = mv_stream_read_until(&s->s, &rs, MV_REC_END, err);
 	if (!rc)
 		rc = skip_padding(s, err);
 	if (!rc)
@@ -231,26 +207,6 @@ static void image_finish(struct image *im)
 	mv_manifest_finish(&im->memory);
 }
 
-/* Append the records of the types from first to last, as many of each as there are. */
-static int put_records(struct image *im, struct mv_records *rs, uint32_t first, uint32_t last,
-		       struct mv_err *err)
-{
-	const struct mv_record_def *d;
-	uint32_t i, n;
-	int rc = 0;
-
-	for (d = mv_record_defs; d < mv_record_defs + MV_NRECORD_DEFS; d++) {
-		if (d->type < first || d->type > last)
-			continue;
-		n = d->count(rs);
-		for (i = 0; !rc && i < n; i++) {
-			rs->total_records++;
-			rc = mv_stream_put(&im->records, d, rs, i, err);
-		}
-	}
-	return rc;
-}
-
 static int build(struct image *im, const struct mv_static *st, const struct mv_state *state,
 		 const uint8_t *ram, struct mv_err *err)
 {
@@ -269,7 +225,7 @@ static int build(struct image *im, const struct mv_static *st, const struct mv_s
 		return mv_err_set(err, MV_E_USAGE, "%" PRIu32 " of %" PRIu32 " vCPUs and %" PRIu32
 				  " devices to save", state->nvcpus, st->config.nvcpus,
 				  state->ndevices);
-	rc = put_records(im, &rs, MV_REC_CONFIG, MV_REC_VCPU, err);
+	rc = mv_stream_put_all(&im->records, &rs, MV_REC_CONFIG, MV_REC_VCPU, err);
 	if (!rc)
 		rc = mv_manifest_scan(&im->memory, ram, st->config.ram_size, err);
 	if (rc)
@@ -282,7 +238,7 @@ static int build(struct image *im, const struct mv_static *st, const struct mv_s
 	mv_manifest_place(&im->memory, h.data_offset);
 	h.file_size = rs.file_size = im->memory.file_size;
 
-	rc = put_records(im, &rs, MV_REC_MEMORY, MV_REC_END, err);
+	rc = mv_stream_put_all(&im->records, &rs, MV_REC_MEMORY, MV_REC_END, err);
 	if (!rc)
 		rc = mv_stream_put_header(&im->head, &h, err);
 	if (rc)

@@ -7,17 +7,13 @@
 
 #include <xxhash.h>
 
-/* In a record's header, what comes before the bytes the checksum covers. */
-#define SUM_SIZE 8
+#include "pages.h"
+
+#define SUM_SIZE MV_FRAME_SUM_SIZE
 
 static const uint8_t magic[MV_STREAM_MAGIC_SIZE] = {
 	0x89, 'M', 'V', 'M', '\r', '\n', 0x1a, '\n',
 };
-
-static size_t padding(uint64_t length)
-{
-	return (size_t)(-length & (MV_RECORD_ALIGN - 1));
-}
 
 /* The header but for its magic and checksum. */
 static void walk_header(struct mv_wire *w, struct mv_stream_header *h)
@@ -55,10 +51,8 @@ int mv_stream_put_header(struct mv_buf *out, const struct mv_stream_header *h, s
 int mv_stream_put(struct mv_buf *out, const struct mv_record_def *def, struct mv_records *rs,
 		  uint32_t index, struct mv_err *err)
 {
-	uint32_t type = def->type, flags = 0;
-	uint64_t length = 0, sum = 0;
 	size_t start = out->len;
-	struct mv_buf head = { 0 };
+	uint64_t length = 0;
 	struct mv_wire w;
 
 	/* The header is put in when the length and then the checksum are known. */
@@ -67,26 +61,31 @@ int mv_stream_put(struct mv_buf *out, const struct mv_record_def *def, struct mv
 	def->walk(&w, rs, index);
 	if (mv_wire_ok(&w))
 		length = out->len - start - MV_RECORD_HEADER_SIZE;
-	mv_wire_zero(&w, padding(length), "");
+	mv_wire_zero(&w, mv_frame_padding(length), "");
 	if (!mv_wire_ok(&w))
 		return mv_err_set(err, MV_E_FAILED, "record %s can't be written: %s", def->name,
 				  w.why);
-
-	mv_wire_encoder(&w, &head);
-	mv_wire_u32(&w, &type);
-	mv_wire_u32(&w, &flags);
-	mv_wire_u64(&w, &length);
-	if (mv_wire_ok(&w)) {
-		memcpy(out->data + start + SUM_SIZE, head.data, head.len);
-		sum = XXH3_64bits(out->data + start + SUM_SIZE, (size_t)(head.len + length));
-		head.len = 0;
-		mv_wire_u64(&w, &sum);
-		memcpy(out->data + start, head.data, head.len);
-	}
-	mv_buf_finish(&head);
-	if (!mv_wire_ok(&w))
-		return mv_err_set(err, MV_E_FAILED, "record %s: %s", def->name, w.why);
+	mv_frame_seal(out->data + start, def->type, length);
 	return 0;
+}
+
+int mv_stream_put_all(struct mv_buf *out, struct mv_records *rs, uint32_t first, uint32_t last,
+		      struct mv_err *err)
+{
+	const struct mv_record_def *d;
+	uint32_t i, n;
+	int rc = 0;
+
+	for (d = mv_record_defs; d < mv_record_defs + MV_NRECORD_DEFS; d++) {
+		if (d->type < first || d->type > last)
+			continue;
+		n = d->count(rs);
+		for (i = 0; !rc && i < n; i++) {
+			rs->total_records++;
+			rc = mv_stream_put(out, d, rs, i, err);
+		}
+	}
+	return rc;
 }
 
 int mv_stream_fail(const struct mv_stream *s, const struct mv_record *r, struct mv_err *err,
@@ -106,7 +105,25 @@ int mv_stream_fail(const struct mv_stream *s, const struct mv_record *r, struct 
 			 name, r->offset, msg);
 }
 
-static int check_header(struct mv_stream *s, const uint8_t *head, struct mv_err *err)
+/* Where the records end: in a file, before the pages; in a live stream, where END says so. */
+static void check_sizes(struct mv_stream *s, struct mv_wire *w)
+{
+	const struct mv_stream_header *h = &s->header;
+
+	s->end = h->data_offset;
+	/* Offsets must fit into off_t, with some room for sums. */
+	if (h->kind == MV_STREAM_LIVE)
+		s->end = INT64_MAX / 2;
+	if (h->kind == MV_STREAM_LIVE ? h->file_size || h->data_offset :
+	    h->file_size > INT64_MAX / 2 || h->data_offset > h->file_size ||
+	    h->data_offset < MV_STREAM_HEADER_SIZE || h->data_offset % MV_PAGE_SIZE ||
+	    h->file_size % MV_PAGE_SIZE)
+		mv_wire_fail(w, "sizes are impossible (pages at byte 0x%" PRIx64 " of 0x%" PRIx64
+			     ")", h->data_offset, h->file_size);
+}
+
+static int check_header(struct mv_stream *s, const uint8_t *head, uint32_t kind,
+			struct mv_err *err)
 {
 	const size_t body = MV_STREAM_HEADER_SIZE - SUM_SIZE;
 	struct mv_stream_header *h = &s->header;
@@ -126,22 +143,17 @@ static int check_header(struct mv_stream *s, const uint8_t *head, struct mv_err 
 		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0,
 				 "snapshot of format version %u.%u; this program reads %u.%u",
 				 h->major, h->minor, MV_STREAM_MAJOR, MV_STREAM_MINOR);
-	if (h->kind != MV_STREAM_SNAPSHOT)
-		mv_wire_fail(&w, "kind %" PRIu32 " is not a snapshot file", h->kind);
-	/* Offsets must fit into off_t, with some room for sums. */
-	if (h->file_size > INT64_MAX / 2 || h->data_offset > h->file_size ||
-	    h->data_offset < MV_STREAM_HEADER_SIZE || h->data_offset % MV_PAGE_SIZE ||
-	    h->file_size % MV_PAGE_SIZE)
-		mv_wire_fail(&w, "sizes are impossible (pages at byte 0x%" PRIx64 " of 0x%" PRIx64
-			     ")", h->data_offset, h->file_size);
+	if (h->kind != kind)
+		mv_wire_fail(&w, "kind %" PRIu32 " is not a %s", h->kind,
+			     kind == MV_STREAM_LIVE ? "live stream" : "snapshot file");
+	check_sizes(s, &w);
 	if (!mv_wire_ok(&w))
 		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0, "header at byte 0x0: %s", w.why);
-	s->end = h->data_offset;
 	return 0;
 }
 
-int mv_stream_begin(struct mv_stream *s, const char *name, mv_stream_read_fn *read, void *ctx,
-		    struct mv_err *err)
+static int begin(struct mv_stream *s, const char *name, mv_stream_read_fn *read, void *ctx,
+		 uint32_t kind, struct mv_err *err)
 {
 	uint8_t head[MV_STREAM_HEADER_SIZE];
 	const struct mv_record_def *d;
@@ -169,7 +181,23 @@ int mv_stream_begin(struct mv_stream *s, const char *name, mv_stream_read_fn *re
 				 "truncated: it ends after byte 0x%" PRIx64 ", in the header",
 				 (uint64_t)got);
 	s->pos = MV_STREAM_HEADER_SIZE;
-	return check_header(s, head, err);
+	return check_header(s, head, kind, err);
+}
+
+int mv_stream_begin(struct mv_stream *s, const char *name, mv_stream_read_fn *read, void *ctx,
+		    struct mv_err *err)
+{
+	return begin(s, name, read, ctx, MV_STREAM_SNAPSHOT, err);
+}
+
+int mv_stream_begin_live(struct mv_stream *s, const char *name, mv_stream_read_fn *read, void *ctx,
+			 struct mv_err *err)
+{
+	int rc = begin(s, name, read, ctx, MV_STREAM_LIVE, err);
+
+	mv_stream_bound(s, MV_REC_MEMORY_PAGES, 0, UINT32_MAX, MV_PAGES_MAX_LENGTH);
+	mv_stream_bound(s, MV_REC_MEMORY, 0, 0, 0);
+	return rc;
 }
 
 void mv_stream_finish(struct mv_stream *s)
@@ -205,9 +233,8 @@ int mv_stream_read(struct mv_stream *s, void *buf, size_t len, const char *what,
 /* Read type, flags and length of the record at s->pos. */
 static int read_head(struct mv_stream *s, struct mv_record *r, uint8_t *head, struct mv_err *err)
 {
-	uint64_t length = 0, cap = MV_MAX_UNKNOWN_RECORD;
-	uint32_t flags = 0;
-	struct mv_wire w;
+	uint64_t cap = MV_MAX_UNKNOWN_RECORD;
+	struct mv_frame f;
 	int rc;
 
 	if (s->end - s->pos < MV_RECORD_HEADER_SIZE)
@@ -216,23 +243,21 @@ static int read_head(struct mv_stream *s, struct mv_record *r, uint8_t *head, st
 	rc = mv_stream_read(s, head, MV_RECORD_HEADER_SIZE, "a record's header", err);
 	if (rc)
 		return rc;
-	mv_wire_decoder(&w, head + SUM_SIZE, MV_RECORD_HEADER_SIZE - SUM_SIZE);
-	mv_wire_u32(&w, &r->type);
-	mv_wire_u32(&w, &flags);
-	mv_wire_u64(&w, &length);
+	mv_frame_unpack(&f, head);
+	r->type = f.type;
 	r->def = mv_record_def(r->type);
-	if (flags)
-		return mv_stream_fail(s, r, err, "flags are 0x%" PRIx32 ", not 0", flags);
+	if (f.flags)
+		return mv_stream_fail(s, r, err, "flags are 0x%" PRIx32 ", not 0", f.flags);
 	if (r->def)
 		cap = s->bound[r->def - mv_record_defs].max_len;
-	if (length > cap)
+	if (f.length > cap)
 		return mv_stream_fail(s, r, err,
 				      "0x%" PRIx64 " bytes are more than its limit, 0x%" PRIx64,
-				      length, cap);
-	if (length + padding(length) > s->end - s->pos)
+				      f.length, cap);
+	if (f.length + mv_frame_padding(f.length) > s->end - s->pos)
 		return mv_stream_fail(s, r, err, "its 0x%" PRIx64 " bytes don't end before the"
-				      " pages, at byte 0x%" PRIx64, length, s->end);
-	r->length = (size_t)length;
+				      " pages, at byte 0x%" PRIx64, f.length, s->end);
+	r->length = (size_t)f.length;
 	return 0;
 }
 
@@ -241,9 +266,7 @@ static int read_payload(struct mv_stream *s, struct mv_record *r, const uint8_t 
 			struct mv_err *err)
 {
 	const size_t covered = MV_RECORD_HEADER_SIZE - SUM_SIZE;
-	size_t i, pad = padding(r->length);
-	struct mv_wire w;
-	uint64_t sum = 0;
+	size_t i, pad = mv_frame_padding(r->length);
 	uint8_t *p;
 	int rc;
 
@@ -257,9 +280,7 @@ static int read_payload(struct mv_stream *s, struct mv_record *r, const uint8_t 
 			    err);
 	if (rc)
 		return rc;
-	mv_wire_decoder(&w, head, SUM_SIZE);
-	mv_wire_u64(&w, &sum);
-	if (sum != XXH3_64bits(p, covered + r->length))
+	if (mv_load_le(head, SUM_SIZE) != mv_frame_sum(p, covered + r->length))
 		return mv_stream_fail(s, r, err, "checksum does not match");
 	r->payload = p + covered;
 	for (i = 0; i < pad; i++)
@@ -322,5 +343,29 @@ int mv_stream_decode(const struct mv_stream *s, const struct mv_record *r, struc
 	mv_wire_end(&w);
 	if (!mv_wire_ok(&w))
 		return mv_stream_fail(s, r, err, "%s", w.why);
+	return 0;
+}
+
+int mv_stream_read_until(struct mv_stream *s, struct mv_records *rs, uint32_t last,
+			 struct mv_err *err)
+{
+	struct mv_record r;
+	int rc;
+
+	do {
+		rc = mv_stream_next(s, &r, err);
+		rs->total_records = s->nrecords;
+		if (!rc)
+			rc = mv_stream_decode(s, &r, rs, err);
+		if (rc)
+			return rc;
+		if (r.type != MV_REC_CONFIG)
+			continue;
+		mv_stream_bound(s, MV_REC_VCPU, rs->config->nvcpus, rs->config->nvcpus,
+				mv_record_def(MV_REC_VCPU)->max_len);
+		if (s->header.kind == MV_STREAM_SNAPSHOT)
+			mv_stream_bound(s, MV_REC_MEMORY, 1, 1,
+					mv_manifest_max_length(rs->config->ram_size));
+	} while (r.type != last);
 	return 0;
 }

@@ -8,19 +8,20 @@
 #ifndef MV_MIGRATE_STREAM_H
 #define MV_MIGRATE_STREAM_H
 
+#include "frame.h"
 #include "records.h"
 
 #define MV_STREAM_MAJOR 1
 #define MV_STREAM_MINOR 0
 #define MV_STREAM_MAGIC_SIZE 8
 #define MV_STREAM_HEADER_SIZE 64
-#define MV_RECORD_HEADER_SIZE 24
+#define MV_RECORD_HEADER_SIZE MV_FRAME_SIZE
 #define MV_RECORD_ALIGN 8
 #define MV_MAX_UNKNOWN_RECORD (UINT64_C(1) << 20)
 
 enum mv_stream_kind {
 	MV_STREAM_SNAPSHOT = 1,
-	MV_STREAM_LIVE = 2,	/* reserved */
+	MV_STREAM_LIVE = 2,
 };
 
 struct mv_stream_header {
@@ -66,9 +67,14 @@ struct mv_stream {
 	struct mv_buf buf;
 };
 
-/* Start: read and verify the header. mv_stream_finish is due in any case. */
+/*
+ * Start: read and verify the header of a snapshot file, or of a live stream. mv_stream_finish is due
+ * in any case.
+ */
 int mv_stream_begin(struct mv_stream *s, const char *name, mv_stream_read_fn *read, void *ctx,
 		    struct mv_err *err);
+int mv_stream_begin_live(struct mv_stream *s, const char *name, mv_stream_read_fn *read, void *ctx,
+			 struct mv_err *err);
 void mv_stream_finish(struct mv_stream *s);
 
 /*
@@ -85,6 +91,13 @@ int mv_stream_next(struct mv_stream *s, struct mv_record *r, struct mv_err *err)
 int mv_stream_decode(const struct mv_stream *s, const struct mv_record *r, struct mv_records *rs,
 		     struct mv_err *err);
 
+/*
+ * Read and decode records up to and including the one of type last; what CONFIG says bounds what
+ * follows it.
+ */
+int mv_stream_read_until(struct mv_stream *s, struct mv_records *rs, uint32_t last,
+			 struct mv_err *err);
+
 /* Read exactly len bytes of what follows the records; what names them in errors. */
 int mv_stream_read(struct mv_stream *s, void *buf, size_t len, const char *what,
 		   struct mv_err *err);
@@ -97,6 +110,10 @@ int mv_stream_fail(const struct mv_stream *s, const struct mv_record *r, struct 
 int mv_stream_put_header(struct mv_buf *out, const struct mv_stream_header *h, struct mv_err *err);
 int mv_stream_put(struct mv_buf *out, const struct mv_record_def *def, struct mv_records *rs,
 		  uint32_t index, struct mv_err *err);
+
+/* Append the records of the types from first to last, as many of each as there are. */
+int mv_stream_put_all(struct mv_buf *out, struct mv_records *rs, uint32_t first, uint32_t last,
+		      struct mv_err *err);
 
 /* The bytes a record with that payload takes. */
 static inline uint64_t mv_record_size(uint64_t length)

@@ -25,7 +25,9 @@ int mv_kvm_open(struct mv_kvm *kvm, struct mv_err *err)
 		return 0;
 	}
 	mv_kvm_close(kvm);
-	return mv_err_set(err, MV_E_HOST, "/dev/kvm speaks API version %d, not %d", version,
+	if (version < 0)
+		return mv_err_set(err, MV_E_HOST, "/dev/kvm: this is not KVM");
+	return mv_err_set(err, MV_E_HOST, "/dev/kvm: API version %d, not %d", version,
 			  KVM_API_VERSION);
 }
 

@@ -2,10 +2,12 @@
 # What touches the machine, and the command line on top of it.
 VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c vm.c vcpu.c vcpu_cpuid.c vcpu_state.c \
             msrs.c vm_state.c boot.c builtin.c host_native.c host_json.c json.c proof.c paths.c \
-            maskload.c power_on.c save.c control.c runner.c)
+            maskload.c power_on.c save.c control.c runner.c \
+            import.c import_dump.c import_host.c import_lines.c import_xml.c import_json.c \
+            import_offer.c)
 CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
-VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm
-VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread
+VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm -isystem /usr/include/libxml2
+VMM_LIBS := -ljson-c -lxml2 -lxxhash -lZydis -lpthread
 
 # Files built into the program: the two guests it runs by itself and the default masks.
 BUILTIN_FILES := $(GUEST_OUT)/probe.elf $(GUEST_OUT)/proof.elf \

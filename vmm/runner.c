@@ -2,7 +2,6 @@
 #include "runner.h"
 
 #include <errno.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -194,7 +193,7 @@ static int open_timer(double seconds, struct mv_err *err)
 		return mv_err_set(err, MV_E_FAILED, "timerfd: %s", strerror(errno));
 	t.it_value.tv_sec = (time_t)seconds;
 	/* Not 0 altogether: that would mean never. */
-	t.it_value.tv_nsec = (long)((seconds - floor(seconds)) * 1e9) | 1;
+	t.it_value.tv_nsec = (long)((seconds - (double)t.it_value.tv_sec) * 1e9) | 1;
 	timerfd_settime(fd, 0, &t, NULL);
 	return fd;
 }

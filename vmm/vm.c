@@ -48,20 +48,26 @@ static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
 	return rc < 0 ? rc : 0;
 }
 
+int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err)
+{
+	struct kvm_userspace_memory_region slot = {
+		.flags = flags, .memory_size = vm->ram_size, .userspace_addr = (uintptr_t)vm->ram,
+	};
+	int rc = mv_kvm_do(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot, err);
+
+	return rc < 0 ? rc : 0;
+}
+
 static int create_ram(struct mv_vm *vm, struct mv_err *err)
 {
-	struct kvm_userspace_memory_region slot = { .memory_size = vm->ram_size };
 	void *p = mmap(NULL, vm->ram_size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	int rc;
 
 	if (p == MAP_FAILED)
 		return mv_err_set(err, MV_E_FAILED, "%llu MiB of guest memory: %s",
 				  (unsigned long long)(vm->ram_size >> 20), strerror(errno));
 	vm->ram = p;
-	slot.userspace_addr = (uintptr_t)p;
-	rc = mv_kvm_do(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot, err);
-	return rc < 0 ? rc : 0;
+	return mv_vm_map_ram(vm, 0, err);
 }
 
 static int create_vcpu(struct mv_vm *vm, unsigned id, struct mv_err *err)

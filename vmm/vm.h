@@ -88,6 +88,9 @@ void mv_vm_destroy(struct mv_vm *vm);	/* accepts NULL; stops it first */
 /* Can an image with this command line be put into so much RAM? -MV_E_INPUT, -MV_E_USAGE. */
 int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_size,
 		  struct mv_err *err);
+/* Tell KVM of RAM, which exists: flags are KVM_MEM_*. May be called again with other flags. */
+int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err);
+
 /* Put an image and its command line into RAM and vCPU 0 at its entry (vmm/boot.c). */
 int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
 	       struct mv_err *err);

@@ -259,14 +259,18 @@ static void set_register(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, uns
 static void base_mask(struct mv_mask *m, const struct mv_table *t)
 {
 	for (uint32_t i = 0; i < t->n; i++)
-		for (unsigned reg = 0; reg < MV_NREGS; reg++)
-			for (int bit = 0; bit < 32; bit++) {
-				const struct mv_leaf *e = &t->e[i];
-				bool f = mv_feature_at(e->leaf, e->subleaf, reg, (unsigned)bit);
+		for (unsigned reg = 0; reg < MV_NREGS; reg++) {
+			const struct mv_leaf *e = &t->e[i];
+			struct mv_mask_reg *r =
+				mv_mask_add(m, e->leaf, e->subleaf, reg, MV_VENDOR_OTHER);
 
-				set_register(m, e->leaf, e->subleaf, reg, bit, bit,
-					     f ? MV_SYM_H : MV_SYM_X, MV_AT(1, 1));
-			}
+			for (unsigned bit = 0; bit < 32; bit++)
+				mv_mask_reg_set(r, bit,
+						mv_feature_at(e->leaf, e->subleaf, reg, bit)
+							? MV_SYM_H
+							: MV_SYM_X,
+						MV_AT(1, 1));
+		}
 }
 
 static void mask_msr(struct mv_mask *m, const char *word, enum mv_sym s, mv_at at)

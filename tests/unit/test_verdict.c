@@ -408,7 +408,10 @@ static const struct row known_rows[] = {
 	  NULL },
 	{ "brand differs: accepted", "haswell", "brand-0-eax=H", "haswell brand-0-eax=0x41414141",
 	  "", NULL },
-	{ "Sandy Bridge -> Haswell under subset", "sandybridge", "", "haswell", NULL, "" },
+	{ "Sandy Bridge -> Haswell: FCS and FDS are gone, and the guest was not told",
+	  "sandybridge", "", "haswell", NULL, "symbol 7.0:ebx[13]" },
+	{ "Sandy Bridge -> Haswell, told in advance", "sandybridge", "zero-fcs-fds=1", "haswell",
+	  NULL, "" },
 	{ "MONITOR only difference, masked", "haswell", "monitor=0", "haswell -monitor", "", NULL },
 };
 
@@ -550,7 +553,6 @@ Test(verdict, interception)
 			f.p->patchable = interception_rows[i].patchable;
 			f.p->patch_cpl3 = interception_rows[i].cpl3;
 			mv_verdict(f.v, f.p, f.dst, &opts, NULL);
-			/* phys-bits has a rule of its own, which is not looked at here */
 			cr_expect_str_eq(verdict_text(f.v), interception_rows[i].expect,
 					 "row %s: %s", interception_rows[i].name,
 					 verdict_text(f.v));
@@ -723,6 +725,38 @@ Test(verdict, the_remedy_removes_the_mismatch)
 	expect_remedies(hazard_rows, COUNT(hazard_rows));
 	expect_remedies(structural_rows, COUNT(structural_rows));
 	expect_remedies(known_rows, COUNT(known_rows));
+}
+
+static const struct {
+	const char *name, *src, *mask, *dst;
+	char remedy;
+} remedy_rows[] = {
+	{ "T missing", "haswell", "popcnt=T", "haswell -popcnt", '0' },
+	{ "F present", "haswell", "adx=F", "haswell +adx", '0' },
+	{ "H lost", "haswell", "", "haswell -popcnt", '0' },
+	{ "H gained", "haswell -popcnt", "", "haswell", '0' },
+	{ "R", "haswell", "popcnt=R", "haswell -popcnt", '0' },
+	{ "a family: no number is right", "haswell", "family=H", "haswell family=5", 'x' },
+	{ "a warning that is lost", "skylake-sp", "md-clear=x", "skylake-sp -md-clear", '0' },
+	{ "a warning that becomes true", "skylake-sp -md-clear", "md-clear=x", "skylake-sp", '1' },
+	{ "an address width", "haswell", "", "haswell phys-bits=36", '-' },
+	{ "the TSC", "haswell tsc=1000000", "", "haswell tsc=2000000", '-' },
+};
+
+Test(verdict, remedies)
+{
+	for (size_t i = 0; i < COUNT(remedy_rows); i++) {
+		const struct mv_mismatch *m;
+		struct fixture f;
+
+		fixture_init(&f);
+		make_verdict(&f, remedy_rows[i].src, remedy_rows[i].mask, remedy_rows[i].dst, NULL);
+		cr_assert_eq(f.v->n, 1, "row %s", remedy_rows[i].name);
+		m = &f.v->m[0];
+		cr_expect_eq(mv_sym_char(mv_mismatch_remedy(m)), remedy_rows[i].remedy,
+			     "row %s: %c", remedy_rows[i].name, mv_sym_char(mv_mismatch_remedy(m)));
+		fixture_finish(&f);
+	}
 }
 
 Test(verdict, more_mismatches_than_are_kept_are_counted)

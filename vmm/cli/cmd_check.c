@@ -142,7 +142,7 @@ static int run(int argc, char **argv)
 	if (argc - first < (a.start_host ? 1 : 2)) {
 		free(st);
 		return mv_cli_usage(&mv_cmd_check, a.start_host ? "no host file given"
-						   : "a snapshot and host files are needed");
+						   : "a snapshot and at least one host file are needed");
 	}
 	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask)) {
 		free(st);
@@ -162,7 +162,7 @@ static int run(int argc, char **argv)
 }
 
 static const struct mv_opt opts[] = {
-	{ "on", "HOST", "no snapshot: the VM that these masks make on that host", OPT_ON },
+	{ "on", "HOST", "instead of a snapshot: a VM started on that host", OPT_ON },
 	{ "mask", "FILE", "with --on: override mask; may be repeated", 'm' },
 	{ "guest-os", "NAME", "with --on: default mask", 'g' },
 	{ "default-mask", "FILE", "with --on: default mask from a file", 'D' },
@@ -179,7 +179,8 @@ const struct mv_cmd mv_cmd_check = {
 	.args = "SNAPSHOT HOST… | --on HOST [--mask FILE] HOST…",
 	.summary = "would each of these hosts accept the VM?",
 	.opts = opts,
-	.more = "HOST is a host file (minivmm host -o FILE). The verdict is the one that restore would\n"
-		"give there. Exit 0: every host accepts; 3: one refuses; 4: an input was unusable.\n",
+	.more = "HOST is a host file (minivmm host -o FILE). The verdict is the one that restore\n"
+		"would give there. Exit 0: every host accepts; 3: one refuses; 4: an input was\n"
+		"unusable.\n",
 	.run = run,
 };

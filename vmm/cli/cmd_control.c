@@ -46,7 +46,7 @@ static int simple(const struct mv_cmd *cmd, int argc, char **argv, bool print)
 	if (first < 0)
 		return code;
 	if (argc - first != 1)
-		return mv_cli_usage(cmd, "one VM's name is needed");
+		return mv_cli_usage(cmd, first == argc ? "no VM's name given" : "more than one VM's name given");
 	if (mv_control_call(argv[first], request(cmd->name), &reply, &err))
 		return mv_cli_error(&err);
 	if (print || mv_output.json)
@@ -101,7 +101,7 @@ static int run_list(int argc, char **argv)
 
 	if (first < 0 || first < argc) {
 		json_object_put(list);
-		return first < 0 ? code : mv_cli_usage(&mv_cmd_list, "no operand is needed");
+		return first < 0 ? code : mv_cli_usage(&mv_cmd_list, "'%s' is too much: list takes no operand", argv[first]);
 	}
 	if (mv_control_list(list_one, list, &err)) {
 		json_object_put(list);
@@ -145,7 +145,7 @@ static int run_snapshot(int argc, char **argv)
 	if (first < 0)
 		return code;
 	if (argc - first != 2)
-		return mv_cli_usage(&mv_cmd_snapshot, "a VM's name and a file are needed");
+		return mv_cli_usage(&mv_cmd_snapshot, "a VM's name and a file to save it to are needed");
 	/* The VM may live in another folder. */
 	if (argv[first + 1][0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		return mv_cli_usage(&mv_cmd_snapshot, "the current folder has no name");

@@ -115,7 +115,7 @@ static int run(int argc, char **argv)
 
 	first = mv_cli_options(&mv_cmd_inspect, argc, argv, option, &unused, &code);
 	if (first >= 0 && argc - first != 1) {
-		code = mv_cli_usage(&mv_cmd_inspect, "one snapshot is needed");
+		code = mv_cli_usage(&mv_cmd_inspect, first == argc ? "no snapshot given" : "more than one snapshot given");
 		first = -1;
 	}
 	if (first >= 0) {

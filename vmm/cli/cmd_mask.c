@@ -127,13 +127,15 @@ static int run(int argc, char **argv)
 	if (first < 0)
 		return code;
 	if (first == argc)
-		return mv_cli_usage(&mv_cmd_mask, "final or show?");
+		return mv_cli_usage(&mv_cmd_mask, "say what: final or show");
 	if (!strcmp(argv[first], "final") && argc - first == 1)
 		return final(&a);
 	if (!strcmp(argv[first], "show") && argc - first <= 2)
 		return show(argc - first == 2 ? argv[first + 1] : NULL);
-	return mv_cli_usage(&mv_cmd_mask, "'%s' with %d operands is not known", argv[first],
-			    argc - first - 1);
+	if (!strcmp(argv[first], "final") || !strcmp(argv[first], "show"))
+		return mv_cli_usage(&mv_cmd_mask, "'%s' is too much after '%s'", argv[argc - 1],
+				    argv[first]);
+	return mv_cli_usage(&mv_cmd_mask, "'%s' is neither final nor show", argv[first]);
 }
 
 static const struct mv_opt opts[] = {

@@ -28,6 +28,7 @@ struct probe_args {
 	char *text;	/* what the guest printed */
 	struct row rows[MAX_ROWS];
 	size_t nrows;
+	struct json_object *diffs;	/* lines about CPUID that is not what was meant */
 };
 
 enum { OPT_ONLY = 256, OPT_FAIL_ON };
@@ -115,6 +116,8 @@ static void parse_output(struct probe_args *a)
 	for (char *line = strtok_r(a->text, "\r\n", &save); line;
 	     line = strtok_r(NULL, "\r\n", &save)) {
 		take_line(a, line);
+		if (!strncmp(line, "cpuid-diff: ", 12))
+			json_object_array_add(a->diffs, json_object_new_string(line + 12));
 		if (!strncmp(line, "cpuid-diff:", 11) || !strncmp(line, "guest:", 6))
 			mv_cli_note("%s", line);
 		else if (!strncmp(line, "cpuid-check:", 12))
@@ -169,7 +172,7 @@ static unsigned count(const struct probe_args *a, const char *verdict)
 	return n;
 }
 
-static void print_json(const struct probe_args *a)
+static void print_json(const struct probe_args *a, int code)
 {
 	struct json_object *list = json_object_new_array(), *o = json_object_new_object();
 	char where[40];
@@ -196,6 +199,8 @@ static void print_json(const struct probe_args *a)
 			       json_object_new_string(mv_intercept_name(
 				       (enum mv_intercept)a->launch.st->policy.intercept)));
 	json_object_object_add(o, "probes", list);
+	json_object_object_add(o, "cpuid-diff", json_object_get(a->diffs));
+	json_object_object_add(o, "exit", json_object_new_int(code));
 	mv_cli_json(o);
 }
 
@@ -234,28 +239,52 @@ static bool fail_on_valid(const char *list)
 	return true;
 }
 
+/* Did the guest do its work? Says why not. */
+static int judge(const struct probe_args *a, const struct mv_run_result *r)
+{
+	size_t diffs = json_object_array_length(a->diffs);
+
+	switch (r->end) {
+	case MV_END_EXIT:
+		break;
+	case MV_END_CRASH:
+		fprintf(stderr, "minivmm: the probe guest did not finish: %s\n", r->event.err.msg);
+		return MV_EXIT_GUEST;
+	case MV_END_TIMEOUT:
+		fprintf(stderr, "minivmm: the probe guest did not end within %g s\n",
+			a->launch.run.timeout_s);
+		return MV_EXIT_GUEST;
+	default:
+		fprintf(stderr, "minivmm: the probe guest was stopped\n");
+		return r->signal ? 128 + r->signal : MV_EXIT_FAILED;
+	}
+	if (diffs)
+		fprintf(stderr, "minivmm: %zu CPUID register%s the guest saw differ%s from the mask%s\n",
+			diffs, diffs == 1 ? "" : "s", diffs == 1 ? "s" : "",
+			mv_output.quiet ? "" : " (above)");
+	else if (count(a, "BROKEN"))
+		fprintf(stderr, "minivmm: a feature that CPUID shows does not work (BROKEN)\n");
+	else if (r->value || !a->nrows)
+		fprintf(stderr, "minivmm: the probe guest failed with value %u\n", r->value);
+	return r->value || !a->nrows ? MV_EXIT_GUEST : MV_EXIT_OK;
+}
+
 static int report(struct probe_args *a, const struct mv_run_result *r)
 {
-	int code = MV_EXIT_OK;
+	int code;
 
 	parse_output(a);
-	if (r->end != MV_END_EXIT) {
-		fprintf(stderr, "minivmm: the probe guest did not finish: %s\n",
-			r->end == MV_END_CRASH ? r->event.err.msg : "it hung");
-		code = MV_EXIT_GUEST;
-	} else if (r->value || !a->nrows) {
-		code = MV_EXIT_GUEST;
-	}
-	if (mv_output.json)
-		print_json(a);
-	else
-		print_rows(a);
-	if (!mv_output.json)
-		printf("%zu probes: %u ok, %u leak, %u enforced, %u absent, %u broken, %u blocked\n",
-		       a->nrows, count(a, "OK"), count(a, "LEAK"), count(a, "ENFORCED"),
-		       count(a, "ABSENT"), count(a, "BROKEN"), count(a, "BLOCKED"));
+	code = judge(a, r);
 	if (failed(a))
 		code = MV_EXIT_FOUND;
+	if (mv_output.json) {
+		print_json(a, code);
+		return code;
+	}
+	print_rows(a);
+	printf("%zu probes: %u ok, %u leak, %u enforced, %u absent, %u broken, %u blocked\n",
+	       a->nrows, count(a, "OK"), count(a, "LEAK"), count(a, "ENFORCED"),
+	       count(a, "ABSENT"), count(a, "BROKEN"), count(a, "BLOCKED"));
 	return code;
 }
 
@@ -276,7 +305,7 @@ static int run(int argc, char **argv)
 	a->launch.run.timeout_s = 120;
 	first = mv_cli_options(&mv_cmd_probe, argc, argv, option, a, &code);
 	if (first >= 0 && first < argc)
-		code = mv_cli_usage(&mv_cmd_probe, "no operand is needed");
+		code = mv_cli_usage(&mv_cmd_probe, "'%s' is too much: probe takes no operand", argv[first]);
 	if (first >= 0 && first == argc && !fail_on_valid(a->fail_on)) {
 		code = mv_cli_usage(&mv_cmd_probe,
 				    "--fail-on takes leak, broken, blocked, enforced, not '%s'",
@@ -290,6 +319,7 @@ static int run(int argc, char **argv)
 	snprintf(cmdline, sizeof(cmdline), "nodump%s%s", a->only ? " only=" : "",
 		 a->only ? a->only : "");
 	a->launch.cmdline = cmdline;
+	a->diffs = json_object_new_array();
 	a->text = calloc(1, MAX_OUTPUT + 1);
 	rc = a->text ? mv_image_parse(&img, "probe.elf", file->data, file->size, &err)
 		     : mv_err_set(&err, MV_E_FAILED, "out of memory");
@@ -302,6 +332,7 @@ static int run(int argc, char **argv)
 	else
 		code = rc > 0 ? rc : mv_cli_error(&err);
 	mv_launch_finish(&a->launch);
+	json_object_put(a->diffs);
 	free(a->text);
 	free(a);
 	return code;
@@ -320,8 +351,8 @@ const struct mv_cmd mv_cmd_probe = {
 	.args = "[--mask FILE] [--fail-on leak,broken]",
 	.summary = "show where a mask leaks: run the instructions it hides",
 	.opts = opts,
-	.more = "OK: shown and executes. LEAK: hidden, and executes all the same. ENFORCED: hidden, and\n"
-		"the host has it, but it faults. ABSENT: neither shown nor there. BROKEN: shown, but\n"
-		"faults. BLOCKED: shown, but its control bit could not be set.\n",
+	.more = "OK: shown and executes. LEAK: hidden, and executes all the same. ENFORCED:\n"
+		"hidden, and the host has it, but it faults. ABSENT: neither shown nor there.\n"
+		"BROKEN: shown, but faults. BLOCKED: shown, but its control bit could not be set.\n",
 	.run = run,
 };

@@ -156,8 +156,8 @@ const struct mv_cmd mv_cmd_restore = {
 	.args = "FILE [OPTIONS]",
 	.summary = "judge this host for a snapshot; if it accepts, go on with the guest",
 	.opts = opts,
-	.more = "The guest keeps the CPUID it was saved with, byte for byte. A refusal (exit 3) names\n"
-		"every mismatch and creates nothing; --unsafe-ignore-cpu overrides single features or\n"
-		"rules and is recorded in what is saved next.\n",
+	.more = "The guest keeps the CPUID it was saved with, byte for byte. A refusal (exit 3)\n"
+		"names every mismatch and creates nothing; --unsafe-ignore-cpu overrides single\n"
+		"features or rules and is recorded in what is saved next.\n",
 	.run = run,
 };

@@ -79,8 +79,8 @@ const struct mv_cmd mv_cmd_run = {
 	.args = "IMAGE [OPTIONS]",
 	.summary = "start a guest under a CPUID mask",
 	.opts = opts,
-	.more = "IMAGE is an ELF file with a PVH note or a multiboot image. The guest's serial port\n"
-		"is standard output (standard error with --json). It sees the CPUID that the final\n"
-		"mask gives it: the guest OS's default mask with the override masks on top.\n",
+	.more = "IMAGE is an ELF file with a PVH note or a multiboot image. The guest's serial\n"
+		"port is standard output (standard error with --json). It sees the CPUID that\n"
+		"the final mask gives it: the guest OS's default mask with the overrides on top.\n",
 	.run = run,
 };

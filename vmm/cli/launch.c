@@ -69,9 +69,9 @@ static int set_memory(const struct mv_cmd *cmd, struct mv_launch *l, const char 
 	if (!l->memory)
 		return mv_cli_usage(cmd, "'%s' is not a memory size (64M, 1G)", arg);
 	if (l->memory % MV_PAGE_SIZE)
-		return mv_cli_usage(cmd, "memory of %s is not a whole number of 4 KiB pages", arg);
+		return mv_cli_usage(cmd, "--memory %s is not a whole number of 4 KiB pages", arg);
 	if (l->memory < MV_MIN_RAM * 2 || l->memory > MV_MAX_LOW_RAM)
-		return mv_cli_usage(cmd, "memory of %s: 2M to 3G can be given", arg);
+		return mv_cli_usage(cmd, "--memory %s is out of range: 2M to 3G", arg);
 	return 0;
 }
 
@@ -100,7 +100,7 @@ int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, con
 		l->run.timeout_s = strtod(arg, &end);
 		if (*end || end == arg || !(l->run.timeout_s > 0) || !isfinite(l->run.timeout_s) ||
 		    l->run.timeout_s > 1e9)
-			return mv_cli_usage(cmd, "'%s' is not a number of seconds", arg);
+			return mv_cli_usage(cmd, "--timeout '%s' is not a number of seconds above 0", arg);
 		return 0;
 	case 'n':
 		l->asked_name = arg;

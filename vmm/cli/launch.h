@@ -39,7 +39,7 @@ struct mv_launch {
 	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' }, \
 	{ "timeout", "SEC", "end the guest after so many seconds", 't' }
 #define MV_LAUNCH_CONTROL_OPTS \
-	{ "name", "NAME", "name for the control socket (list, snapshot, stop …)", 'n' }, \
+	{ "name", "NAME", "its name for list, snapshot, stop …", 'n' }, \
 	{ "snapshot-on-sync", "FILE", "save it at its next sync point", 's' }, \
 	{ "stop", NULL, "… and end it there", 'S' }, \
 	{ "exit-code", "HOW", "plain, or qemu: exit with (value << 1) | 1", 'x' }

@@ -143,14 +143,26 @@ struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_not
 		[MV_NOTE_ORPHAN] = "orphan",	   [MV_NOTE_CLOSURE] = "closure",
 	};
 	struct json_object *a = json_object_new_array();
-	char text[900];
+	char text[900], at[300];
 
 	for (uint32_t i = 0; i < notes->n; i++) {
 		const struct mv_note *n = &notes->note[i];
+		const struct mv_feature *f = mv_feature_at(n->leaf, n->subleaf, n->reg, n->bit);
+		const char symbol[2] = { mv_sym_char(n->sym), 0 };
 		struct json_object *o = json_object_new_object();
 
 		note_text(text, sizeof(text), p, n);
 		json_object_object_add(o, "kind", json_object_new_string(kinds[n->kind]));
+		if (f)
+			json_object_object_add(o, "subject", json_object_new_string(f->name));
+		json_object_object_add(o, "level", mv_json_hex(n->leaf, 1));
+		json_object_object_add(o, "sublevel", mv_json_hex(n->subleaf, 1));
+		json_object_object_add(o, "register",
+				       json_object_new_string(mv_reg_name_lower(n->reg)));
+		json_object_object_add(o, "bit", json_object_new_int(n->bit));
+		json_object_object_add(o, "symbol", json_object_new_string(symbol));
+		if (*place(at, sizeof(at), p, n->at))
+			json_object_object_add(o, "line", json_object_new_string(at));
 		json_object_object_add(o, "refuses", json_object_new_boolean(refuses(n)));
 		json_object_object_add(o, "text", json_object_new_string(text));
 		json_object_array_add(a, o);

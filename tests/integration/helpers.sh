@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+# Sourced by the scripts of this folder behind ../lib.sh. Not executable, so not a test itself.
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+
+# json TEXT PATH: a member of a JSON document, as "a/b/0": lists as their length, the rest as text.
+# Fails if TEXT is anything but one JSON document, or has no such member.
+json() {
+	perl -MJSON::PP -e '
+		my $v = JSON::PP->new->utf8->allow_nonref->decode(join "", <STDIN>);
+		for my $k (split m{/}, shift) {
+			$v = ref $v eq "ARRAY" ? $v->[$k] : ref $v eq "HASH" ? $v->{$k} : undef;
+		}
+		exit 1 unless defined $v;
+		print ref $v eq "ARRAY" ? scalar @$v : ref $v eq "HASH" ? join " ", sort keys %$v
+			: JSON::PP::is_bool($v) ? ($v ? "true" : "false") : $v;
+	' "$2" <<<"$1" 2>/dev/null
+}
+
+# Standard output is one JSON document, and nothing else.
+expect_json() {
+	json "$out" "" >/dev/null || problem "standard output is not JSON: $command_line"
+}
+
+expect_json_is() { # PATH VALUE
+	local is
+	is=$(json "$out" "$1") || problem "the JSON lacks $1: $command_line"
+	[ "$is" = "$2" ] || problem "$1 is '$is', not '$2': $command_line"
+}
+
+# Retry a command for up to 20 s.
+wait_for() {
+	local i
+	for ((i = 0; i < 400; i++)); do
+		"$@" >/dev/null 2>&1 && return 0
+		sleep 0.05
+	done
+	problem "waited in vain for: $*"
+	return 1
+}
+
+# start NAME COMMAND...: in the background, output in $tmp/NAME.out and .err; $pid. As from a
+# terminal: shells have what they start in the background ignore SIGINT.
+start() {
+	local name=$1
+	shift
+	env --default-signal=INT,QUIT "$@" >"$tmp/$name.out" 2>"$tmp/$name.err" </dev/null &
+	pid=$!
+}
+
+# ended NAME: wait for the one started last, as ran does.
+ended() {
+	wait "$pid"
+	status=$?
+	command_line="$1 (in the background)"
+	cp "$tmp/$1.out" "$tmp/.out"
+	cp "$tmp/$1.err" "$tmp/.err"
+	out=$(tr -d '\0' <"$tmp/.out")
+	err=$(tr -d '\0' <"$tmp/.err")
+}
+
+# Everything that needs this machine's KVM, or its skips: need_kvm NAME...
+need_kvm() {
+	local name
+	have_kvm && return 0
+	for name; do
+		skip "$name" "no /dev/kvm"
+	done
+	return 1
+}
+
+# A command without /dev/kvm; without_kvm_possible says why not. Root has it covered in a namespace
+# of its own, where there is one at all.
+without_kvm() {
+	if have_kvm; then
+		unshare -m sh -c 'mount --bind "$0" /dev/kvm && exec "$@"' "$tmp/no-kvm" "$@"
+	else
+		"$@"
+	fi
+}
+
+without_kvm_possible() {
+	have_kvm || return 0
+	: >"$tmp/no-kvm"
+	unshare -m sh -c 'mount --bind "$0" /dev/kvm' "$tmp/no-kvm" 2>/dev/null
+}

@@ -1,0 +1,405 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run.sh BUILD: what minivmm run does with a guest, how each end is told, and running VMs from outside.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
+
+need_kvm boot ends json "serial port" memory signals names control "snapshot of a running VM" \
+	"one GET_SUPPORTED_CPUID" || exit 0
+
+hello=$guests/hello.elf
+run() {
+	ran "$minivmm" run "$@"
+}
+
+# ---- the ways to boot ----
+
+run "$hello" --append "first words=1"
+expect_status 0
+expect_out "hello: first words=1"
+check "boot: ELF32 with a PVH note"
+
+run "$guests/hello.elf64" --append "second words=2"
+expect_status 0
+expect_out "hello: second words=2"
+check "boot: ELF64 with a PVH note"
+
+# Another owner makes the entry note mean nothing; the multiboot header is what is left.
+LC_ALL=C sed 's/Xen\x00/Xfn\x00/' "$hello" >"$tmp/multiboot.elf"
+expect_equal "$(cmp -l "$hello" "$tmp/multiboot.elf" | wc -l)" 1 "bytes that differ"
+run "$tmp/multiboot.elf" --append "third words=3"
+expect_status 0
+expect_out "hello: third words=3"
+check "boot: multiboot"
+
+LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x02\xb0\xad\x1c/' "$tmp/multiboot.elf" >"$tmp/neither.elf"
+run "$tmp/neither.elf"
+expect_status 4
+expect_err "neither.elf: an ELF file without a PVH note or a multiboot header"
+check "boot: neither note nor header"
+
+# ---- how a guest ends ----
+
+for row in "0 0" "1 6" "2 6" "255 6"; do
+	read -r value code <<<"$row"
+	run "$hello" --append "exit=$value" -v
+	expect_status "$code"
+	expect_err "the guest ended with value $value"
+	check "end: exit value $value"
+done
+
+for row in "0 1" "1 3" "5 11" "127 255"; do
+	read -r value code <<<"$row"
+	run "$hello" --exit-code=qemu --append "exit=$value"
+	expect_status "$code"
+	check "end: exit value $value in QEMU's way"
+done
+
+run "$hello" --append mode=triple
+expect_status 6
+expect_out "hello: triple fault"
+expect_err "the guest crashed: triple fault at RIP 0x"
+expect_err "code there: 0f 0b"
+crash=$err
+check "end: triple fault"
+
+run "$hello" --append mode=ud
+expect_status 6
+expect_out "guest: vector 6 (#UD) at 0x"
+check "end: an exception nobody catches"
+
+run "$hello" --append mode=hang --timeout 0.3
+expect_status 6
+expect_err "the guest did not end within 0.3 s"
+check "end: a guest that hangs"
+
+run "$hello" --append "mode=hang hlt" --timeout 0.3
+expect_status 6
+expect_err "the guest did not end within 0.3 s"
+check "end: a guest that halts for good"
+
+run "$hello" --append mode=hang --timeout 1e-12
+expect_status 6
+check "end: the shortest timeout is one"
+
+# ---- the same as JSON ----
+
+run "$hello" --json --append "exit=3 loud"
+expect_status 6
+expect_json
+expect_json_is end exit
+expect_json_is value 3
+expect_json_is exit 6
+expect_err "hello: exit=3 loud"
+check "json: exit; the serial port moves to standard error"
+
+run "$hello" --json --append mode=triple
+expect_status 6
+expect_json
+expect_json_is end crash
+expect_json_is exit 6
+rip=$(json "$out" rip)
+[[ $crash == *"RIP $rip;"* ]] || problem "the text and the JSON differ about RIP ($rip)"
+[[ $crash == *"code there: $(json "$out" code)"* ]] || problem "and about the code there"
+check "json: crash"
+
+run "$hello" --json --append mode=hang --timeout 0.2
+expect_status 6
+expect_json
+expect_json_is end timeout
+check "json: timeout"
+
+run "$hello" --json --append "mode=counter delay=1" --snapshot-on-sync "$tmp/json.snap" --stop
+expect_status 0
+expect_json
+expect_json_is end saved
+expect_json_is saved "$tmp/json.snap"
+check "json: saved"
+
+run "$tmp/nothing" --json
+expect_status 4
+expect_json
+expect_json_is error/file "$tmp/nothing"
+expect_json_is error/message "No such file or directory"
+expect_json_is error/exit 4
+expect_equal "$err" "" "standard error"
+check "json: an error"
+
+run --no-such-option --json
+expect_status 2
+expect_json
+expect_json_is error/exit 2
+check "json: wrong usage"
+
+# ---- the serial port ----
+
+run "$guests/probe.elf"
+expect_status 0
+lines=$(wc -l <"$tmp/.out")
+expect_equal "$("$minivmm" run -q "$guests/probe.elf" 2>/dev/null | (
+	sleep 0.5
+	wc -l
+))" "$lines" "lines that a slow reader got"
+check "serial port: nothing is lost on a slow reader"
+
+start gone sh -c "exec \"\$0\" run -q '$hello' --append 'mode=counter delay=1000 ticks=3000' | head -1" "$minivmm"
+ended gone
+expect_out "counter: 1 none"
+check "serial port: a reader that goes away"
+
+# A reader that stops reading must not keep the VM from being paused and ended.
+mkfifo "$tmp/fifo"
+perl -e 'open F, "<", shift or die; fcntl F, 1031, 4096; sleep 60' "$tmp/fifo" &
+reader=$!
+"$minivmm" run -q "$hello" --name stuck --append "mode=counter ticks=1000000 delay=1" >"$tmp/fifo" 2>/dev/null &
+pid=$!
+wait_for "$minivmm" status stuck
+sleep 1
+ran timeout 5 "$minivmm" pause stuck
+expect_status 0
+ran timeout 5 "$minivmm" stop stuck
+expect_status 0
+wait_for sh -c "! kill -0 $pid"
+kill "$reader"
+wait "$reader" "$pid" 2>/dev/null
+check "serial port: a reader that does not read"
+
+# ---- memory ----
+
+start big "$minivmm" run "$hello" --name big --append mode=hang
+wait_for "$minivmm" status big
+ran "$minivmm" status big --json
+expect_status 0
+expect_json_is memory $((64 << 20))
+expect_json_is pid "$pid"
+expect_json_is image "$hello"
+"$minivmm" stop big
+ended big
+check "memory: 64 MiB unless told otherwise"
+
+run "$hello" --memory 2M --append small
+expect_status 0
+expect_out "hello: small"
+check "memory: 2 MiB are enough for a small guest"
+
+run "$hello" --memory 3G --append large
+expect_status 0
+check "memory: 3 GiB"
+
+run "$hello" --append "$(printf '%4096s' x)"
+expect_status 2
+expect_err "a command line of 4096 bytes is more than 4095"
+check "memory: a command line that does not fit"
+
+# ---- signals ----
+
+for row in "TERM 143" "INT 130" "HUP 129"; do
+	read -r signal code <<<"$row"
+	start victim "$minivmm" run "$hello" --name victim --append mode=hang
+	wait_for "$minivmm" status victim
+	kill -"$signal" "$pid"
+	ended victim
+	expect_status "$code"
+	expect_err "the guest was stopped by signal $signal"
+	expect_no_file "$XDG_RUNTIME_DIR/minivmm/victim.sock"
+	check "signals: SIG$signal"
+done
+
+start victim "$minivmm" run "$hello" --json --name victim --append mode=hang
+wait_for "$minivmm" status victim
+kill -TERM "$pid"
+ended victim
+expect_status 143
+expect_json_is end stopped
+expect_json_is signal 15
+check "signals: as JSON"
+
+# ---- names ----
+
+start one "$minivmm" run "$hello" --name one --append mode=hang
+wait_for "$minivmm" status one
+run "$hello" --name one --append mode=echo
+expect_status 1
+expect_err "a VM named 'one' is running"
+expect_no_out "hello:"
+ran "$minivmm" status one
+expect_status 0
+check "names: two VMs can't have one"
+
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+[ -S "$XDG_RUNTIME_DIR/minivmm/one.sock" ] || problem "the test expected a stale socket"
+ran "$minivmm" status one
+expect_status 2
+expect_err "no VM named 'one' is running"
+run "$hello" --name one --append "again"
+expect_status 0
+expect_out "hello: again"
+check "names: a stale socket is in nobody's way"
+
+start one "$minivmm" run "$hello" --name one --append mode=hang
+wait_for "$minivmm" status one
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+ran "$minivmm" list
+expect_status 0
+expect_equal "$out" "" "list"
+expect_no_file "$XDG_RUNTIME_DIR/minivmm/one.sock"
+check "names: list clears stale sockets"
+
+start nameless "$minivmm" run "$hello" --append mode=hang
+wait_for sh -c "'$minivmm' list | grep -q '^hello-$pid '"
+"$minivmm" stop "hello-$pid"
+ended nameless
+expect_status 0
+check "names: image and process id for want of another"
+
+# ---- list, status, pause, resume, stop ----
+
+start ctl "$minivmm" run "$hello" --name ctl --append "mode=counter ticks=1000000 delay=100000"
+start_pid=$pid
+start other "$minivmm" run "$hello" --name other --append mode=hang
+wait_for "$minivmm" status ctl
+wait_for "$minivmm" status other
+ran "$minivmm" list
+expect_status 0
+expect_out NAME
+expect_out "ctl "
+expect_out "other "
+ran "$minivmm" list --json
+expect_json_is "" 2
+"$minivmm" stop other
+ended other
+expect_status 0
+pid=$start_pid
+
+ran "$minivmm" status ctl
+expect_out "state      running"
+ran "$minivmm" pause ctl
+expect_status 0
+ran "$minivmm" status ctl --json
+expect_json_is state paused
+size=$(stat -c %s "$tmp/ctl.out")
+sleep 0.2
+expect_equal "$(stat -c %s "$tmp/ctl.out")" "$size" "output of a paused guest"
+ran "$minivmm" pause ctl
+expect_status 0
+ran "$minivmm" resume ctl
+expect_status 0
+wait_for sh -c "[ \$(stat -c %s '$tmp/ctl.out') -gt $size ]"
+ran "$minivmm" stop ctl
+expect_status 0
+ended ctl
+expect_status 0
+expect_err "the guest was stopped"
+expect_no_file "$XDG_RUNTIME_DIR/minivmm/ctl.sock"
+check "control: list, status, pause, resume, stop"
+
+for command in status pause resume stop; do
+	ran "$minivmm" "$command" nobody
+	expect_status 2
+	expect_err "no VM named 'nobody' is running"
+done
+ran "$minivmm" snapshot nobody "$tmp/x"
+expect_status 2
+expect_no_file "$tmp/x"
+check "control: a VM that is not there"
+
+# Requests come in JSON lines; nonsense is answered, and silence locks nobody out.
+start ctl "$minivmm" run "$hello" --name ctl --append mode=hang
+wait_for "$minivmm" status ctl
+replies=$(perl -MIO::Socket::UNIX -e '
+	my ($path, @s) = shift;
+	push @s, IO::Socket::UNIX->new(Peer => $path) for 1 .. 12;
+	for my $r ("[1]", "no json", "{\"command\":\"dance\"}", "{\"command\":7}", "{}",
+		   "{\"command\":\"snapshot\"}", "{\"command\":\"snapshot\",\"file\":\"here\"}",
+		   "x" x 9000) {
+		my $s = IO::Socket::UNIX->new(Peer => $path);
+		syswrite $s, "$r\n";
+		print scalar <$s>;
+	}
+	my $s = IO::Socket::UNIX->new(Peer => $path);
+	$s->print("{\"comm");
+	$s->flush;
+	select undef, undef, undef, 0.1;
+	$s->print("and\":\"pause\"}\n");
+	print scalar <$s>;
+' "$XDG_RUNTIME_DIR/minivmm/ctl.sock")
+expect_equal "$replies" '{"error":"the request is not a JSON object"}
+{"error":"the request is not a JSON object"}
+{"error":"unknown command"}
+{"error":"unknown command"}
+{"error":"unknown command"}
+{"error":"an absolute file name is needed"}
+{"error":"an absolute file name is needed"}
+{"error":"the request is too long"}
+{"ok":true}'
+ran timeout 5 "$minivmm" stop ctl
+expect_status 0
+ended ctl
+check "control: requests by hand"
+
+# ---- snapshots of a running VM ----
+
+# FILE...: whole lines of the counter, one by one and with the nonce; prints first and last number.
+counted() {
+	cat "$@" | tr -d '\r' | awk -v nonce="$nonce" '
+		/^counter: [0-9]+ / && NF == 3 {
+			if ($3 != nonce) { print "a wrong nonce: " $0; exit }
+			if (last && $2 != last + 1) { print "a gap: " last " to " $2; exit }
+			if (!last) first = $2
+			last = $2
+		}
+		END { print first, last }'
+}
+
+nonce=n$RANDOM$RANDOM
+start count "$minivmm" run "$hello" --name count --append "mode=counter ticks=1500 delay=1000000 nonce=$nonce"
+wait_for grep -q "counter: 20 " "$tmp/count.out"
+cd "$tmp" || exit 1
+ran "$minivmm" snapshot count going.snap
+expect_status 0
+expect_err "count saved to going.snap"
+expect_equal "$(stat -c %a going.snap)" 600 "mode of the file"
+before=$(counted count.out | awk '{ print $NF }')
+wait_for sh -c "[ \$(grep -c counter: '$tmp/count.out') -gt $((before + 3)) ]"
+ran "$minivmm" snapshot count "$tmp/stopped.snap" --stop --json
+expect_status 0
+expect_json
+ended count
+expect_status 0
+expect_err "saved to $tmp/stopped.snap"
+check "snapshot of a running VM: with and without --stop"
+
+run_to_end() { # NAME FILE
+	start "$1" "$minivmm" restore "$2" --name "$1"
+	ended "$1"
+	expect_status 0
+}
+run_to_end more stopped.snap
+expect_equal "$(counted count.out more.out)" "1 1500"
+check "snapshot of a running VM: the restored guest goes on where it was stopped"
+
+run_to_end again going.snap
+read -r first last <<<"$(counted again.out)"
+expect_equal "$last" 1500
+if [ "$first" -le 1 ] || [ "$first" -gt $((before + 2)) ]; then
+	problem "it went on at $first, $before was printed"
+fi
+check "snapshot of a running VM: and so does the one saved while it went on"
+
+# ---- what KVM is asked ----
+
+if ! command -v strace >/dev/null; then
+	skip "one GET_SUPPORTED_CPUID" "strace is not installed"
+elif ! strace -f -o "$tmp/trace" true 2>/dev/null; then
+	skip "one GET_SUPPORTED_CPUID" "strace can't trace here"
+else
+	for when in "first" "later"; do
+		[ $when = later ] || rm -rf "$XDG_RUNTIME_DIR/minivmm"
+		ran strace -f -e trace=ioctl -o "$tmp/trace" "$minivmm" run "$hello"
+		expect_status 0
+		expect_equal "$(grep -c 'KVM_GET_SUPPORTED_CPUID.*[^>]$' "$tmp/trace")" 1 "calls"
+		check "one GET_SUPPORTED_CPUID: $when run"
+	done
+fi

@@ -1,0 +1,228 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Are the tests of the core awake? Each mutant below is one line of cpuid/ made wrong; the tests named
+# after the file have to notice. A mutant that no test notices survives, and that fails this script.
+#
+#   tests/mutate.sh OUTDIR     (CC=…, JOBS=…, ONLY=TEXT: mutants whose file or description has it)
+#
+# Exit status: 0 all noticed, 1 some survived, 2 a mutant no longer applies or does not compile.
+set -eu
+
+cd "$(dirname "$0")/.."
+out=${1:?usage: tests/mutate.sh OUTDIR}
+cc=${CC:-cc}
+jobs=${JOBS:-$(nproc)}
+flags="-std=c11 -D_GNU_SOURCE -O0 -w -Icpuid -Itests/unit"
+tests="table xstate host apply answer leak verdict"
+
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+rm -rf "$out/mutant"
+mkdir "$out/mutant"
+
+# ---- the core and the tests, once ----
+
+compile() { # SOURCE OBJECT
+	# shellcheck disable=SC2086 # a list of words
+	"$cc" $flags -c "$1" -o "$2"
+}
+
+build() { # SOURCE OBJECT
+	compile "$1" "$2" || { echo "$1 does not compile" >&2; exit 2; }
+}
+
+for f in cpuid/*.c; do
+	build "$f" "$out/$(basename "$f" .c).o" &
+done
+for t in $tests; do
+	build "tests/unit/test_$t.c" "$out/test_$t.o" &
+done
+build tests/unit/support.c "$out/support.o"
+wait
+rm -f "$out/core.a"
+for f in cpuid/*.c; do
+	ar rcs "$out/core.a" "$out/$(basename "$f" .c).o"
+done
+
+# The tests have to pass before they may fail.
+run() { # TEST OBJECT… : prints the name of a test that fails
+	dir=$1 test=$2
+	shift 2
+	"$cc" -o "$dir/test" "$out/test_$test.o" "$out/support.o" "$@" "$out/core.a" -lcriterion || return 2
+	timeout 30 "$dir/test" --fail-fast >"$dir/log" 2>&1 && return 0
+	sed -n 's/^\[FAIL\] \([a-z_:]*\).*/\1/p' "$dir/log" | sort -u | tr '\n' ' '
+	return 1
+}
+
+for t in $tests; do
+	mkdir -p "$out/mutant/$t"
+	run "$out/mutant/$t" "$t" || { echo "test_$t fails without any mutant" >&2; exit 2; }
+done
+
+# ---- the mutants ----
+
+count=0
+mutant() { # FILE DESCRIPTION SED
+	case "$1: $2" in *"${ONLY-}"*) ;; *) return 0 ;; esac
+	count=$((count + 1))
+	dir=$out/mutant/$(printf '%03d' "$count")
+	mkdir "$dir"
+	echo "$1.c: $2" >"$dir/what"
+	one "$dir" "$1" "$3" &
+	[ $((count % jobs)) -ne 0 ] || wait
+}
+
+one() { # DIR FILE SED
+	sed "$3" "cpuid/$2.c" >"$1/$2.c"
+	if cmp -s "cpuid/$2.c" "$1/$2.c"; then
+		echo 'no longer applies' >"$1/broken"
+	elif ! compile "$1/$2.c" "$1/$2.o" 2>"$1/log"; then
+		echo 'does not compile' >"$1/broken"
+	else
+		run "$1" "$2" "$1/$2.o" >"$1/noticed" || :
+	fi
+}
+
+# Rules dropped.
+mutant verdict 'vendor is not compared'          's/^\t\tvendor(&c);/\t\t(void)0;/'
+mutant verdict 'symbols are not compared'        's/^\tsymbols(&c);//'
+mutant verdict 'interception is not looked at'   's/^\tinterception(&c);//'
+mutant verdict 'no power-on rule for numbers'    's/^\t\tpower_on_fields(&c);//'
+mutant verdict 'no rule for the max leaf'        's/^\tat_most(&c, .*MV_FIELD_MAX_LEAF.*//'
+mutant verdict 'no rule for the max subleaf'     's/^\tat_most(&c, .*MV_FIELD_MAX_SUBLEAF_7.*//'
+mutant verdict 'no rule for extended leaves'     's/^\tat_most(&c, .*MV_FIELD_MAX_EXT_LEAF.*//'
+mutant verdict 'no rule for phys-bits'           's/^\tat_most(&c, MV_RULE_PHYS_BITS.*//'
+mutant verdict 'no rule for linear-bits'         's/^\tat_most(&c, MV_RULE_LINEAR_BITS.*//'
+mutant verdict 'no rule for xsave'               's/^\txsave(&c);//'
+mutant verdict 'no rule for clflush'             's/^\tclflush(&c);//'
+mutant verdict 'no rule for tsc'                 's/^\ttsc(&c);//'
+mutant verdict 'no rule for arch-caps'           's/^\tarch_caps(&c);//'
+mutant verdict 'no rule for hazards'             's/^\thazards(&c);//'
+mutant verdict 'no check of raw without interception' 's/^\t\t\tuntouched(c);/\t\t\t(void)0;/'
+
+# Symbols.
+mutant verdict 'T counts what executes'          's/(t & ~d)/(t \& ~de)/'
+mutant verdict 'F counts what is offered'        's/(f & de)/(f \& d)/'
+mutant verdict 'H is x'                          's/equality ? with_symbol(r, MV_SYM_H) : 0/0/'
+mutant verdict 'R is 0'                          's/equality ? with_symbol(r, MV_SYM_R) : 0/0/'
+mutant verdict 'H compares what executes'        's/(h & (so ^ d))/(h \& (se ^ de))/'
+mutant verdict 'R compares offers'               's/(x & (se ^ de))/(x \& (so ^ d))/'
+mutant verdict 'H asks for a subset'             's/(h & (so ^ d))/(h \& so \& ~d)/'
+mutant verdict 'what was seen to execute does not count on the source' 's/ | s.src_ran\[r->reg\]//'
+mutant verdict 'what was seen to execute does not count on the destination' 's/ | s.dst_ran\[r->reg\]//'
+mutant verdict 'bit 31 is not looked at'         '/^static void symbols/,/^}/s/bit < 32/bit < 31/'
+mutant verdict 'the final mask, not the effective one' 's/eff = &c->p->effective/eff = \&c->p->final/'
+mutant verdict 'H and R count for a VM that is off' 's/equality = !c->opts->cold &&/equality =/'
+mutant verdict 'H and R count without interception' 's/equality = \(.*\) && c->p->intercept.*;/equality = \1;/'
+mutant verdict 'run-time and topology bits are compared' 's/(!f || !mv_feature_computed(f)) &&//'
+mutant verdict 'fields with their own rule are compared' 's/field->rule == MV_FR_SYMBOL || field->rule == MV_FR_ATMOST/1/'
+mutant verdict 'a difference in x hides one in H' 's/if (same & field_bits/if ((want ^ have) \& field_bits/'
+
+# The subset rule.
+mutant verdict 'subset: H accepts all'           's/return !guest || m->have;/return true;/'
+mutant verdict 'subset: H accepts nothing'       's/return !guest || m->have;/return false;/'
+mutant verdict 'subset: R on an enforced bit refuses' 's/ || enforced(c, f))/)/'
+mutant verdict 'subset: R on a hidden-only bit accepts' 's/(!m->want || m->have || enforced(c, f))/true/'
+mutant verdict 'subset: enforced without interception' 's/ || mv_host_intercepts(&c->p->source)) &&/ || 1) \&\&/'
+mutant verdict 'subset: numbers must be equal'   's/ <= m->have;/ == m->have;/'
+mutant verdict 'subset is the guide'             's/ && c->opts->mode == MV_VERDICT_SUBSET)/ \&\& 0)/'
+
+# Structural rules turned.
+mutant verdict 'at most becomes at least'        's/^\tif (want <= have)/\tif (want >= have)/'
+mutant verdict 'vendor: four characters'         's/3 \* sizeof(\*s)/sizeof(*s)/'
+mutant verdict 'xsave: offsets may differ'       's/s\[MV_EBX\] == d\[MV_EBX\] && //'
+mutant verdict 'xsave: sizes may differ'         's/s\[MV_EAX\] == d\[MV_EAX\] && //'
+mutant verdict 'xsave: flags may differ'         's/ && s\[MV_ECX\] == d\[MV_ECX\])/)/'
+mutant verdict 'xsave: supervisor state is forgotten' 's/ | mv_xstate_xss(&c->p->guest);/;/'
+mutant verdict 'clflush: counts when hidden'     's/!mv_table_has(&c->p->guest, MV_F_CLFLUSH) || //'
+mutant verdict 'tsc: 252 ppm'                    's/define TSC_TOLERANCE_PPM 250/define TSC_TOLERANCE_PPM 252/'
+mutant verdict 'tsc: 249 ppm'                    's/define TSC_TOLERANCE_PPM 250/define TSC_TOLERANCE_PPM 249/'
+mutant verdict 'tsc: the source may scale'       's/c->dst->tsc_scaling/c->p->source.tsc_scaling/'
+mutant verdict 'arch-caps: new hazards are fine' 's/gained = .*;/gained = 0;/'
+mutant verdict 'arch-caps: lost hazards are not' 's/lost = want & ~have & ~hazards/lost = want \& ~have/'
+mutant verdict 'arch-caps: one *_NO is enough'   's/(have & fb_no) == fb_no/have \& fb_no/'
+mutant verdict 'arch-caps: counts when hidden'   '/^static void arch_caps/,/^}/s/^\tif (!mv_table_has(.*/\tif (0)/'
+mutant verdict 'hazard: what the guest was not told' '/^static bool hazard_excused/,/^}/s/return false;/return true;/'
+mutant verdict 'hazard: MDS_NO does not matter'  's/ && caps & ARCH_CAP_MDS_NO;/;/'
+mutant verdict 'hazard: inverted bits must not go' 's/return mv_features\[id\].cls == MV_FC_INVERTED;/return false;/'
+mutant verdict 'interception: CPL 3 is forgotten' 's/p->patchable && p->patch_cpl3 &&/p->patchable \&\&/'
+mutant verdict 'interception: step at one level' 's/proof\[MV_INTERCEPTION_STEP\] == MV_PROOF_BOTH/proof[MV_INTERCEPTION_STEP]/'
+
+# What is told.
+mutant verdict 'ignored mismatches refuse'       's/if (!m.ignored) {/if (1) {/'
+mutant verdict 'only the kept mismatches count'  's/v->refusals++;/v->refusals = v->n + 1;/'
+mutant verdict 'unknown names are ignored'       's/^\t\tif (!known)/\t\tif (0)/'
+mutant verdict 'the remedy of a field is 0'      's/m->lo == m->hi ? MV_SYM_0 : MV_SYM_X/MV_SYM_0/'
+mutant verdict 'the remedy of a hazard is 1'     's/m->want ? MV_SYM_0 : MV_SYM_1/MV_SYM_1/'
+mutant verdict 'the line of a number is the register'\''s' 's/line ? line->at : //'
+
+# From mask to table.
+mutant apply 'H and x are 0'                     's/^\t\t\tset = has;/\t\t\tset = false;/'
+mutant apply 'T is not checked'                  '/case MV_SYM_T:/,/break;/s/say = !has;/say = false;/'
+mutant apply 'F is not checked'                  's/say = mv_host_executes(.*/say = false;/'
+mutant apply '1 does not warn'                   '/case MV_SYM_1:/,/break;/s/say = !has;/say = false;/'
+mutant apply 'bits of the VMM need permission'   's/ || !mv_feature_computed(f);/ || 1;/'
+mutant apply 'no closure'                        's/^\tclosure(p, notes);//'
+mutant apply 'a single round of closure'         's/^\twhile (close_once(&c, false))/\twhile (0)/'
+mutant apply 'closure leaves the symbols'        's/^\tif (r)$/\tif (0)/'
+mutant apply 'a child of R becomes 0'            's/== MV_SYM_R ? MV_SYM_R : MV_SYM_0/== MV_SYM_R ? MV_SYM_0 : MV_SYM_0/'
+mutant apply 'components without users stay'     's/changed |= orphan(c, component, user, tell);/;/'
+mutant apply 'the line in the middle, not the last' 's/^\tif (mv_featset_has(&c->closed, id))/\tif (0)/'
+mutant apply 'dynamic bits stay'                 's/cls == MV_FC_DYNAMIC/cls == MV_FC_HAZARD/'
+mutant apply 'AMD'\''s copies are left alone'    's/^\tmirror_bits(&p->guest);//'
+mutant apply 'the area'\''s size is copied'      's/^\t\td0->reg\[MV_ECX\] = .*//'
+mutant apply 'leaf 0xD stays without XSAVE'      's/^\t\twithout_xsave(p);//'
+mutant apply 'empty entries stay'                's/^\tdrop_zero_entries(g);//'
+mutant apply 'maxima above the host'\''s'        's/ && top > mv_table_field(offer, id))/ \&\& 0)/'
+mutant apply 'maxima beat number lines'          's/^\tif (mv_mask_find_field(&p->final, id))/\tif (0)/'
+mutant apply 'number lines are forgotten'        's/rc = fixed_fields(p, err);/;/'
+mutant apply 'numbers stay comparable'           '/^static int fixed_fields/,/^}/s/r && bit <= f->hi/0/'
+mutant apply 'leaf 0xB as the highest leaf'      's/highest_leaf(g, 0, 0x3fffffff) > 0xb && //'
+mutant apply 'leaves in the order of numbers'    's/^\torder(&p->guest);//'
+
+# What a host offers.
+mutant host 'the kvm view is the ceiling'        's/^\tif (mv_host_intercepts(h))/\tif (1)/'
+mutant host 'raw counts in spite of interception' 's/^\tif (mv_host_intercepts(h))/\tif (0)/'
+mutant host 'XCR0 is not asked'                  's/return need && !(need & ~h->xcr0);/return true;/'
+mutant host 'CR4 comes for free'                 's/^\t\treturn (id == MV_F_XSAVE || id/\t\treturn (1 || id == MV_F_XSAVE || id/'
+mutant host 'run-time bits are offered'          's/^\tif (mv_feature_computed(f))/\tif (0)/'
+mutant host 'all components are copied'          's/ ||$/ ||/;s/!(h->xcr0 >> e->subleaf & 1))/0)/'
+mutant host 'maxima stay too low'                's/^\tif (mv_table_field(t, max) < leaf)/\tif (0)/'
+mutant host 'what was seen to execute does not count' 's/return f && mv_featset_has(.*/return false;/'
+
+# Leaks, sizes, answers.
+mutant leak 'no groups'                          's/^\t\tif (member && visible)/\t\tif (0)/'
+mutant leak 'XCR0 is whole'                      's/ & ~mv_xstate_xcr0(guest);/;/'
+mutant leak 'modes enforce nothing'              's/return mode_is_off(guest, id, vmx);/return false;/'
+mutant leak 'VMX for SVM'                        's/(vmx ? f->vmx : f->svm)/(f->vmx)/'
+mutant xstate 'sums wrap'                        's/return size > UINT32_MAX ? UINT32_MAX : /return /'
+mutant xstate 'no alignment'                     's/size = (size + 63) & ~UINT64_C(63);/;/'
+mutant xstate 'APX has no component'             's/{ MV_F_XSTATE_APX, MV_F_APX_F },//'
+mutant answer 'AMD answers as Intel'             's/^\tif (!basic || v == .*/\tif (!basic)/'
+mutant answer 'the redirected subleaf is 0'      '/The subleaf asked for/,/}/s/lookup(guest, leaf, subleaf)/lookup(guest, leaf, 0)/'
+mutant answer 'OSXSAVE stays'                    's/now->cr4 >> 18 & 1/0/'
+mutant answer 'OSPKE stays'                      's/now->cr4 >> 22 & 1/0/'
+mutant answer 'the area in force is the whole'   's/mv_xstate_standard_size(guest, now->xcr0)/out[MV_ECX]/'
+mutant answer 'no level beyond the last'         's/^\tif (!e && (leaf == 0xb || leaf == 0x1f)) {/\tif (0) {/'
+mutant table 'a full table takes more'           's/^\tif (t->n == MV_TABLE_MAX)/\tif (0)/'
+mutant table 'the APIC id is not volatile'       's/ || f->rule == MV_FR_PERCPU)/)/'
+wait
+
+# ---- who noticed ----
+
+survived=0 broken=0
+for dir in "$out"/mutant/[0-9]*; do
+	what=$(cat "$dir/what")
+	if [ -s "$dir/broken" ]; then
+		broken=$((broken + 1))
+		echo "BROKEN   $what: $(cat "$dir/broken")"
+	elif [ -s "$dir/noticed" ]; then
+		echo "noticed  $what: $(cat "$dir/noticed")"
+	else
+		survived=$((survived + 1))
+		echo "SURVIVED $what"
+	fi
+done
+echo "$count mutants, $survived survived, $broken broken"
+[ "$broken" -eq 0 ] || exit 2
+[ "$survived" -eq 0 ]
