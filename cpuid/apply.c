@@ -93,11 +93,6 @@ static struct mv_mask_reg *effective_reg(struct mv_policy *p, uint32_t leaf, uin
 	return NULL;
 }
 
-static enum mv_sym effective_sym(const struct mv_policy *p, const struct mv_feature *f)
-{
-	return mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit);
-}
-
 /* ---- dependency closure ---- */
 
 static const struct {
@@ -115,7 +110,29 @@ struct closure {
 	struct mv_featset told;		/* orphans that were noted */
 	struct mv_featset closed;	/* cleared here … */
 	mv_at line[MV_NFEATURES];	/* … in the end because of this line */
+	struct mv_mask_reg *reg[MV_NFEATURES];	/* of the effective mask; NULL = not named */
 };
+
+static enum mv_sym sym_of(const struct closure *c, enum mv_feature_id id)
+{
+	return c->reg[id] ? mv_mask_reg_sym(c->reg[id], mv_features[id].bit) : MV_SYM_INHERIT;
+}
+
+/* Hidden on purpose, not for lack of it. */
+static bool masked(enum mv_sym s)
+{
+	return s == MV_SYM_0 || s == MV_SYM_R || s == MV_SYM_F;
+}
+
+static void set_hidden(struct closure *c, enum mv_feature_id id, enum mv_feature_id because)
+{
+	struct mv_mask_reg *r = c->reg[id];
+	unsigned bit = mv_features[id].bit;
+
+	if (r)
+		mv_mask_reg_set(r, bit, sym_of(c, because) == MV_SYM_R ? MV_SYM_R : MV_SYM_0,
+				r->at[bit]);
+}
 
 /* The line that hides a feature; 0 where a host value is 0. */
 static mv_at hidden_by(const struct closure *c, enum mv_feature_id id)
@@ -133,18 +150,26 @@ static mv_at hidden_by(const struct closure *c, enum mv_feature_id id)
 
 /*
  * A visible feature without what it needs is cleared if its symbol leaves the value to the host.
- * T and 1 stay: that is told once, when nothing changes any more. Returns whether it was cleared.
+ * T and 1 stay: that is told once, when nothing changes any more. Returns whether anything changed.
  */
 static bool orphan(struct closure *c, enum mv_feature_id id, enum mv_feature_id needed, bool tell)
 {
 	const struct mv_feature *f = &mv_features[id], *parent = &mv_features[needed];
-	enum mv_sym s;
-	struct mv_mask_reg *r;
+	enum mv_sym s = sym_of(c, id);
 
 	/* AMD's copies follow leaf 1 by another rule. */
-	if (!mv_featset_has(&c->visible, id) || f->cls == MV_FC_MIRROR)
+	if (f->cls == MV_FC_MIRROR)
 		return false;
-	s = effective_sym(c->p, f);
+	if (!mv_featset_has(&c->visible, id)) {
+		/* The host lacks it, too: whether others have it is nothing to this guest. */
+		if ((s != MV_SYM_H && s != MV_SYM_X) || !masked(sym_of(c, needed)) ||
+		    !hidden_by(c, needed))
+			return false;
+		c->line[id] = hidden_by(c, needed);
+		mv_featset_add(&c->closed, id);
+		set_hidden(c, id, needed);
+		return true;
+	}
 	if (s == MV_SYM_T || s == MV_SYM_1) {
 		if (tell && !mv_featset_has(&c->told, id)) {
 			mv_featset_add(&c->told, id);
@@ -158,11 +183,7 @@ static bool orphan(struct closure *c, enum mv_feature_id id, enum mv_feature_id 
 	mv_featset_add(&c->closed, id);
 	c->line[id] = hidden_by(c, needed);
 	mv_table_set_feature(&c->p->guest, id, false);
-	r = effective_reg(c->p, f->leaf, f->subleaf, f->reg);
-	if (r)
-		mv_mask_reg_set(r, f->bit,
-				effective_sym(c->p, parent) == MV_SYM_R ? MV_SYM_R : MV_SYM_0,
-				r->at[f->bit]);
+	set_hidden(c, id, needed);
 	note(c->notes, MV_NOTE_CLOSURE, &c->p->final, f->leaf, f->subleaf, f->reg, f->bit, parent,
 	     c->line[id]);
 	return true;
@@ -190,10 +211,29 @@ static bool close_once(struct closure *c, bool tell)
 	return changed;
 }
 
+/* Both the bit table and a merged mask are in order of leaf, subleaf and register. */
+static void find_registers(struct closure *c)
+{
+	struct mv_mask *m = &c->p->effective;
+	uint32_t r = 0;
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++) {
+		const struct mv_feature *f = &mv_features[i];
+		const struct mv_mask_reg key = { .leaf = f->leaf, .subleaf = f->subleaf,
+						 .reg = f->reg };
+
+		while (r < m->nregs && mv_mask_reg_before(&m->regs[r], &key))
+			r++;
+		if (r < m->nregs && !mv_mask_reg_before(&key, &m->regs[r]))
+			c->reg[i] = &m->regs[r];
+	}
+}
+
 static void closure(struct mv_policy *p, struct mv_notes *notes)
 {
 	struct closure c = { .p = p, .notes = notes };
 
+	find_registers(&c);
 	for (unsigned i = 0; i < MV_NFEATURES; i++)
 		if (mv_table_has(&p->guest, (enum mv_feature_id)i))
 			mv_featset_add(&c.visible, (enum mv_feature_id)i);

@@ -215,7 +215,7 @@ int mv_mask_merge(struct mv_mask *final, const struct mv_mask *def, const struct
 	return 0;
 }
 
-static bool reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
+bool mv_mask_reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
 {
 	if (a->leaf != b->leaf)
 		return a->leaf < b->leaf;
@@ -230,7 +230,7 @@ void mv_mask_sort(struct mv_mask *m)
 		struct mv_mask_reg r = m->regs[i];
 		uint32_t j = i;
 
-		for (; j > 0 && reg_before(&r, &m->regs[j - 1]); j--)
+		for (; j > 0 && mv_mask_reg_before(&r, &m->regs[j - 1]); j--)
 			m->regs[j] = m->regs[j - 1];
 		m->regs[j] = r;
 	}

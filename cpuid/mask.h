@@ -99,7 +99,8 @@ int mv_mask_merge(struct mv_mask *final, const struct mv_mask *def, const struct
 /* Put mask `later` on top of m in place, both with any vendor lines: a later file wins. */
 int mv_mask_overlay(struct mv_mask *m, const struct mv_mask *later, struct mv_err *err);
 
-/* Order registers by leaf, subleaf, register. */
+/* Order registers by leaf, subleaf, register; merged masks are in this order. */
+bool mv_mask_reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b);
 void mv_mask_sort(struct mv_mask *m);
 
 /* The 32 symbols of a register in the guide's layout, "---- ---- … ----": 39 characters and NUL. */

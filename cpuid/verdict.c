@@ -5,30 +5,7 @@
 #include <string.h>
 
 #include "leak.h"
-#include "xstate.h"
-
-#define TSC_TOLERANCE_PPM 250	/* what guests and KVM absorb without scaling */
-#define MSR_ARCH_CAPABILITIES 0x10a
-
-/* IA32_ARCH_CAPABILITIES (SDM Vol. 4): bits that name a hazard are set where it exists. */
-#define ARCH_CAP_RSBA (UINT64_C(1) << 2)
-#define ARCH_CAP_MDS_NO (UINT64_C(1) << 5)
-#define ARCH_CAP_SBDR_SSDP_NO (UINT64_C(1) << 13)
-#define ARCH_CAP_FBSDP_NO (UINT64_C(1) << 14)
-#define ARCH_CAP_PSDP_NO (UINT64_C(1) << 15)
-#define ARCH_CAP_FB_CLEAR (UINT64_C(1) << 17)
-#define ARCH_CAP_RRSBA (UINT64_C(1) << 19)
-#define ARCH_CAP_RFDS_NO (UINT64_C(1) << 27)
-#define ARCH_CAP_RFDS_CLEAR (UINT64_C(1) << 28)
-
-struct compare {
-	const struct mv_policy *p;
-	const struct mv_host *dst;
-	const struct mv_verdict_opts *opts;
-	struct mv_verdict *v;
-	struct mv_table src_offer, dst_offer;
-	struct mv_table src_ran, dst_ran;	/* the features seen to execute, nothing else */
-};
+#include "verdict_impl.h"
 
 const char *mv_rule_name(enum mv_rule r)
 {
@@ -108,7 +85,7 @@ static int check_ignore_list(const char *list, struct mv_err *err)
 	return 0;
 }
 
-static void add(struct compare *c, struct mv_mismatch m)
+void mv_compare_add(struct mv_compare *c, struct mv_mismatch m)
 {
 	struct mv_verdict *v = c->v;
 
@@ -119,64 +96,6 @@ static void add(struct compare *c, struct mv_mismatch m)
 	}
 	if (v->n < MV_MISMATCHES)
 		v->m[v->n++] = m;
-}
-
-static void structural(struct compare *c, enum mv_rule rule, uint64_t want, uint64_t have,
-		       const char *text)
-{
-	struct mv_mismatch m = { .rule = rule, .reg = -1, .want = want, .have = have };
-
-	snprintf(m.text, sizeof(m.text), "%s", text);
-	add(c, m);
-}
-
-/* The line that decided a field's value. */
-static mv_at field_at(const struct mv_policy *p, enum mv_field_id id)
-{
-	const struct mv_field *f = &mv_fields[id];
-	const struct mv_mask_field *line = mv_mask_find_field(&p->final, id);
-
-	return line ? line->at : mv_mask_at(&p->final, f->leaf, f->subleaf, f->reg, f->lo);
-}
-
-/* A structural rule about a field of the table. */
-static void structural_field(struct compare *c, enum mv_rule rule, enum mv_field_id id,
-			     uint64_t want, uint64_t have, const char *text)
-{
-	const struct mv_field *f = &mv_fields[id];
-	struct mv_mismatch m = {
-		.rule = rule, .leaf = f->leaf, .subleaf = f->subleaf, .reg = (int8_t)f->reg,
-		.lo = (int8_t)f->lo, .hi = (int8_t)f->hi, .want = want, .have = have,
-		.at = field_at(c->p, id),
-	};
-
-	snprintf(m.text, sizeof(m.text), "%s", text);
-	add(c, m);
-}
-
-/*
- * A bit that warns the guest, shown or not shown to it, on a destination where it is dst: may the
- * guest go there? It must know of what is true there; what it relies on may be lost only where the
- * destination says that there is nothing to protect from. An inverted bit takes nothing away when
- * it is lost.
- */
-static bool hazard_excused(const struct compare *c, enum mv_feature_id id, bool guest, bool dst)
-{
-	uint64_t caps = 0;
-
-	if (guest == dst)
-		return true;
-	if (!guest)
-		return false;
-	switch (id) {
-	case MV_F_MD_CLEAR:
-		return mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &caps) && caps & ARCH_CAP_MDS_NO;
-	case MV_F_VERW_CLEAR:
-		return mv_table_has(&c->dst->raw, MV_F_TSA_SQ_NO) &&
-		       mv_table_has(&c->dst->raw, MV_F_TSA_L1_NO);
-	default:
-		return mv_features[id].cls == MV_FC_INVERTED;
-	}
 }
 
 /* ---- mask symbols ---- */
@@ -204,7 +123,7 @@ static bool compared(const struct mv_feature *f, const struct mv_field *field)
  * Is the hidden feature really disabled where the guest comes from? Without interception no
  * instruction is: hardware runs the guest with the host's own controls.
  */
-static bool enforced(const struct compare *c, const struct mv_feature *f)
+static bool enforced(const struct mv_compare *c, const struct mv_feature *f)
 {
 	bool vmx = mv_table_vendor(&c->src_offer) == MV_VENDOR_INTEL;
 	uint8_t by = vmx ? f->vmx : f->svm;
@@ -214,7 +133,7 @@ static bool enforced(const struct compare *c, const struct mv_feature *f)
 }
 
 /* Would --rule subset accept this mismatch although the guide's rule refuses it? */
-static bool subset_accepts(const struct compare *c, const struct mv_mismatch *m)
+static bool subset_accepts(const struct mv_compare *c, const struct mv_mismatch *m)
 {
 	const struct mv_feature *f =
 		mv_feature_at(m->leaf, m->subleaf, (unsigned)m->reg, (unsigned)m->lo);
@@ -228,7 +147,7 @@ static bool subset_accepts(const struct compare *c, const struct mv_mismatch *m)
 	}
 	guest = mv_table_has(&c->p->guest, mv_feature_id(f));
 	if (m->sym == MV_SYM_H && (f->cls == MV_FC_HAZARD || f->cls == MV_FC_INVERTED))
-		return hazard_excused(c, mv_feature_id(f), guest, m->have);
+		return mv_hazard_excused(c, mv_feature_id(f), guest, m->have);
 	if (f->cls != MV_FC_PLAIN)
 		return false;
 	if (m->sym == MV_SYM_H)
@@ -237,7 +156,7 @@ static bool subset_accepts(const struct compare *c, const struct mv_mismatch *m)
 }
 
 /* Bit `bit` of register r does not match; same: all bits that had to be equal and are not. */
-static void symbol_bit(struct compare *c, const struct mv_mask_reg *r, unsigned bit, uint32_t same,
+static void symbol_bit(struct mv_compare *c, const struct mv_mask_reg *r, unsigned bit, uint32_t same,
 		       uint32_t want, uint32_t have)
 {
 	const struct mv_feature *f = mv_feature_at(r->leaf, r->subleaf, r->reg, bit);
@@ -263,15 +182,7 @@ static void symbol_bit(struct compare *c, const struct mv_mask_reg *r, unsigned 
 	m.subset_accepts = subset_accepts(c, &m);
 	if (m.subset_accepts && c->opts->mode == MV_VERDICT_SUBSET)
 		return;
-	add(c, m);
-}
-
-static const uint32_t *registers(const struct mv_table *t, uint32_t leaf, uint32_t subleaf)
-{
-	static const uint32_t none[MV_NREGS];
-	const struct mv_leaf *e = mv_table_find(t, leaf, subleaf);
-
-	return e ? e->reg : none;
+	mv_compare_add(c, m);
 }
 
 /* One leaf on both sides. */
@@ -280,24 +191,24 @@ struct sides {
 	const uint32_t *src_offer, *dst_offer, *src_raw, *dst_raw, *src_ran, *dst_ran;
 };
 
-static void look_up(struct sides *s, const struct compare *c, const struct mv_mask_reg *r)
+static void look_up(struct sides *s, const struct mv_compare *c, const struct mv_mask_reg *r)
 {
 	if (s->of && s->of->leaf == r->leaf && s->of->subleaf == r->subleaf)
 		return;
 	s->of = r;
-	s->src_offer = registers(&c->src_offer, r->leaf, r->subleaf);
-	s->dst_offer = registers(&c->dst_offer, r->leaf, r->subleaf);
-	s->src_raw = registers(&c->p->source.raw, r->leaf, r->subleaf);
-	s->dst_raw = registers(&c->dst->raw, r->leaf, r->subleaf);
-	s->src_ran = registers(&c->src_ran, r->leaf, r->subleaf);
-	s->dst_ran = registers(&c->dst_ran, r->leaf, r->subleaf);
+	s->src_offer = mv_compare_leaf(&c->src_offer, r->leaf, r->subleaf);
+	s->dst_offer = mv_compare_leaf(&c->dst_offer, r->leaf, r->subleaf);
+	s->src_raw = mv_compare_leaf(&c->p->source.raw, r->leaf, r->subleaf);
+	s->dst_raw = mv_compare_leaf(&c->dst->raw, r->leaf, r->subleaf);
+	s->src_ran = mv_compare_leaf(&c->src_ran, r->leaf, r->subleaf);
+	s->dst_ran = mv_compare_leaf(&c->dst_ran, r->leaf, r->subleaf);
 }
 
 /*
  * T and H look at what is offered, F and R at what executes whatever the mask says. What H and R ask
  * of a guest that ran without interception is not in the offers: see untouched().
  */
-static void symbols(struct compare *c)
+static void symbols(struct mv_compare *c)
 {
 	const struct mv_mask *eff = &c->p->effective;
 	bool equality = !c->opts->cold && c->p->intercept != MV_INTERCEPTION_NONE;
@@ -370,304 +281,6 @@ void mv_verdict_vectors(const struct mv_policy *p, const struct mv_host *dst, ui
 	host[n] = required[n] = '\0';
 }
 
-/* ---- structural rules ---- */
-
-static void at_most(struct compare *c, enum mv_rule rule, enum mv_field_id id, const char *what)
-{
-	uint32_t want = mv_table_field(&c->p->guest, id);
-	uint32_t have = mv_table_field(&c->dst_offer, id);
-	char text[96];
-
-	if (want <= have)
-		return;
-	snprintf(text, sizeof(text),
-		 want > 255 ? "%s 0x%x, the destination has 0x%x" : "%s %u, the destination has %u",
-		 what, want, have);
-	structural_field(c, rule, id, want, have, text);
-}
-
-/* The string, safe to print: a file may hold anything. */
-static void vendor_string(char out[13], const struct mv_table *t)
-{
-	mv_table_vendor_string(t, out);
-	for (unsigned i = 0; i < 12; i++)
-		if (out[i] < ' ' || out[i] > '~')
-			out[i] = '?';
-}
-
-/* Of the hosts, not of what the guest was told: saved state has the layout of the hardware. */
-static void vendor(struct compare *c)
-{
-	const uint32_t *s = registers(&c->src_offer, 0, 0), *d = registers(&c->dst_offer, 0, 0);
-	char src[13], dst[13], text[96];
-
-	if (!memcmp(s + MV_EBX, d + MV_EBX, 3 * sizeof(*s)))
-		return;
-	vendor_string(src, &c->src_offer);
-	vendor_string(dst, &c->dst_offer);
-	snprintf(text, sizeof(text), "the source is \"%s\", the destination is \"%s\"", src, dst);
-	structural(c, MV_RULE_VENDOR, 0, 0, text);
-}
-
-static void xsave_component(struct compare *c, unsigned n, const char *text, uint64_t want,
-			    uint64_t have)
-{
-	struct mv_mismatch m = {
-		.rule = MV_RULE_XSAVE, .leaf = 0xd, .subleaf = n, .reg = -1, .want = want,
-		.have = have,
-	};
-
-	snprintf(m.text, sizeof(m.text), "%s", text);
-	add(c, m);
-}
-
-static void xsave(struct compare *c)
-{
-	uint64_t guest = mv_xstate_xcr0(&c->p->guest) | mv_xstate_xss(&c->p->guest);
-	uint64_t host = mv_xstate_xcr0(&c->dst_offer) | mv_xstate_xss(&c->dst_offer);
-	char text[96];
-
-	for (unsigned n = 0; n < 63; n++) {
-		const uint32_t *s, *d;
-
-		if (!(guest >> n & 1))
-			continue;
-		if (!(host >> n & 1)) {
-			snprintf(text, sizeof(text),
-				 "state component %u, which the destination lacks", n);
-			xsave_component(c, n, text, 1, 0);
-			continue;
-		}
-		if (n < 2)
-			continue;	/* in the legacy region, which is the same everywhere */
-		s = registers(&c->p->guest, 0xd, n);
-		d = registers(&c->dst_offer, 0xd, n);
-		if (s[MV_EAX] == d[MV_EAX] && s[MV_EBX] == d[MV_EBX] && s[MV_ECX] == d[MV_ECX])
-			continue;
-		snprintf(text, sizeof(text),
-			 "state component %u: 0x%x bytes at 0x%x, on the destination 0x%x at 0x%x", n,
-			 s[MV_EAX], s[MV_EBX], d[MV_EAX], d[MV_EBX]);
-		xsave_component(c, n, text, s[MV_EBX], d[MV_EBX]);
-	}
-}
-
-static void clflush(struct compare *c)
-{
-	uint32_t want = mv_table_field(&c->p->guest, MV_FIELD_CLFLUSH_SIZE);
-	uint32_t have = mv_table_field(&c->dst_offer, MV_FIELD_CLFLUSH_SIZE);
-	char text[96];
-
-	if (!mv_table_has(&c->p->guest, MV_F_CLFLUSH) || want == have)
-		return;
-	snprintf(text, sizeof(text), "cache line %u bytes, the destination has %u", want * 8,
-		 have * 8);
-	structural_field(c, MV_RULE_CLFLUSH, MV_FIELD_CLFLUSH_SIZE, want, have, text);
-}
-
-static void tsc(struct compare *c)
-{
-	uint64_t want = c->p->source.tsc_khz, have = c->dst->tsc_khz;
-	uint64_t diff = want > have ? want - have : have - want;
-	char text[96];
-
-	if (!want || !have || c->dst->tsc_scaling ||
-	    diff * 1000000 <= want * TSC_TOLERANCE_PPM)
-		return;
-	snprintf(text, sizeof(text), "TSC %llu kHz, the destination has %llu and can't scale",
-		 (unsigned long long)want, (unsigned long long)have);
-	structural(c, MV_RULE_TSC, want, have, text);
-}
-
-/* The guest's value of an MSR, and its bits that a mask line fixed: nobody's to compare. */
-static uint64_t guest_msr(const struct mv_policy *p, uint32_t index, uint64_t *fixed)
-{
-	uint64_t value = 0;
-
-	*fixed = 0;
-	mv_host_msr(&p->source, index, &value);
-	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
-		const struct mv_mask_msr *m = &p->final.msrs[i];
-
-		for (unsigned bit = 0; m->index == index && bit < 64; bit++) {
-			uint64_t b = UINT64_C(1) << bit;
-
-			switch ((m->plane[2] >> bit & 1) << 2 | (m->plane[1] >> bit & 1) << 1 |
-				(m->plane[0] >> bit & 1)) {
-			case MV_SYM_1:
-				value |= b;
-				*fixed |= b;
-				break;
-			case MV_SYM_0:
-				value &= ~b;
-				*fixed |= b;
-				break;
-			case MV_SYM_T:
-				value |= b;
-				break;
-			case MV_SYM_F:
-			case MV_SYM_R:
-				value &= ~b;
-				break;
-			default:
-				break;
-			}
-		}
-	}
-	return value;
-}
-
-static void arch_caps(struct compare *c)
-{
-	const uint64_t hazards = ARCH_CAP_RSBA | ARCH_CAP_RRSBA;
-	const uint64_t fb_no = ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO;
-	uint64_t want, have = 0, fixed, lost, gained;
-	char text[96];
-
-	if (!mv_table_has(&c->p->guest, MV_F_ARCH_CAPABILITIES))
-		return;
-	want = guest_msr(c->p, MSR_ARCH_CAPABILITIES, &fixed);
-	mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &have);
-	lost = want & ~have & ~hazards & ~fixed;
-	gained = have & ~want & hazards & ~fixed;
-	/* A way to clear buffers may go where there is nothing to clear. */
-	if ((have & fb_no) == fb_no)
-		lost &= ~ARCH_CAP_FB_CLEAR;
-	if (have & ARCH_CAP_RFDS_NO)
-		lost &= ~ARCH_CAP_RFDS_CLEAR;
-	if (!lost && !gained)
-		return;
-	snprintf(text, sizeof(text), "MSR 0x10a: lost 0x%llx, new hazards 0x%llx",
-		 (unsigned long long)lost, (unsigned long long)gained);
-	structural(c, MV_RULE_ARCH_CAPS, want, have, text);
-}
-
-/*
- * Bits that warn the guest and that no symbol compares. Where one does (H, R, T, F) or the user
- * decided (0, 1), nothing is added.
- */
-static void hazards(struct compare *c)
-{
-	for (unsigned i = 0; i < MV_NFEATURES; i++) {
-		const struct mv_feature *f = &mv_features[i];
-		enum mv_feature_id id = (enum mv_feature_id)i;
-		bool guest, dst;
-		struct mv_mismatch m = {
-			.rule = MV_RULE_HAZARD, .leaf = f->leaf, .subleaf = f->subleaf,
-			.reg = (int8_t)f->reg, .lo = (int8_t)f->bit, .hi = (int8_t)f->bit,
-			.sym = MV_SYM_X,
-		};
-
-		if ((f->cls != MV_FC_HAZARD && f->cls != MV_FC_INVERTED) ||
-		    mv_mask_sym(&c->p->effective, f->leaf, f->subleaf, f->reg, f->bit) != MV_SYM_X)
-			continue;
-		guest = mv_table_has(&c->p->guest, id);
-		dst = mv_table_has(&c->dst_offer, id);
-		if (hazard_excused(c, id, guest, dst))
-			continue;
-		m.at = mv_mask_at(&c->p->effective, f->leaf, f->subleaf, f->reg, f->bit);
-		m.want = guest;
-		m.have = dst;
-		snprintf(m.text, sizeof(m.text), "%s",
-			 guest ? "the guest relies on it, the destination lacks it"
-			       : "true on the destination, and the guest was not told");
-		add(c, m);
-	}
-}
-
-/* ---- interception ---- */
-
-/* Did the guest see the bit as a property of the CPU? Registers without a feature row hold numbers. */
-static bool seen(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit)
-{
-	const struct mv_feature *f = mv_feature_at(leaf, subleaf, reg, bit);
-	const struct mv_field *d = mv_field_at(leaf, subleaf, reg, bit);
-
-	if (f)
-		return f->cls != MV_FC_DYNAMIC && f->cls != MV_FC_TOPOLOGY;
-	if (d)
-		return d->rule == MV_FR_SYMBOL || d->rule == MV_FR_EQUAL ||
-		       d->rule == MV_FR_ATMOST || d->rule == MV_FR_LAYOUT;
-	for (bit = 0; bit < 32; bit++)
-		if (mv_feature_at(leaf, subleaf, reg, bit))
-			return true;
-	return false;
-}
-
-static void untouched_leaf(struct compare *c, uint32_t leaf, uint32_t subleaf)
-{
-	const uint32_t *s = registers(&c->p->source.raw, leaf, subleaf);
-	const uint32_t *d = registers(&c->dst->raw, leaf, subleaf);
-
-	for (unsigned reg = 0; reg < MV_NREGS; reg++) {
-		uint32_t differ = s[reg] ^ d[reg];
-
-		for (unsigned bit = 0; bit < 32; bit++) {
-			const struct mv_field *field = mv_field_at(leaf, subleaf, reg, bit);
-			unsigned lo = field ? field->lo : bit, hi = field ? field->hi : bit;
-			uint32_t width = UINT32_MAX >> (31 - hi + lo);
-			struct mv_mismatch m = {
-				.rule = MV_RULE_INTERCEPTION, .leaf = leaf, .subleaf = subleaf,
-				.reg = (int8_t)reg, .lo = (int8_t)lo, .hi = (int8_t)hi,
-				.want = s[reg] >> lo & width, .have = d[reg] >> lo & width,
-				.text = "the guest ran without interception and saw the source's own",
-			};
-
-			if (!(differ >> bit & 1))
-				continue;
-			differ &= ~(width << lo);	/* a field once */
-			if (seen(leaf, subleaf, reg, bit))
-				add(c, m);
-		}
-	}
-}
-
-/*
- * The guest ran with CPUID untouched: what it saw is the source's own table, and no mask can change
- * that on the destination.
- */
-static void untouched(struct compare *c)
-{
-	const struct mv_table *s = &c->p->source.raw, *d = &c->dst->raw;
-
-	for (uint32_t i = 0; i < s->n; i++)
-		untouched_leaf(c, s->e[i].leaf, s->e[i].subleaf);
-	for (uint32_t i = 0; i < d->n; i++)
-		if (!mv_table_find(s, d->e[i].leaf, d->e[i].subleaf))
-			untouched_leaf(c, d->e[i].leaf, d->e[i].subleaf);
-}
-
-/* The same conditions as for a VM that starts: a mechanism counts where it holds at both levels. */
-static void interception(struct compare *c)
-{
-	const struct mv_policy *p = c->p;
-	const uint8_t *proof = c->dst->proof;
-
-	if (p->intercept == MV_INTERCEPTION_NONE) {
-		if (!c->opts->cold)
-			untouched(c);
-		return;
-	}
-	if (mv_host_intercepts(c->dst) || proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH ||
-	    (p->patchable && p->patch_cpl3 && proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH))
-		return;
-	structural(c, MV_RULE_INTERCEPTION, 1, 0,
-		   "the destination has no way to answer this guest's CPUID from its table");
-}
-
-/* Numbers that a mask line fixed must be honest where the VM starts, too. */
-static void power_on_fields(struct compare *c)
-{
-	for (uint32_t i = 0; i < c->p->final.nfields; i++) {
-		enum mv_field_id id = (enum mv_field_id)c->p->final.fields[i].id;
-
-		if (mv_fields[id].rule == MV_FR_ATMOST)
-			at_most(c, id == MV_FIELD_PHYS_BITS ? MV_RULE_PHYS_BITS
-				   : id == MV_FIELD_LINEAR_BITS ? MV_RULE_LINEAR_BITS
-								: MV_RULE_MAX_LEAF,
-				id, mv_fields[id].name);
-	}
-}
-
 /* A table of its own, and so never a full one: there are fewer leaves with features than entries. */
 static void ran_table(struct mv_table *out, const struct mv_host *h)
 {
@@ -681,7 +294,7 @@ int mv_verdict(struct mv_verdict *v, const struct mv_policy *p, const struct mv_
 	       const struct mv_verdict_opts *opts, struct mv_err *err)
 {
 	static const struct mv_verdict_opts defaults = { .mode = MV_VERDICT_GUIDE };
-	struct compare c = { .p = p, .dst = dst, .opts = opts ? opts : &defaults, .v = v };
+	struct mv_compare c = { .p = p, .dst = dst, .opts = opts ? opts : &defaults, .v = v };
 	int rc = check_ignore_list(c.opts->ignore, err);
 
 	v->n = v->refusals = v->subset_refusals = 0;
@@ -691,24 +304,8 @@ int mv_verdict(struct mv_verdict *v, const struct mv_policy *p, const struct mv_
 	mv_host_offer(dst, &c.dst_offer);
 	ran_table(&c.src_ran, &p->source);
 	ran_table(&c.dst_ran, dst);
-	if (!c.opts->cold)
-		vendor(&c);
 	symbols(&c);
-	interception(&c);
-	if (c.opts->cold) {
-		power_on_fields(&c);
-		return 0;
-	}
-	at_most(&c, MV_RULE_MAX_LEAF, MV_FIELD_MAX_LEAF, "max leaf");
-	at_most(&c, MV_RULE_MAX_LEAF, MV_FIELD_MAX_SUBLEAF_7, "max sublevel of leaf 7:");
-	at_most(&c, MV_RULE_MAX_LEAF, MV_FIELD_MAX_EXT_LEAF, "max extended leaf");
-	at_most(&c, MV_RULE_PHYS_BITS, MV_FIELD_PHYS_BITS, "physical address bits");
-	at_most(&c, MV_RULE_LINEAR_BITS, MV_FIELD_LINEAR_BITS, "linear address bits");
-	xsave(&c);
-	clflush(&c);
-	tsc(&c);
-	arch_caps(&c);
-	hazards(&c);
+	mv_verdict_rules(&c);
 	return 0;
 }
 

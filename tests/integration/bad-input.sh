@@ -151,7 +151,7 @@ image() { # NAME REASON FILE [OPTION...]
 : >"$in/empty.elf"
 image "empty" "the file is empty" "$in/empty.elf"
 echo "hello, world" >"$in/text.elf"
-image "text" "not a guest image: neither ELF nor multiboot" "$in/text.elf"
+image "text" "not a guest image: neither ELF" "$in/text.elf"
 for elf in "$hello" "$guests/hello.elf64"; do
 	size=$(stat -c %s "$elf")
 	for cut in 4 20 51 63 80 200 4096 $((size / 2)) $((size - 4096)) $((size - 40)) $((size - 1)); do

@@ -186,7 +186,10 @@ static const struct {
 	{ "T stays T", "haswell", "avx=0 avx2=T", "avx2", 'T' },
 	{ "1 stays 1", "haswell", "avx=0 avx2=1", "avx2", '1' },
 	{ "x child", "haswell", "avx=R fma=x", "fma", 'R' },
-	{ "a child that the host lacks keeps its symbol", "sandybridge", "avx=R", "fma", 'H' },
+	{ "a child that the host lacks, too, of R", "sandybridge", "avx=R", "fma", 'R' },
+	{ "a child that the host lacks, too, of 0", "sandybridge", "avx=0", "avx2", '0' },
+	{ "its grandchild", "sandybridge", "avx=0", "vaes", '0' },
+	{ "a child of what the host lacks keeps its symbol", "haswell -avx -avx2", "", "avx2", 'H' },
 };
 
 Test(apply, effective_symbols)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Between cpuid/verdict.c (masks, the list) and cpuid/verdict_rules.c (structural rules). */
+#ifndef MV_CPUID_VERDICT_IMPL_H
+#define MV_CPUID_VERDICT_IMPL_H
+
+#include "verdict.h"
+
+struct mv_compare {
+	const struct mv_policy *p;
+	const struct mv_host *dst;
+	const struct mv_verdict_opts *opts;
+	struct mv_verdict *v;
+	struct mv_table src_offer, dst_offer;
+	struct mv_table src_ran, dst_ran;	/* the features seen to execute, nothing else */
+};
+
+/* Add a mismatch to the list, unless it is ignored on request. */
+void mv_compare_add(struct mv_compare *c, struct mv_mismatch m);
+
+/*
+ * A bit that warns the guest, shown or not shown to it, on a destination where it is dst: may the
+ * guest go there? It must know of what is true there; what it relies on may be lost only where the
+ * destination says that there is nothing to protect from. An inverted bit takes nothing away when
+ * it is lost.
+ */
+bool mv_hazard_excused(const struct mv_compare *c, enum mv_feature_id id, bool guest, bool dst);
+
+/* Every structural rule; for a cold VM those that power-on needs. */
+void mv_verdict_rules(struct mv_compare *c);
+
+/* A leaf's registers; zeros where the table does not have it. */
+static inline const uint32_t *mv_compare_leaf(const struct mv_table *t, uint32_t leaf, uint32_t subleaf)
+{
+	static const uint32_t none[MV_NREGS];
+	const struct mv_leaf *e = mv_table_find(t, leaf, subleaf);
+
+	return e ? e->reg : none;
+}
+
+#endif
