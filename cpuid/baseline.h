@@ -88,7 +88,7 @@ int mv_baseline_refusal_text(char *buf, size_t size, const struct mv_baseline_re
 
 /*
  * Lay a baseline over a default mask that has no vendor lines: it can take away and fix numbers, but
- * it never shows what the default mask hides. What then lacks something it needs is hidden, too.
+ * it never shows what the default mask hides. R becomes 0 where the baseline says 0. What then lacks something it needs is hidden, too.
  * was receives def as it came. -MV_E_INPUT if it hides what the default mask requires (T).
  */
 int mv_baseline_restrict(struct mv_mask *def, const struct mv_mask *base, enum mv_vendor vendor,

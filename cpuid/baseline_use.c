@@ -150,8 +150,8 @@ static int restrict_reg(struct mv_mask_reg *d, const struct mv_mask_reg *from, s
 	for (unsigned bit = 0; from && bit < 32; bit++) {
 		enum mv_sym s = mv_mask_reg_sym(from, bit), was = mv_mask_reg_sym(d, bit);
 
-		/* What is hidden stays hidden, as the default mask wants it checked. */
-		if (s == MV_SYM_INHERIT || hides(was))
+		/* What is hidden stays hidden, but the baseline may say that hosts differ in it. */
+		if (s == MV_SYM_INHERIT || (hides(was) && !(was == MV_SYM_R && s == MV_SYM_0)))
 			continue;
 		if (was == MV_SYM_T && hides(s)) {
 			mv_bit_format(name, sizeof(name), d->leaf, d->subleaf, d->reg, bit);

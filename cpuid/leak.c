@@ -19,20 +19,39 @@ static const enum mv_feature_id groups[][16] = {
 
 _Static_assert(MV_F_SSE3 == 0, "marks the end of a group");
 
-/* Does the guest see another feature of a group that id is in? */
-static bool kept_on(const struct mv_table *guest, enum mv_feature_id id)
+/* Another feature of a group that id is in and that the guest sees; NULL if there is none. */
+static const struct mv_feature *kept_on(const struct mv_table *guest, enum mv_feature_id id)
 {
 	for (unsigned g = 0; g < sizeof(groups) / sizeof(groups[0]); g++) {
-		bool member = false, visible = false;
+		const struct mv_feature *visible = NULL;
+		bool member = false;
 
 		for (unsigned i = 0; i < 16 && groups[g][i] != MV_F_SSE3; i++) {
 			member |= groups[g][i] == id;
-			visible |= mv_table_has(guest, groups[g][i]);
+			if (mv_table_has(guest, groups[g][i]))
+				visible = &mv_features[groups[g][i]];
 		}
 		if (member && visible)
-			return true;
+			return visible;
 	}
-	return false;
+	return NULL;
+}
+
+/* A visible feature that keeps a component on which hidden id needs, too. */
+static const struct mv_feature *component_user(const struct mv_table *guest, enum mv_feature_id id)
+{
+	uint64_t on = mv_xstate_needed(id) & mv_xstate_xcr0(guest);
+
+	/* The highest component is the most particular one: ZMM rather than x87. */
+	for (unsigned i = mv_nxstate_users; i-- > 0;) {
+		const struct mv_feature *c = &mv_features[mv_xstate_users[i].component];
+		enum mv_feature_id user = (enum mv_feature_id)mv_xstate_users[i].user;
+
+		if (on >> (c->bit + (c->reg == MV_EDX ? 32 : 0)) & 1 && user != id &&
+		    mv_table_has(guest, user))
+			return &mv_features[user];
+	}
+	return NULL;
 }
 
 /*
@@ -68,5 +87,22 @@ bool mv_feature_enforced(const struct mv_table *guest, enum mv_feature_id id, bo
 		return true;	/* nothing to execute */
 	default:
 		return !kept_on(guest, id);
+	}
+}
+
+const struct mv_feature *mv_feature_kept_by(const struct mv_table *guest, enum mv_feature_id id,
+					    bool vmx)
+{
+	const struct mv_feature *f = &mv_features[id];
+
+	if (mv_feature_enforced(guest, id, vmx))
+		return NULL;
+	switch ((enum mv_feature_enforce)(vmx ? f->vmx : f->svm)) {
+	case MV_FE_NONE:
+		return NULL;
+	case MV_FE_XCR0:
+		return component_user(guest, id);
+	default:
+		return kept_on(guest, id);
 	}
 }

@@ -12,4 +12,11 @@
  */
 bool mv_feature_enforced(const struct mv_table *guest, enum mv_feature_id id, bool vmx);
 
+/*
+ * If a hidden feature is not disabled only because of one that the guest is shown: that one. NULL if
+ * nothing would disable it, or something does.
+ */
+const struct mv_feature *mv_feature_kept_by(const struct mv_table *guest, enum mv_feature_id id,
+					    bool vmx);
+
 #endif

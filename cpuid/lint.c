@@ -81,8 +81,8 @@ static void leaks(struct findings *f, const struct mv_policy *p, bool vmx)
  */
 static void signature(struct findings *f, const struct mv_policy *p)
 {
-	static const enum mv_feature_id chosen[] = { MV_F_AVX512F, MV_F_AVX2, MV_F_AVX, MV_F_FMA,
-						     MV_F_SSE4_2 };
+	static const enum mv_feature_id chosen[] = { MV_F_SSE4_2, MV_F_AVX, MV_F_FMA, MV_F_AVX2,
+						     MV_F_AVX512F };
 	const struct mv_field *model = &mv_fields[MV_FIELD_MODEL];
 	enum mv_sym s = mv_mask_sym(&p->final, model->leaf, model->subleaf, model->reg, model->lo);
 

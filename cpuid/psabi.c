@@ -3,9 +3,12 @@
 
 #define MV_PSABI_LEVELS 4
 
-/* System V ABI, AMD64 supplement 1.0, table 3.1; OSXSAVE stands for XSAVE in a table at rest. */
+/*
+ * System V ABI, AMD64 supplement 1.0, table 3.1. A table at rest shows XSAVE where the ABI says
+ * OSXSAVE, and Intel shows SYSCALL in 64-bit mode alone, where LM is what brings it.
+ */
 static const enum mv_feature_id v1[] = { MV_F_CMOV, MV_F_CX8, MV_F_FPU,	 MV_F_FXSR,
-					 MV_F_MMX,  MV_F_SSE, MV_F_SSE2, MV_F_SYSCALL };
+					 MV_F_MMX,  MV_F_SSE, MV_F_SSE2, MV_F_LM };
 static const enum mv_feature_id v2[] = { MV_F_CX16, MV_F_LAHF64, MV_F_POPCNT, MV_F_SSE3,
 					 MV_F_SSE4_1, MV_F_SSE4_2, MV_F_SSSE3 };
 static const enum mv_feature_id v3[] = { MV_F_AVX, MV_F_AVX2, MV_F_BMI1, MV_F_BMI2, MV_F_F16C,

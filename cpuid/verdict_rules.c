@@ -72,18 +72,59 @@ bool mv_hazard_excused(const struct mv_compare *c, enum mv_feature_id id, bool g
 	}
 }
 
-static void at_most(struct mv_compare *c, enum mv_rule rule, enum mv_field_id id, const char *what)
+static enum mv_rule number_rule(enum mv_field_id id)
+{
+	switch (id) {
+	case MV_FIELD_PHYS_BITS:
+	case MV_FIELD_GUEST_PHYS_BITS: return MV_RULE_PHYS_BITS;
+	case MV_FIELD_LINEAR_BITS: return MV_RULE_LINEAR_BITS;
+	default: return MV_RULE_MAX_LEAF;
+	}
+}
+
+static void at_most(struct mv_compare *c, enum mv_field_id id)
 {
 	uint32_t want = mv_table_field(&c->p->guest, id);
 	uint32_t have = mv_table_field(&c->dst_offer, id);
+	const char *what = mv_fields[id].what;
 	char text[96];
 
+	/* Older kernels leave it out: then all physical bits can be used. */
+	if (id == MV_FIELD_GUEST_PHYS_BITS && !have)
+		have = mv_table_field(&c->dst_offer, MV_FIELD_PHYS_BITS);
 	if (want <= have)
 		return;
 	snprintf(text, sizeof(text),
 		 want > 255 ? "%s 0x%x, the destination has 0x%x" : "%s %u, the destination has %u",
 		 what, want, have);
-	structural_field(c, rule, id, want, have, text);
+	structural_field(c, number_rule(id), id, want, have, text);
+}
+
+/* Tile and multiplication sizes: code is compiled for them, state is laid out by them. */
+static void equal(struct mv_compare *c, enum mv_field_id id)
+{
+	uint32_t want = mv_table_field(&c->p->guest, id);
+	uint32_t have = mv_table_field(&c->dst_offer, id);
+	char text[96];
+
+	if (!want || want == have)
+		return;
+	snprintf(text, sizeof(text), "%s %u, the destination has %u", mv_fields[id].what, want,
+		 have);
+	structural_field(c, MV_RULE_XSAVE, id, want, have, text);
+}
+
+static void numbers(struct mv_compare *c)
+{
+	for (unsigned i = 0; i < MV_NFIELDS; i++) {
+		const struct mv_field *f = &mv_fields[i];
+
+		/* The vendor and CLFLUSH have rules of their own. */
+		if (f->rule == MV_FR_EQUAL && f->leaf > 1)
+			equal(c, (enum mv_field_id)i);
+		if (f->rule == MV_FR_ATMOST)
+			at_most(c, (enum mv_field_id)i);
+	}
 }
 
 /* The string, safe to print: a file may hold anything. */
@@ -361,10 +402,7 @@ static void power_on_fields(struct mv_compare *c)
 		enum mv_field_id id = (enum mv_field_id)c->p->final.fields[i].id;
 
 		if (mv_fields[id].rule == MV_FR_ATMOST)
-			at_most(c, id == MV_FIELD_PHYS_BITS ? MV_RULE_PHYS_BITS
-				   : id == MV_FIELD_LINEAR_BITS ? MV_RULE_LINEAR_BITS
-								: MV_RULE_MAX_LEAF,
-				id, mv_fields[id].name);
+			at_most(c, id);
 	}
 }
 
@@ -376,11 +414,7 @@ void mv_verdict_rules(struct mv_compare *c)
 		return;
 	}
 	vendor(c);
-	at_most(c, MV_RULE_MAX_LEAF, MV_FIELD_MAX_LEAF, "max leaf");
-	at_most(c, MV_RULE_MAX_LEAF, MV_FIELD_MAX_SUBLEAF_7, "max sublevel of leaf 7:");
-	at_most(c, MV_RULE_MAX_LEAF, MV_FIELD_MAX_EXT_LEAF, "max extended leaf");
-	at_most(c, MV_RULE_PHYS_BITS, MV_FIELD_PHYS_BITS, "physical address bits");
-	at_most(c, MV_RULE_LINEAR_BITS, MV_FIELD_LINEAR_BITS, "linear address bits");
+	numbers(c);
 	xsave(c);
 	clflush(c);
 	tsc(c);
