@@ -70,11 +70,13 @@ $(OUT)/libmv-%.a:
 
 $(OUT)/vmm/builtin.o: $(OUT)/vmm/builtin-files.def
 
-# One row a file, and the assembly that carries its bytes; names become symbols with '_' for the rest.
+# One row a file with the folder it is from, and the assembly that carries its bytes; names become
+# symbols with '_' for the rest.
 $(OUT)/vmm/builtin-files.def: $(BUILTIN_FILES)
 	@mkdir -p $(@D)
-	$(Q)for f in $(sort $(notdir $(BUILTIN_FILES))); do \
-		printf 'MV_BUILTIN(%s, "%s")\n' "$$(echo $$f | tr -c 'a-zA-Z0-9\n' _)" "$$f"; done > $@
+	$(Q)for f in $(sort $(BUILTIN_FILES)); do n=$${f##*/} d=$${f%/*}; \
+		printf 'MV_BUILTIN(%s, "%s", "%s")\n' "$$(echo $$n | tr -c 'a-zA-Z0-9\n' _)" \
+			"$$n" "$${d##*/}"; done > $@
 
 $(OUT)/vmm/builtin-data.S: $(BUILTIN_FILES)
 	@mkdir -p $(@D)
@@ -92,6 +94,7 @@ $(OUT)/minivmm: $(CLI_OBJS) $(LIBS)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
 include tests/module.mk
+include bench/module.mk
 
 .PHONY: all
 all: $(OUT)/minivmm guest-images
@@ -99,7 +102,7 @@ all: $(OUT)/minivmm guest-images
 # ---- packages ------------------------------------------------------------------------------------
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
-PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxxhash-dev libzydis-dev
+PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev
 PKGS_TEST  := libcriterion-dev pkg-config
 
 # Installs only what is missing, and only as root; otherwise says what is needed.

@@ -41,14 +41,36 @@ void mv_mask_reg_set(struct mv_mask_reg *r, unsigned bit, enum mv_sym s, mv_at a
 	r->at[bit] = at;
 }
 
-static struct mv_mask_reg *find(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg,
-				enum mv_vendor vendor)
+bool mv_mask_reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
 {
+	if (a->leaf != b->leaf)
+		return a->leaf < b->leaf;
+	if (a->subleaf != b->subleaf)
+		return a->subleaf < b->subleaf;
+	return a->reg < b->reg;
+}
+
+void mv_mask_clear(struct mv_mask *m)
+{
+	m->nregs = m->nfields = m->nmsrs = m->nsorted = 0;
+}
+
+/* Registers mostly come in order, so that the last one tells that a new one is not there yet. */
+static bool beyond_last(const struct mv_mask *m, const struct mv_mask_reg *key)
+{
+	return m->nregs && m->nsorted == m->nregs &&
+	       mv_mask_reg_before(&m->regs[m->nregs - 1], key);
+}
+
+static struct mv_mask_reg *find(struct mv_mask *m, const struct mv_mask_reg *key)
+{
+	if (beyond_last(m, key))
+		return NULL;
 	for (uint32_t i = 0; i < m->nregs; i++) {
 		struct mv_mask_reg *r = &m->regs[i];
 
-		if (r->leaf == leaf && r->subleaf == subleaf && r->reg == reg &&
-		    r->vendor == vendor)
+		if (r->leaf == key->leaf && r->subleaf == key->subleaf && r->reg == key->reg &&
+		    r->vendor == key->vendor)
 			return r;
 	}
 	return NULL;
@@ -70,18 +92,18 @@ const struct mv_mask_reg *mv_mask_find(const struct mv_mask *m, uint32_t leaf, u
 struct mv_mask_reg *mv_mask_add(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg,
 				enum mv_vendor vendor)
 {
-	struct mv_mask_reg *r = find(m, leaf, subleaf, reg, vendor);
+	const struct mv_mask_reg key = { .leaf = leaf, .subleaf = subleaf, .reg = (uint8_t)reg,
+					 .vendor = (uint8_t)vendor };
+	struct mv_mask_reg *r = find(m, &key);
 
 	if (r)
 		return r;
 	if (m->nregs == MV_MASK_REGS)
 		return NULL;
+	if (m->nregs == 0 || beyond_last(m, &key))
+		m->nsorted = m->nregs + 1;
 	r = &m->regs[m->nregs++];
-	memset(r, 0, sizeof(*r));
-	r->leaf = leaf;
-	r->subleaf = subleaf;
-	r->reg = (uint8_t)reg;
-	r->vendor = (uint8_t)vendor;
+	*r = key;
 	return r;
 }
 
@@ -114,15 +136,19 @@ static int full(struct mv_err *err)
 	return mv_err_set(err, MV_E_INPUT, "the masks name more than %d registers", MV_MASK_REGS);
 }
 
-/* Lay the symbols of `from` that are not '-' over `to`. */
-static void overlay_reg(struct mv_mask_reg *to, const struct mv_mask_reg *from)
+void mv_mask_reg_overlay(struct mv_mask_reg *to, const struct mv_mask_reg *from)
 {
-	for (unsigned bit = 0; bit < 32; bit++) {
-		enum mv_sym s = mv_mask_reg_sym(from, bit);
+	uint32_t named = mv_mask_reg_named(from);
 
-		if (s != MV_SYM_INHERIT)
-			mv_mask_reg_set(to, bit, s, from->at[bit]);
+	for (unsigned p = 0; p < 3; p++)
+		to->plane[p] = (to->plane[p] & ~named) | (from->plane[p] & named);
+	if (named == UINT32_MAX) {
+		memcpy(to->at, from->at, sizeof(to->at));
+		return;
 	}
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (named >> bit & 1)
+			to->at[bit] = from->at[bit];
 }
 
 static int overlay_numbers(struct mv_mask *m, const struct mv_mask *later, struct mv_err *err)
@@ -163,7 +189,7 @@ int mv_mask_overlay(struct mv_mask *m, const struct mv_mask *later, struct mv_er
 
 		if (!r)
 			return full(err);
-		overlay_reg(r, l);
+		mv_mask_reg_overlay(r, l);
 	}
 	return overlay_numbers(m, later, err);
 }
@@ -190,7 +216,7 @@ static int merge_layer(struct mv_mask *final, const struct mv_mask *layer, enum 
 			r = mv_mask_add(final, l->leaf, l->subleaf, l->reg, MV_VENDOR_OTHER);
 			if (!r)
 				return full(err);
-			overlay_reg(r, l);
+			mv_mask_reg_overlay(r, l);
 		}
 	}
 	return overlay_numbers(final, layer, err);
@@ -201,32 +227,26 @@ int mv_mask_merge(struct mv_mask *final, const struct mv_mask *def, const struct
 {
 	int rc;
 
-	final->nregs = final->nfields = final->nmsrs = 0;
+	mv_mask_clear(final);
 	rc = merge_layer(final, def, vendor, err);
 	if (rc == 0 && over)
 		rc = merge_layer(final, over, vendor, err);
 	if (rc)
 		return rc;
-	for (uint32_t i = 0; i < final->nregs; i++)
-		for (unsigned bit = 0; bit < 32; bit++)
-			if (mv_mask_reg_sym(&final->regs[i], bit) == MV_SYM_INHERIT)
+	for (uint32_t i = 0; i < final->nregs; i++) {
+		uint32_t unnamed = ~mv_mask_reg_named(&final->regs[i]);
+
+		for (unsigned bit = 0; unnamed && bit < 32; bit++)
+			if (unnamed >> bit & 1)
 				mv_mask_reg_set(&final->regs[i], bit, MV_SYM_0, 0);
+	}
 	mv_mask_sort(final);
 	return 0;
 }
 
-bool mv_mask_reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
-{
-	if (a->leaf != b->leaf)
-		return a->leaf < b->leaf;
-	if (a->subleaf != b->subleaf)
-		return a->subleaf < b->subleaf;
-	return a->reg < b->reg;
-}
-
 void mv_mask_sort(struct mv_mask *m)
 {
-	for (uint32_t i = 1; i < m->nregs; i++) {
+	for (uint32_t i = m->nsorted ? m->nsorted : 1; i < m->nregs; i++) {
 		struct mv_mask_reg r = m->regs[i];
 		uint32_t j = i;
 

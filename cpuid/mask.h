@@ -67,6 +67,7 @@ struct mv_mask_msr {
 /* A mask, 60 KiB: keep it on the heap. A register that is not there is all '-'. */
 struct mv_mask {
 	uint32_t nregs, nfields, nmsrs;
+	uint32_t nsorted;	/* so many registers, from the first, are in strict order: a hint */
 	struct mv_mask_reg regs[MV_MASK_REGS];
 	struct mv_mask_field fields[MV_MASK_FIELDS];
 	struct mv_mask_msr msrs[MV_MASK_MSRS];
@@ -74,6 +75,15 @@ struct mv_mask {
 
 enum mv_sym mv_mask_reg_sym(const struct mv_mask_reg *r, unsigned bit);
 void mv_mask_reg_set(struct mv_mask_reg *r, unsigned bit, enum mv_sym s, mv_at at);
+/* Lay the symbols of `from` that are not '-' over `to`, with where they were written. */
+void mv_mask_reg_overlay(struct mv_mask_reg *to, const struct mv_mask_reg *from);
+/* The bits that have a symbol other than '-'. */
+static inline uint32_t mv_mask_reg_named(const struct mv_mask_reg *r)
+{
+	return r->plane[0] | r->plane[1] | r->plane[2];
+}
+/* An empty mask: quicker than clearing all of it. */
+void mv_mask_clear(struct mv_mask *m);
 
 const struct mv_mask_reg *mv_mask_find(const struct mv_mask *m, uint32_t leaf, uint32_t subleaf,
 				       unsigned reg);

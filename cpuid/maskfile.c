@@ -44,6 +44,7 @@ static int set_register(struct parser *ps, uint32_t col, uint32_t leaf, uint32_t
 			unsigned reg, enum mv_vendor vendor, const uint8_t syms[32])
 {
 	struct mv_mask_reg *r = add_reg(ps, col, leaf, subleaf, reg, vendor);
+	struct mv_mask_reg line = { .plane = { 0 } };
 	size_t i;
 
 	if (!r)
@@ -53,15 +54,18 @@ static int set_register(struct parser *ps, uint32_t col, uint32_t leaf, uint32_t
 		return FAIL(ps, col, "%s of level 0x%x%s is given twice: already in line %u",
 			    mv_reg_name(reg), leaf, subleaf ? " (that sublevel)" : "",
 			    ps->reg_line[i]);
-	for (unsigned bit = 0; bit < 32; bit++)
+	for (unsigned bit = 0; ps->named[i] && bit < 32; bit++)
 		if (syms[bit] != MV_SYM_INHERIT && (ps->named[i] >> bit & 1))
 			return FAIL(ps, col,
 				    "bit %u of level 0x%x %s is given twice: already in line %u",
 				    bit, leaf, mv_reg_name(reg), MV_AT_LINE(r->at[bit]));
 	ps->reg_line[i] = ps->at.line;
-	for (unsigned bit = 0; bit < 32; bit++)
-		if (syms[bit] != MV_SYM_INHERIT)
-			mv_mask_reg_set(r, bit, (enum mv_sym)syms[bit], here(ps));
+	for (unsigned bit = 0; bit < 32; bit++) {
+		for (unsigned p = 0; p < 3; p++)
+			line.plane[p] |= (uint32_t)(syms[bit] >> p & 1) << bit;
+		line.at[bit] = here(ps);
+	}
+	mv_mask_reg_overlay(r, &line);
 	return 0;
 }
 
@@ -460,6 +464,7 @@ int mv_mask_parse(struct mv_mask *out, const char *text, size_t size,
 	for (uint32_t i = 0; i < out->nregs; i++)
 		for (unsigned bit = 0; bit < 32; bit++)
 			if (out->regs[i].vendor == MV_VENDOR_OTHER &&
+			    mv_mask_reg_named(&out->regs[i]) != UINT32_MAX &&
 			    mv_mask_reg_sym(&out->regs[i], bit) == MV_SYM_INHERIT)
 				return mv_err_at(err, MV_E_INPUT, reader->file, 0, 0,
 						 "bit %u of level 0x%x %s has no symbol: a default "

@@ -112,9 +112,11 @@ static uint32_t field_bits(const struct mv_field *f)
 	return UINT32_MAX >> (31 - f->hi + f->lo) << f->lo;
 }
 
-/* Do symbols compare the bit? Fields with a rule of their own, or none, they don't. */
-static bool compared(const struct mv_feature *f, const struct mv_field *field)
+bool mv_symbols_compare(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit)
 {
+	const struct mv_feature *f = mv_feature_at(leaf, subleaf, reg, bit);
+	const struct mv_field *field = mv_field_at(leaf, subleaf, reg, bit);
+
 	return (!f || !mv_feature_computed(f)) &&
 	       (!field || field->rule == MV_FR_SYMBOL || field->rule == MV_FR_ATMOST);
 }
@@ -159,7 +161,6 @@ static bool subset_accepts(const struct mv_compare *c, const struct mv_mismatch 
 static void symbol_bit(struct mv_compare *c, const struct mv_mask_reg *r, unsigned bit, uint32_t same,
 		       uint32_t want, uint32_t have)
 {
-	const struct mv_feature *f = mv_feature_at(r->leaf, r->subleaf, r->reg, bit);
 	const struct mv_field *field = mv_field_at(r->leaf, r->subleaf, r->reg, bit);
 	struct mv_mismatch m = {
 		.rule = MV_RULE_SYMBOL, .leaf = r->leaf, .subleaf = r->subleaf,
@@ -168,7 +169,7 @@ static void symbol_bit(struct mv_compare *c, const struct mv_mask_reg *r, unsign
 		.want = want >> bit & 1, .have = have >> bit & 1,
 	};
 
-	if (!compared(f, field))
+	if (!mv_symbols_compare(r->leaf, r->subleaf, r->reg, bit))
 		return;
 	if (field && same >> bit & 1) {
 		/* A field is one mismatch, reported at the lowest bit that differs. */
@@ -254,8 +255,7 @@ void mv_verdict_vectors(const struct mv_policy *p, const struct mv_host *dst, ui
 	d = mv_table_reg(&dst_offer, leaf, subleaf, reg);
 	for (int b = 31; b >= 0; b--) {
 		unsigned bit = (unsigned)b;
-		enum mv_sym s = compared(mv_feature_at(leaf, subleaf, reg, bit),
-					 mv_field_at(leaf, subleaf, reg, bit))
+		enum mv_sym s = mv_symbols_compare(leaf, subleaf, reg, bit)
 					? mv_mask_sym(&p->effective, leaf, subleaf, reg, bit)
 					: MV_SYM_X;
 		bool exec = s == MV_SYM_F || s == MV_SYM_R;

@@ -5,6 +5,8 @@
 
 #include "verdict.h"
 
+#define MSR_ARCH_CAPABILITIES 0x10a
+
 struct mv_compare {
 	const struct mv_policy *p;
 	const struct mv_host *dst;
@@ -24,6 +26,24 @@ void mv_compare_add(struct mv_compare *c, struct mv_mismatch m);
  * it is lost.
  */
 bool mv_hazard_excused(const struct mv_compare *c, enum mv_feature_id id, bool guest, bool dst);
+
+/* Do symbols compare the bit? Fields with a rule of their own, or none, they don't. */
+bool mv_symbols_compare(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
+
+/* Is the number field one that the guest's value must not exceed, or (equal) must have? */
+bool mv_number_at_most(enum mv_field_id id);
+bool mv_number_equal(enum mv_field_id id);
+/* What the offer says for a number that is compared. */
+uint32_t mv_number_offered(const struct mv_table *offer, enum mv_field_id id);
+
+/* Within 250 ppm, unknown, or to be scaled. */
+bool mv_tsc_fits(uint64_t want_khz, uint64_t have_khz, bool scaling);
+
+/* MSR 0x10a as the guest reads it, and its bits that a mask line fixed: nobody's to compare. */
+uint64_t mv_guest_arch_caps(const struct mv_policy *p, uint64_t *fixed);
+/* What the guest loses there, and what it should be warned of. Both 0: it may go. */
+void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t *lost,
+			  uint64_t *gained);
 
 /* Every structural rule; for a cold VM those that power-on needs. */
 void mv_verdict_rules(struct mv_compare *c);

@@ -7,7 +7,6 @@
 #include "xstate.h"
 
 #define TSC_TOLERANCE_PPM 250	/* what guests and KVM absorb without scaling */
-#define MSR_ARCH_CAPABILITIES 0x10a
 
 /* IA32_ARCH_CAPABILITIES (SDM Vol. 4): bits that name a hazard are set where it exists. */
 #define ARCH_CAP_RSBA (UINT64_C(1) << 2)
@@ -82,16 +81,34 @@ static enum mv_rule number_rule(enum mv_field_id id)
 	}
 }
 
-static void at_most(struct mv_compare *c, enum mv_field_id id)
+bool mv_number_at_most(enum mv_field_id id)
 {
-	uint32_t want = mv_table_field(&c->p->guest, id);
-	uint32_t have = mv_table_field(&c->dst_offer, id);
-	const char *what = mv_fields[id].what;
-	char text[96];
+	return mv_fields[id].rule == MV_FR_ATMOST;
+}
+
+/* The vendor and CLFLUSH have rules of their own. */
+bool mv_number_equal(enum mv_field_id id)
+{
+	return mv_fields[id].rule == MV_FR_EQUAL && mv_fields[id].leaf > 1;
+}
+
+uint32_t mv_number_offered(const struct mv_table *offer, enum mv_field_id id)
+{
+	uint32_t have = mv_table_field(offer, id);
 
 	/* Older kernels leave it out: then all physical bits can be used. */
 	if (id == MV_FIELD_GUEST_PHYS_BITS && !have)
-		have = mv_table_field(&c->dst_offer, MV_FIELD_PHYS_BITS);
+		have = mv_table_field(offer, MV_FIELD_PHYS_BITS);
+	return have;
+}
+
+static void at_most(struct mv_compare *c, enum mv_field_id id)
+{
+	uint32_t want = mv_table_field(&c->p->guest, id);
+	uint32_t have = mv_number_offered(&c->dst_offer, id);
+	const char *what = mv_fields[id].what;
+	char text[96];
+
 	if (want <= have)
 		return;
 	snprintf(text, sizeof(text),
@@ -117,12 +134,9 @@ static void equal(struct mv_compare *c, enum mv_field_id id)
 static void numbers(struct mv_compare *c)
 {
 	for (unsigned i = 0; i < MV_NFIELDS; i++) {
-		const struct mv_field *f = &mv_fields[i];
-
-		/* The vendor and CLFLUSH have rules of their own. */
-		if (f->rule == MV_FR_EQUAL && f->leaf > 1)
+		if (mv_number_equal((enum mv_field_id)i))
 			equal(c, (enum mv_field_id)i);
-		if (f->rule == MV_FR_ATMOST)
+		if (mv_number_at_most((enum mv_field_id)i))
 			at_most(c, (enum mv_field_id)i);
 	}
 }
@@ -205,31 +219,36 @@ static void clflush(struct mv_compare *c)
 	structural_field(c, MV_RULE_CLFLUSH, MV_FIELD_CLFLUSH_SIZE, want, have, text);
 }
 
+bool mv_tsc_fits(uint64_t want_khz, uint64_t have_khz, bool scaling)
+{
+	uint64_t diff = want_khz > have_khz ? want_khz - have_khz : have_khz - want_khz;
+
+	return !want_khz || !have_khz || scaling ||
+	       diff * 1000000 <= want_khz * TSC_TOLERANCE_PPM;
+}
+
 static void tsc(struct mv_compare *c)
 {
 	uint64_t want = c->p->source.tsc_khz, have = c->dst->tsc_khz;
-	uint64_t diff = want > have ? want - have : have - want;
 	char text[96];
 
-	if (!want || !have || c->dst->tsc_scaling ||
-	    diff * 1000000 <= want * TSC_TOLERANCE_PPM)
+	if (mv_tsc_fits(want, have, c->dst->tsc_scaling))
 		return;
 	snprintf(text, sizeof(text), "TSC %llu kHz, the destination has %llu and can't scale",
 		 (unsigned long long)want, (unsigned long long)have);
 	structural(c, MV_RULE_TSC, want, have, text);
 }
 
-/* The guest's value of an MSR, and its bits that a mask line fixed: nobody's to compare. */
-static uint64_t guest_msr(const struct mv_policy *p, uint32_t index, uint64_t *fixed)
+uint64_t mv_guest_arch_caps(const struct mv_policy *p, uint64_t *fixed)
 {
 	uint64_t value = 0;
 
 	*fixed = 0;
-	mv_host_msr(&p->source, index, &value);
+	mv_host_msr(&p->source, MSR_ARCH_CAPABILITIES, &value);
 	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
 		const struct mv_mask_msr *m = &p->final.msrs[i];
 
-		for (unsigned bit = 0; m->index == index && bit < 64; bit++) {
+		for (unsigned bit = 0; m->index == MSR_ARCH_CAPABILITIES && bit < 64; bit++) {
 			uint64_t b = UINT64_C(1) << bit;
 
 			switch ((m->plane[2] >> bit & 1) << 2 | (m->plane[1] >> bit & 1) << 1 |
@@ -257,24 +276,31 @@ static uint64_t guest_msr(const struct mv_policy *p, uint32_t index, uint64_t *f
 	return value;
 }
 
-static void arch_caps(struct mv_compare *c)
+void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t *lost,
+			  uint64_t *gained)
 {
 	const uint64_t hazards = ARCH_CAP_RSBA | ARCH_CAP_RRSBA;
 	const uint64_t fb_no = ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO;
+
+	*lost = want & ~have & ~hazards & ~fixed;
+	*gained = have & ~want & hazards & ~fixed;
+	/* A way to clear buffers may go where there is nothing to clear. */
+	if ((have & fb_no) == fb_no)
+		*lost &= ~ARCH_CAP_FB_CLEAR;
+	if (have & ARCH_CAP_RFDS_NO)
+		*lost &= ~ARCH_CAP_RFDS_CLEAR;
+}
+
+static void arch_caps(struct mv_compare *c)
+{
 	uint64_t want, have = 0, fixed, lost, gained;
 	char text[96];
 
 	if (!mv_table_has(&c->p->guest, MV_F_ARCH_CAPABILITIES))
 		return;
-	want = guest_msr(c->p, MSR_ARCH_CAPABILITIES, &fixed);
+	want = mv_guest_arch_caps(c->p, &fixed);
 	mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &have);
-	lost = want & ~have & ~hazards & ~fixed;
-	gained = have & ~want & hazards & ~fixed;
-	/* A way to clear buffers may go where there is nothing to clear. */
-	if ((have & fb_no) == fb_no)
-		lost &= ~ARCH_CAP_FB_CLEAR;
-	if (have & ARCH_CAP_RFDS_NO)
-		lost &= ~ARCH_CAP_RFDS_CLEAR;
+	mv_arch_caps_compare(want, fixed, have, &lost, &gained);
 	if (!lost && !gained)
 		return;
 	snprintf(text, sizeof(text), "MSR 0x10a: lost 0x%llx, new hazards 0x%llx",

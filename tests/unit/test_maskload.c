@@ -111,8 +111,8 @@ static const struct row rows[] = {
 	  NULL, 'H', "windows64.mask", 0, 0, NULL, "windows64", 0 },
 	{ "an unknown one", { { "a", "\n  guest-os = beos\n" } }, { "a" }, NULL, NULL, 0, "a", 2, 14,
 	  "no default mask for guest OS 'beos'", NULL, 0 },
-	{ "a path is none", { { "a", "guest-os = ../linux64\n" } }, { "a" }, NULL, NULL, 0, "a", 1, 12,
-	  NULL, NULL, 0 },
+	{ "a path is none", { { "a", "guest-os = ../linux64\n" } }, { "a" }, NULL, NULL, 0, "a", 1, 14,
+	  "unexpected text '/linux64'", NULL, 0 },
 	{ "an unknown one on the command line", { { 0 } }, { 0 }, "beos", NULL, 0, "", 0, 0,
 	  "no default mask for guest OS 'beos'", NULL, MV_E_USAGE },
 

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How fast is the core? Verdicts a second on one CPU for full masks with all structural rules, and
+ * from the text of masks to a guest table. Medians of several rounds; ratios are against a copy of
+ * the same bytes, so that they mean something on another machine.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "apply.h"
+#include "host_json.h"
+#include "maskfile.h"
+#include "quick.h"
+
+#define HOSTS 512
+#define VMS 128
+#define ROUNDS 15
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), by_value);
+	return v[n / 2];
+}
+
+static void *get(size_t size)
+{
+	void *p = calloc(1, size);
+
+	if (!p) {
+		fprintf(stderr, "out of memory\n");
+		exit(1);
+	}
+	return p;
+}
+
+static char *default_text, *override_text;
+static size_t default_len, override_len;
+
+static void parse(struct mv_policy *p)
+{
+	static struct mv_mask def, over;
+	struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = "default" };
+	struct mv_err err = { 0 };
+
+	if (mv_mask_parse(&def, default_text, default_len, &reader, &err) == 0) {
+		reader = (struct mv_mask_reader){ .kind = MV_MASK_OVERRIDE, .file = "override",
+						  .file_index = 1 };
+		if (mv_mask_parse(&over, override_text, override_len, &reader, &err) == 0 &&
+		    mv_mask_merge(&p->final, &def, &over, mv_table_vendor(&p->source.raw), &err) == 0)
+			return;
+	}
+	fprintf(stderr, "%s: %s\n", err.file, err.msg);
+	exit(1);
+}
+
+/* Host i: the base with one or two features toggled, as hosts of a fleet differ. */
+static void vary(struct mv_host *h, const struct mv_host *base, unsigned i)
+{
+	*h = *base;
+	for (unsigned k = 0; k < i % 3; k++) {
+		const struct mv_feature *f = &mv_features[(i * 7919 + k * 104729) % MV_NFEATURES];
+
+		if (f->cls != MV_FC_PLAIN || !mv_table_find(&h->raw, f->leaf, f->subleaf))
+			continue;
+		mv_table_set_feature(&h->raw, mv_feature_id(f), i & 1);
+		mv_table_set_feature(&h->kvm, mv_feature_id(f), i & 1);
+	}
+}
+
+static void row(const char *what, double value, const char *unit, double ratio, const char *of)
+{
+	printf("%-44s %12.3g %-12s", what, value, unit);
+	if (of)
+		printf(" %6.2f x %s", ratio, of);
+	printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct mv_quick_layout *layout = get(sizeof(*layout));
+	struct mv_quick_host *qh = get(HOSTS * sizeof(*qh));
+	struct mv_quick_vm *qv = get(VMS * sizeof(*qv));
+	struct mv_host *base = get(sizeof(*base)), *h = get(sizeof(*h));
+	struct mv_policy *p = get(sizeof(*p));
+	struct mv_notes *notes = get(sizeof(*notes));
+	struct mv_verdict *v = get(sizeof(*v));
+	double t[ROUNDS], full[ROUNDS], copy[ROUNDS], apply[ROUNDS];
+	volatile unsigned sum = 0;
+	unsigned accepted = 0, unsure = 0;
+	struct mv_err err = { 0 };
+
+	if (argc != 4 || mv_host_load(base, argv[1], &err) ||
+	    mv_read_file(argv[2], 1 << 20, &default_text, &default_len, &err) ||
+	    mv_read_file(argv[3], 1 << 20, &override_text, &override_len, &err)) {
+		fprintf(stderr, "usage: core HOST.json DEFAULT.mask OVERRIDE.mask%s%s\n",
+			*err.msg ? ": " : "", err.msg);
+		return 2;
+	}
+	/* Two passes: the layout has to have every VM before anything is compiled with it. */
+	for (int pass = 0; pass < 2; pass++) {
+		for (unsigned i = 0; i < VMS; i++) {
+			vary(&p->source, base, i);
+			p->intercept = MV_INTERCEPTION_KERNEL;
+			parse(p);
+			if (mv_apply(p, 1, notes, &err) || mv_quick_layout_add(layout, p))
+				return 1;
+			if (pass)
+				mv_quick_vm_init(&qv[i], layout, p);
+		}
+	}
+	for (unsigned i = 0; i < HOSTS; i++) {
+		vary(h, base, i);
+		mv_quick_host_init(&qh[i], layout, h);
+	}
+	for (unsigned r = 0; r < ROUNDS; r++) {
+		double start = now();
+
+		for (unsigned k = 0; k < 20; k++) {
+			accepted = unsure = 0;
+			for (unsigned i = 0; i < VMS; i++)
+				for (unsigned j = 0; j < HOSTS; j++) {
+					enum mv_quick_answer a = mv_quick_verdict(&qv[i], &qh[j]);
+
+					accepted += a == MV_QUICK_ACCEPT;
+					unsure += a == MV_QUICK_UNSURE;
+				}
+		}
+		t[r] = (now() - start) / (20.0 * VMS * HOSTS);
+		start = now();
+		for (unsigned k = 0; k < 200; k++) {
+			parse(p);
+			mv_apply(p, 1, notes, &err);
+			sum += p->guest.n;
+		}
+		apply[r] = (now() - start) / 200;
+		start = now();
+		for (unsigned k = 0; k < 2000; k++) {
+			mv_verdict(v, p, h, NULL, &err);
+			sum += v->refusals;
+		}
+		full[r] = (now() - start) / 2000;
+		start = now();
+		for (unsigned k = 0; k < 2000; k++) {
+			memcpy(&qh[0], &qh[1 + k % (HOSTS - 1)], sizeof(qh[0]));
+			sum += qh[0].offer[k % MV_QUICK_WORDS];
+		}
+		copy[r] = (now() - start) / 2000;
+	}
+	printf("core: medians of %d rounds, %u words a pair, %u of %u pairs accepted, %u unsure\n",
+	       ROUNDS, layout->n, accepted, VMS * HOSTS, unsure);
+	row("quick verdicts a second, one CPU", 1 / median(t, ROUNDS), "pairs/s",
+	    median(t, ROUNDS) / median(copy, ROUNDS), "copying a host's words");
+	row("explained verdict", median(full, ROUNDS) * 1e6, "us", 0, NULL);
+	row("parse two masks, merge, apply", median(apply, ROUNDS) * 1e6, "us", 0, NULL);
+	return 0;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "quick.h"
+
+#include <string.h>
+
+#include "verdict_impl.h"
+#include "xstate.h"
+
+/* The bits of a register by what they ask of a destination. */
+struct asked {
+	uint32_t t, f, h, r;
+};
+
+static struct asked asked_by(const struct mv_mask_reg *reg)
+{
+	struct asked a = { 0 };
+
+	for (unsigned bit = 0; bit < 32; bit++) {
+		uint32_t b = UINT32_C(1) << bit;
+
+		if (!mv_symbols_compare(reg->leaf, reg->subleaf, reg->reg, bit))
+			continue;
+		switch (mv_mask_reg_sym(reg, bit)) {
+		case MV_SYM_T: a.t |= b; break;
+		case MV_SYM_F: a.f |= b; break;
+		case MV_SYM_H: a.h |= b; break;
+		case MV_SYM_R: a.r |= b; break;
+		default: break;
+		}
+	}
+	return a;
+}
+
+static int find(const struct mv_quick_layout *l, const struct mv_mask_reg *r)
+{
+	for (uint32_t i = 0; i < l->n; i++)
+		if (l->pos[i].leaf == r->leaf && l->pos[i].subleaf == r->subleaf &&
+		    l->pos[i].reg == r->reg)
+			return (int)i;
+	return -1;
+}
+
+int mv_quick_layout_add(struct mv_quick_layout *l, const struct mv_policy *p)
+{
+	for (uint32_t i = 0; i < p->effective.nregs; i++) {
+		const struct mv_mask_reg *r = &p->effective.regs[i];
+		struct asked a = asked_by(r);
+
+		if (!(a.t | a.f | a.h | a.r) || find(l, r) >= 0)
+			continue;
+		if (l->n == MV_QUICK_WORDS)
+			return -MV_E_INPUT;
+		l->pos[l->n].leaf = r->leaf;
+		l->pos[l->n].subleaf = r->subleaf;
+		l->pos[l->n++].reg = r->reg;
+	}
+	return 0;
+}
+
+/* Raw, with the features that were seen to execute. */
+static void exec_table(struct mv_table *out, const struct mv_host *h)
+{
+	*out = h->raw;
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		if (mv_featset_has(&h->exec_ran, (enum mv_feature_id)i))
+			mv_table_set_feature(out, (enum mv_feature_id)i, true);
+}
+
+static void vm_words(struct mv_quick_vm *v, const struct mv_quick_layout *l,
+		     const struct mv_policy *p, const struct mv_table *offer)
+{
+	struct mv_table exec;
+
+	exec_table(&exec, &p->source);
+	v->nwords = l->n;
+	for (uint32_t i = 0; i < p->effective.nregs; i++) {
+		const struct mv_mask_reg *r = &p->effective.regs[i];
+		struct asked a = asked_by(r);
+		int w = find(l, r);
+
+		if (!(a.t | a.f | a.h | a.r))
+			continue;
+		if (w < 0) {
+			v->unsure = true;
+			return;
+		}
+		v->offer_care[w] = a.t | a.h;
+		v->offer[w] = a.t | (a.h & mv_table_reg(offer, r->leaf, r->subleaf, r->reg));
+		v->exec_care[w] = a.f | a.r;
+		v->exec[w] = a.r & mv_table_reg(&exec, r->leaf, r->subleaf, r->reg);
+	}
+}
+
+static void vm_components(struct mv_quick_vm *v, const struct mv_policy *p)
+{
+	v->components = mv_xstate_xcr0(&p->guest) | mv_xstate_xss(&p->guest);
+	for (unsigned n = 2; n < 63; n++) {
+		const uint32_t *e = mv_compare_leaf(&p->guest, 0xd, n);
+
+		if (!(v->components >> n & 1))
+			continue;
+		if (v->ncomponents == MV_QUICK_COMPONENTS) {
+			v->unsure = true;
+			return;
+		}
+		v->component[v->ncomponents++] = (struct mv_quick_component){
+			.n = (uint8_t)n, .size = e[MV_EAX], .offset = e[MV_EBX], .flags = e[MV_ECX],
+		};
+	}
+}
+
+/* Bits that warn the guest and that no symbol compares need more than a comparison of words. */
+static bool has_open_hazards(const struct mv_policy *p)
+{
+	for (unsigned i = 0; i < MV_NFEATURES; i++) {
+		const struct mv_feature *f = &mv_features[i];
+
+		if ((f->cls == MV_FC_HAZARD || f->cls == MV_FC_INVERTED) &&
+		    mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit) == MV_SYM_X)
+			return true;
+	}
+	return false;
+}
+
+void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
+		      const struct mv_policy *p)
+{
+	struct mv_table offer;
+
+	memset(v, 0, sizeof(*v));
+	v->unsure = p->intercept == MV_INTERCEPTION_NONE || has_open_hazards(p);
+	mv_host_offer(&p->source, &offer);
+	vm_words(v, l, p, &offer);
+	vm_components(v, p);
+	memcpy(v->vendor, mv_compare_leaf(&offer, 0, 0) + MV_EBX, sizeof(v->vendor));
+	for (unsigned i = 0; i < MV_NFIELDS; i++) {
+		uint32_t value = mv_table_field(&p->guest, (enum mv_field_id)i);
+
+		if (mv_number_at_most((enum mv_field_id)i))
+			v->number[v->nnumbers++] = value;
+		if (mv_number_equal((enum mv_field_id)i))
+			v->equal[v->nequal++] = value;
+	}
+	if (mv_table_has(&p->guest, MV_F_CLFLUSH))
+		v->clflush = mv_table_field(&p->guest, MV_FIELD_CLFLUSH_SIZE);
+	v->asks_clflush = mv_table_has(&p->guest, MV_F_CLFLUSH);
+	v->tsc_khz = p->source.tsc_khz;
+	v->asks_caps = mv_table_has(&p->guest, MV_F_ARCH_CAPABILITIES);
+	v->caps = mv_guest_arch_caps(p, &v->caps_fixed);
+	v->can_patch = p->patchable && p->patch_cpl3;
+}
+
+void mv_quick_host_init(struct mv_quick_host *h, const struct mv_quick_layout *l,
+			const struct mv_host *host)
+{
+	struct mv_table offer, exec;
+	uint32_t nnumbers = 0, nequal = 0;
+
+	memset(h, 0, sizeof(*h));
+	mv_host_offer(host, &offer);
+	exec_table(&exec, host);
+	for (uint32_t i = 0; i < l->n; i++) {
+		h->offer[i] = mv_table_reg(&offer, l->pos[i].leaf, l->pos[i].subleaf, l->pos[i].reg);
+		h->exec[i] = mv_table_reg(&exec, l->pos[i].leaf, l->pos[i].subleaf, l->pos[i].reg);
+	}
+	memcpy(h->vendor, mv_compare_leaf(&offer, 0, 0) + MV_EBX, sizeof(h->vendor));
+	for (unsigned i = 0; i < MV_NFIELDS; i++) {
+		if (mv_number_at_most((enum mv_field_id)i))
+			h->number[nnumbers++] = mv_number_offered(&offer, (enum mv_field_id)i);
+		if (mv_number_equal((enum mv_field_id)i))
+			h->equal[nequal++] = mv_table_field(&offer, (enum mv_field_id)i);
+	}
+	h->components = mv_xstate_xcr0(&offer) | mv_xstate_xss(&offer);
+	for (unsigned n = 2; n < 63; n++) {
+		const uint32_t *e = mv_compare_leaf(&offer, 0xd, n);
+
+		h->component[n].size = e[MV_EAX];
+		h->component[n].offset = e[MV_EBX];
+		h->component[n].flags = e[MV_ECX];
+	}
+	h->clflush = mv_table_field(&offer, MV_FIELD_CLFLUSH_SIZE);
+	h->tsc_khz = host->tsc_khz;
+	h->tsc_scaling = host->tsc_scaling;
+	mv_host_msr(host, MSR_ARCH_CAPABILITIES, &h->caps);
+	h->answers_any = mv_host_intercepts(host) ||
+			 host->proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH;
+	h->answers_patch = host->proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH;
+}
+
+static bool words_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
+{
+	uint32_t bad = 0;
+
+	for (uint32_t i = 0; i < v->nwords; i++)
+		bad |= ((h->offer[i] ^ v->offer[i]) & v->offer_care[i]) |
+		       ((h->exec[i] ^ v->exec[i]) & v->exec_care[i]);
+	return !bad;
+}
+
+static bool numbers_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
+{
+	bool bad = false;
+
+	for (uint32_t i = 0; i < v->nnumbers; i++)
+		bad |= v->number[i] > h->number[i];
+	for (uint32_t i = 0; i < v->nequal; i++)
+		bad |= v->equal[i] && v->equal[i] != h->equal[i];
+	return !bad && (!v->asks_clflush || v->clflush == h->clflush);
+}
+
+static bool components_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
+{
+	if (v->components & ~h->components)
+		return false;
+	for (uint32_t i = 0; i < v->ncomponents; i++) {
+		const struct mv_quick_component *c = &v->component[i];
+
+		if (h->component[c->n].size != c->size || h->component[c->n].offset != c->offset ||
+		    h->component[c->n].flags != c->flags)
+			return false;
+	}
+	return true;
+}
+
+static bool caps_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
+{
+	uint64_t lost, gained;
+
+	if (!v->asks_caps)
+		return true;
+	mv_arch_caps_compare(v->caps, v->caps_fixed, h->caps, &lost, &gained);
+	return !lost && !gained;
+}
+
+enum mv_quick_answer mv_quick_verdict(const struct mv_quick_vm *v, const struct mv_quick_host *h)
+{
+	if (v->unsure)
+		return MV_QUICK_UNSURE;
+	return !memcmp(v->vendor, h->vendor, sizeof(v->vendor)) && words_fit(v, h) &&
+			       numbers_fit(v, h) && components_fit(v, h) &&
+			       mv_tsc_fits(v->tsc_khz, h->tsc_khz, h->tsc_scaling) &&
+			       caps_fit(v, h) &&
+			       (h->answers_any || (h->answers_patch && v->can_patch))
+		       ? MV_QUICK_ACCEPT
+		       : MV_QUICK_REFUSE;
+}
