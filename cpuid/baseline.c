@@ -120,9 +120,12 @@ static uint32_t differing(const struct work *w, enum mv_field_id id)
 static void refuse_bit(struct work *w, enum mv_baseline_refusal_kind kind, uint32_t host,
 		       const struct mv_mask_reg *r, unsigned bit)
 {
-	mv_baseline_refuse(w->b, (struct mv_baseline_refusal){
-					 .kind = kind, .a = host, .b = host, .leaf = r->leaf,
-					 .subleaf = r->subleaf, .reg = r->reg, .bit = (uint8_t)bit });
+	struct mv_baseline_refusal refusal = {
+		.kind = kind, .a = host, .b = host, .leaf = r->leaf, .subleaf = r->subleaf,
+		.reg = r->reg, .bit = (uint8_t)bit,
+	};
+
+	mv_baseline_refuse(w->b, refusal);
 }
 
 /* ---- which features stay ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Baselines: the mask that a set of hosts has in common (docs/baselines.md). A VM that starts under it
- * on any of them is accepted by all the others, whichever of the two rules judges.
+ * Baselines: the mask that a set of hosts has in common (docs/baselines.md). A VM that starts under
+ * it on any of them is accepted by all the others, whichever of the two rules judges.
  */
 #ifndef MV_CPUID_BASELINE_H
 #define MV_CPUID_BASELINE_H
@@ -51,7 +51,7 @@ struct mv_baseline_refusal {
 struct mv_baseline {
 	struct mv_mask mask;
 	struct mv_baseline_bit bits[MV_NFEATURES];
-	uint32_t model_of;	/* the host whose family and model guests see; _NO_HOST: not fixed */
+	uint32_t model_of;	/* the host whose model guests see; _NO_HOST: not fixed */
 	uint32_t nrefusals;	/* in all; at most MV_BASELINE_REFUSALS are kept */
 	struct mv_baseline_refusal refusals[MV_BASELINE_REFUSALS];
 };
@@ -87,9 +87,10 @@ int mv_baseline_refusal_text(char *buf, size_t size, const struct mv_baseline_re
 			     const struct mv_host *const *hosts, const char *const *names);
 
 /*
- * Lay a baseline over a default mask that has no vendor lines: it can take away and fix numbers, but
- * it never shows what the default mask hides. R becomes 0 where the baseline says 0. What then lacks something it needs is hidden, too.
- * was receives def as it came. -MV_E_INPUT if it hides what the default mask requires (T).
+ * Lay a baseline over a default mask that has no vendor lines: it can take away and fix numbers,
+ * but it never shows what the default mask hides. R becomes 0 where the baseline says 0. What then
+ * lacks something it needs is hidden, too. was receives def as it came. -MV_E_INPUT if it hides
+ * what the default mask requires (T).
  */
 int mv_baseline_restrict(struct mv_mask *def, const struct mv_mask *base, enum mv_vendor vendor,
 			 struct mv_mask *was, struct mv_err *err);

@@ -104,18 +104,21 @@ int mv_baseline_refusal_text(char *buf, size_t size, const struct mv_baseline_re
 		return snprintf(buf, size, "%.60s is \"%s\" and %.60s is \"%s\": no VM can move "
 					   "between vendors", a, va, b, vb);
 	case MV_BR_TSC:
-		return snprintf(buf, size, "the TSC of %.60s runs at %u kHz, that of %.60s at %u, and "
-					   "KVM can't scale it there", a, hosts[r->a]->tsc_khz, b,
-				hosts[r->b]->tsc_khz);
+		return snprintf(buf, size,
+				"the TSC of %.60s runs at %u kHz, that of %.60s at %u, and "
+				"KVM can't scale it there",
+				a, hosts[r->a]->tsc_khz, b, hosts[r->b]->tsc_khz);
 	case MV_BR_INTERCEPTION:
-		return snprintf(buf, size, "%.60s has no way to answer a guest's CPUID from a table",
-				a);
+		return snprintf(buf, size,
+				"%.60s has no way to answer a guest's CPUID from a table", a);
 	case MV_BR_REQUIRED:
-		return snprintf(buf, size, "the default mask requires %s (T), and %.60s can't give it "
-					   "to guests of the others", bit, a);
-	case MV_BR_FORBIDDEN:
-		return snprintf(buf, size, "the default mask wants no %s (F), and %.60s executes it",
+		return snprintf(buf, size,
+				"the default mask requires %s (T), and %.60s can't give it "
+				"to guests of the others",
 				bit, a);
+	case MV_BR_FORBIDDEN:
+		return snprintf(buf, size,
+				"the default mask wants no %s (F), and %.60s executes it", bit, a);
 	}
 	return snprintf(buf, size, "?");
 }
@@ -155,9 +158,8 @@ static int restrict_reg(struct mv_mask_reg *d, const struct mv_mask_reg *from, s
 			continue;
 		if (was == MV_SYM_T && hides(s)) {
 			mv_bit_format(name, sizeof(name), d->leaf, d->subleaf, d->reg, bit);
-			return mv_err_set(err, MV_E_INPUT,
-					  "the baseline hides %s, which the default mask requires (T)",
-					  name);
+			return mv_err_set(err, MV_E_INPUT, "the baseline hides %s, which the "
+							   "default mask requires (T)", name);
 		}
 		mv_mask_reg_set(d, bit, s, from->at[bit]);
 	}
@@ -215,8 +217,8 @@ int mv_baseline_restrict(struct mv_mask *def, const struct mv_mask *base, enum m
 	for (uint32_t i = 0; i < def->nregs; i++) {
 		struct mv_mask_reg both = def->regs[i], *d = &def->regs[i];
 		const struct mv_mask_reg *plain = lookup(base, d, MV_VENDOR_OTHER);
-		const struct mv_mask_reg *own = vendor == MV_VENDOR_OTHER ? NULL
-									   : lookup(base, d, vendor);
+		const struct mv_mask_reg *own =
+			vendor == MV_VENDOR_OTHER ? NULL : lookup(base, d, vendor);
 		int rc;
 
 		/* The vendor's own line wins over the plain one before either meets the default. */

@@ -19,7 +19,7 @@ enum mv_mask_form {
 struct mv_mask_losses {
 	uint32_t vendor;	/* guide, feature: for one vendor only; written as .vmx lines */
 	uint32_t sublevels;	/* .vmx: a sublevel other than 0, which VMware's keys don't have */
-	uint32_t unnamed;	/* feature: registers with bits that have no name; in the guide's form */
+	uint32_t unnamed;	/* feature: bits without a name; in the guide's form */
 	uint32_t fields, msrs;	/* numbers and MSRs: no form but this program's own has them */
 };
 

@@ -129,9 +129,9 @@ static int start(struct mv_suggest_work *w, const struct mv_policy *vm, unsigned
 }
 
 int mv_suggest_try(struct mv_suggest_work *w, const struct mv_policy *vm, unsigned ncpus,
-		   const struct mv_host *const *hosts, uint32_t n, const struct mv_verdict_opts *opts,
-		   const struct mv_suggest_line *lines, uint32_t nlines, const bool *cut,
-		   struct mv_err *err)
+		   const struct mv_host *const *hosts, uint32_t n,
+		   const struct mv_verdict_opts *opts, const struct mv_suggest_line *lines,
+		   uint32_t nlines, const bool *cut, struct mv_err *err)
 {
 	int ok = start(w, vm, ncpus, lines, nlines, cut, err);
 
@@ -323,7 +323,7 @@ static void block_notes(struct suggest *c)
 	}
 }
 
-/* One look at every host. 1: all accept; 0: lines were added; a block or a negative error ends it. */
+/* One look at every host. 1: all accept; 0: lines may have been added; or a negative error. */
 static int round_of(struct suggest *c, bool limit, bool *progress)
 {
 	bool refused = false;

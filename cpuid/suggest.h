@@ -34,7 +34,7 @@ struct mv_suggestion {
 	struct mv_suggest_block blocks[MV_SUGGEST_BLOCKS];
 	struct mv_mask override;	/* the lines as a mask */
 	struct mv_featset lost;		/* the guest saw them and won't, closure included */
-	struct mv_featset leaks;	/* hidden or no longer compared, and still executable there */
+	struct mv_featset leaks;	/* hidden or no longer compared, and still executable */
 };
 
 /* Room to work in: 300 KiB, for the heap. */
@@ -49,20 +49,21 @@ struct mv_suggest_work {
 /*
  * Fill s for a VM with policy vm (final mask, source, interception) and ncpus CPUs. Every line is
  * needed: without it some host refuses. Returns 0 also if there is no way (s->nblocks).
- * opts: the rule to satisfy, as in mv_verdict. -MV_E_USAGE as there; -MV_E_INPUT if a table overflows.
+ * opts: the rule to satisfy, as in mv_verdict. -MV_E_USAGE as there; -MV_E_INPUT if a table
+ * overflows.
  */
 int mv_suggest(struct mv_suggestion *s, struct mv_suggest_work *w, const struct mv_policy *vm,
 	       unsigned ncpus, const struct mv_host *const *hosts, uint32_t n,
 	       const struct mv_verdict_opts *opts, struct mv_err *err);
 
 /*
- * Is the VM accepted by all hosts, and allowed to start on its own, with these lines, those of `cut`
- * left out (may be NULL)? 1, 0 or a negative error. w->p is the policy it would have.
+ * Is the VM accepted by all hosts, and allowed to start on its own, with these lines, those of
+ * `cut` left out (may be NULL)? 1, 0 or a negative error. w->p is the policy it would have.
  */
 int mv_suggest_try(struct mv_suggest_work *w, const struct mv_policy *vm, unsigned ncpus,
-		   const struct mv_host *const *hosts, uint32_t n, const struct mv_verdict_opts *opts,
-		   const struct mv_suggest_line *lines, uint32_t nlines, const bool *cut,
-		   struct mv_err *err);
+		   const struct mv_host *const *hosts, uint32_t n,
+		   const struct mv_verdict_opts *opts, const struct mv_suggest_line *lines,
+		   uint32_t nlines, const bool *cut, struct mv_err *err);
 
 /* A line as a mask file has it: "feature SSE4.1 = 0". Returns what snprintf returns. */
 int mv_suggest_line_text(char *buf, size_t size, const struct mv_suggest_line *l);

@@ -30,7 +30,10 @@ $(call say,GUESTCC,$@)
 $(Q)$(CC) $(GUEST_FLAGS) $(GUEST_DEFS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 endef
 
-$(GUEST_OUT)/%.o: guest-tests/%.c
+# By name: the sources of other programs, below this folder, are not built this way.
+GUEST_PLAIN_SRC := $(filter-out %/polite.c %/prober.c,$(filter %.c,$(sort $(GUEST_RT_SRC) \
+                   $(foreach name,$(GUEST_NAMES),$(GUEST_$(name))))))
+$(call guest_objs,$(GUEST_PLAIN_SRC)): $(GUEST_OUT)/%.o: guest-tests/%.c
 	$(guest_cc)
 
 # One source, two kinds of application.
@@ -58,3 +61,5 @@ $(foreach name,$(GUEST_NAMES),$(eval $(call guest_image,$(name))))
 guest-images: $(GUEST_IMAGES)
 
 -include $(wildcard $(GUEST_OUT)/*.d)
+
+include guest-tests/linux/module.mk

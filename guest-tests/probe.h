@@ -26,6 +26,8 @@ enum mv_probe_flags {
 	MV_P_APX = 0x400,	/* XCR0: R16 to R31 */
 	MV_P_KL = 0x800,	/* CR4.KL */
 	MV_P_UINTR = 0x1000,	/* CR4.UINTR */
+
+	MV_P_CR4 = 0x2000,	/* tries a bit of CR4: hangs QEMU's TCG where it is reserved */
 };
 
 /* State components in XCR0. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE	/* MSG_NOSIGNAL and the like */
+#define _XOPEN_SOURCE 700	/* clock_gettime, MSG_NOSIGNAL */
 
 #include "io.h"
 

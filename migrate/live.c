@@ -17,6 +17,8 @@
 #define CLEAR_WORDS 16
 /* Less than this says more about the way there and back than about bandwidth. */
 #define LEAST_SAMPLE (UINT64_C(1) << 18)
+/* How long to sleep at most before listening again. */
+#define LISTEN_MS 100
 /* What a page takes on the wire. */
 #define PAGE_COST (MV_PAGE_SIZE + 8)
 
@@ -34,6 +36,7 @@ struct departure {
 	uint64_t start_ns, round_ns, stop_ns;
 	uint64_t round_sent;		/* io->sent when the round began */
 	uint64_t pages;			/* sent so far */
+	uint64_t batch_pages;		/* in a record at most */
 	struct mv_live_round round;
 	bool logging, stopped, committed;
 };
@@ -50,12 +53,17 @@ static uint64_t per_second(uint64_t n, uint64_t ns)
 
 /* ---- the decision ---- */
 
+/* How long so many bytes take; 0 if that is not known. A hundred years are as good as for ever. */
+static uint64_t ns_for(uint64_t bytes, uint64_t bandwidth)
+{
+	double ns = bandwidth ? (double)bytes * (double)NS_PER_S / (double)bandwidth : 0;
+
+	return ns < 3e18 ? (uint64_t)ns : UINT64_C(3000000000000000000);
+}
+
 uint64_t mv_live_downtime(const struct mv_live_round *r)
 {
-	double ns = r->bandwidth ? (double)r->dirty * PAGE_COST * (double)NS_PER_S /
-				   (double)r->bandwidth : 0;
-
-	return (uint64_t)ns + r->state_ns;
+	return ns_for(r->dirty * PAGE_COST, r->bandwidth) + r->state_ns;
 }
 
 enum mv_live_next mv_live_decide(const struct mv_live_opts *opts, const struct mv_live_round *r)
@@ -98,29 +106,46 @@ static void tell(struct departure *d, const char *phase)
 
 /* ---- pages ---- */
 
-/* Sleep as long as the limit asks for, listening: what the destination says now is that it failed. */
-static int pace(struct departure *d, struct mv_err *err)
+static bool given_up(const struct departure *d)
 {
-	uint64_t sent = d->io->sent - d->round_sent, due;
+	return d->opts->timeout_ms && d->opts->on_timeout == MV_LIVE_CANCEL && !d->stopped &&
+	       now(d) - d->start_ns >= d->opts->timeout_ms * NS_PER_MS;
+}
+
+/* How long to wait until len more bytes are within the limit. */
+static uint64_t due_ns(const struct departure *d, size_t len)
+{
+	uint64_t sent = d->io->sent - d->round_sent + len, spent = now(d) - d->round_ns, due;
+
+	if (!d->opts->bandwidth || d->stopped)
+		return 0;
+	due = ns_for(sent, d->opts->bandwidth);
+	return due > spent ? due - spent : 0;
+}
+
+/*
+ * Before len bytes are sent: keep to the limit, to the time allowed, and listen. All that the
+ * destination can say while it is being sent pages is that it failed.
+ */
+static int pace(struct departure *d, size_t len, struct mv_err *err)
+{
 	struct mv_peer_msg m;
+	uint64_t due;
 	int rc;
 
 	do {
-		due = 0;
-		if (d->opts->bandwidth && !d->stopped)
-			due = (uint64_t)((double)sent * (double)NS_PER_S /
-					 (double)d->opts->bandwidth);
-		due = due > now(d) - d->round_ns ? due - (now(d) - d->round_ns) : 0;
-		if (due > NS_PER_S)
-			due = NS_PER_S;
+		if (given_up(d))
+			return mv_err_set(err, MV_E_FAILED, "it took longer than %g s",
+					  (double)d->opts->timeout_ms / 1e3);
+		due = due_ns(d, len);
+		if (due > LISTEN_MS * NS_PER_MS)
+			due = LISTEN_MS * NS_PER_MS;
 		rc = mv_io_pending(d->io, (int)(due / NS_PER_MS), err);
-		if (rc == 1) {
-			/* Only FAILED may come here: anything else is out of turn, too. */
-			rc = mv_peer_recv(d->io, &m, MV_PEER_FAILED, MV_PEER_FAILED, err);
-			mv_peer_msg_finish(&m);
-			return rc ? rc : -MV_E_FAILED;
-		}
 	} while (rc == 0 && due >= NS_PER_MS);
+	if (rc != 1)
+		return rc;
+	rc = mv_peer_recv(d->io, &m, MV_PEER_FAILED, MV_PEER_FAILED, err);
+	mv_peer_msg_finish(&m);
 	return rc;
 }
 
@@ -135,16 +160,11 @@ static int flush(struct departure *d, uint32_t flags, struct mv_err *err)
 		return 0;
 	n = d->batch.n;
 	record = mv_pages_seal(&d->batch, flags, &len);
+	/* Before, not after: what follows the last record of a round is no surprise. */
+	rc = pace(d, len, err);
 	d->rs.total_records++;
 	d->pages += n;
-	rc = mv_io_send(d->io, record, len, err);
-	return rc ? rc : pace(d, err);
-}
-
-static bool given_up(const struct departure *d)
-{
-	return d->opts->timeout_ms && d->opts->on_timeout == MV_LIVE_CANCEL && !d->stopped &&
-	       now(d) - d->start_ns >= d->opts->timeout_ms * NS_PER_MS;
+	return rc ? rc : mv_io_send(d->io, record, len, err);
 }
 
 /* The pages of one word of the bitmap. In the first round zeros are what the destination has. */
@@ -163,12 +183,9 @@ static int send_word(struct departure *d, uint64_t word, struct mv_err *err)
 		if (!zero || d->round.rounds)
 			mv_pages_add(&d->batch, gpa, zero);
 		d->progress->remaining -= MV_PAGE_SIZE;
-		if (mv_pages_full(&d->batch)) {
+		if (mv_pages_full(&d->batch) || d->batch.nstored >= d->batch_pages) {
 			rc = flush(d, 0, err);
 			tell(d, NULL);
-			if (rc == 0 && given_up(d))
-				rc = mv_err_set(err, MV_E_FAILED, "it took longer than %g s",
-						(double)d->opts->timeout_ms / 1e3);
 		}
 	}
 	d->bitmap[word] = 0;
@@ -431,6 +448,12 @@ static int prepare(struct departure *d, struct mv_err *err)
 	d->npages = d->st->config.ram_size / MV_PAGE_SIZE;
 	d->nwords = (d->npages + 63) / 64;
 	d->progress->total = d->st->config.ram_size;
+	/* Under a limit, no pause so long that the destination would take it for the end. */
+	d->batch_pages = d->opts->bandwidth / 8 / MV_PAGE_SIZE;
+	if (!d->opts->bandwidth || d->batch_pages > MV_PAGES_STORED)
+		d->batch_pages = MV_PAGES_STORED;
+	if (!d->batch_pages)
+		d->batch_pages = 1;
 	d->bitmap = calloc(d->nwords + 1, sizeof(*d->bitmap));
 	if (!d->bitmap)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");

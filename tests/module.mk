@@ -4,20 +4,21 @@ UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/tests/unit/%)
 
 # What a test may link, by what it is about; everything else is the core's.
-UNIT_MIGRATE := test_stream test_snapshot test_snapshot_hostile
-UNIT_VMM     := test_image test_sites test_device test_host_file test_maskload test_names test_import
+UNIT_MIGRATE := test_stream test_snapshot test_snapshot_hostile test_live test_peer
+UNIT_VMM     := test_image test_sites test_device test_host_file test_maskload test_names test_import test_baseline_hosts test_explain
 
 unit_libs = $(if $(filter $(UNIT_VMM),$(1)),$(LIBS),\
             $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/libmv-migrate.a) $(OUT)/libmv-cpuid.a)
 unit_inc  = $(if $(filter $(UNIT_VMM),$(1)),$(VMM_INC),\
             $(if $(filter $(UNIT_MIGRATE),$(1)),$(MIGRATE_INC),$(CPUID_INC)))
-unit_more = $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/tests/unit/snapshot_fixture.o,\
+unit_more = $(if $(filter test_live,$(1)),$(OUT)/tests/unit/fake_vm.o) \
+            $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/tests/unit/snapshot_fixture.o,\
             $(if $(filter $(UNIT_VMM),$(1)),,$(if $(wildcard tests/unit/support.c),$(OUT)/tests/unit/support.o)))
 unit_ld   = $(if $(filter $(UNIT_VMM),$(1)),$(VMM_LIBS),$(if $(filter $(UNIT_MIGRATE),$(1)),-lxxhash))
 
 $(OUT)/tests/unit/%.o: INC = $(call unit_inc,$(notdir $*)) -I. -Itests/unit -D_GNU_SOURCE \
                              -DMV_SOURCE_DIR='"$(CURDIR)"'
-$(OUT)/tests/unit/snapshot_fixture.o: INC = $(MIGRATE_INC) -I. -Itests/unit -D_GNU_SOURCE
+$(OUT)/tests/unit/snapshot_fixture.o $(OUT)/tests/unit/fake_vm.o: INC = $(MIGRATE_INC) -I. -Itests/unit -D_GNU_SOURCE
 $(OUT)/tests/unit/support.o:          INC = $(CPUID_INC) -I. -Itests/unit -D_GNU_SOURCE
 
 .SECONDEXPANSION:

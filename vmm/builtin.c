@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* The Makefile writes builtin-files.def: MV_BUILTIN(symbol, "name") in order of name. */
-#define MV_BUILTIN(symbol, name) \
+/* The Makefile writes builtin-files.def: MV_BUILTIN(symbol, "name", "folder"). */
+#define MV_BUILTIN(symbol, name, folder) \
 	extern const uint8_t mv_builtin_##symbol[], mv_builtin_##symbol##_end[];
 #include "builtin-files.def"
 #undef MV_BUILTIN
@@ -12,12 +12,12 @@
 const struct mv_builtin *mv_builtin_all(size_t *n)
 {
 	static struct mv_builtin files[] = {
-#define MV_BUILTIN(symbol, name) { name, mv_builtin_##symbol, 0 },
+#define MV_BUILTIN(symbol, name, folder) { name, folder, mv_builtin_##symbol, 0 },
 #include "builtin-files.def"
 #undef MV_BUILTIN
 	};
 	static const uint8_t *const ends[] = {
-#define MV_BUILTIN(symbol, name) mv_builtin_##symbol##_end,
+#define MV_BUILTIN(symbol, name, folder) mv_builtin_##symbol##_end,
 #include "builtin-files.def"
 #undef MV_BUILTIN
 	};

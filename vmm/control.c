@@ -3,7 +3,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +16,8 @@
 #include "paths.h"
 
 #define SUFFIX ".sock"
+#define WRITE_MS 2000			/* for a client to take a reply */
+#define MAX_REPLY (4u << 20)		/* bytes of a line from a VM */
 
 bool mv_name_valid(const char *name)
 {
@@ -105,6 +109,7 @@ static void drop_client(struct mv_control_client *cl)
 		close(cl->fd);
 	cl->fd = -1;
 	cl->have = 0;
+	cl->keep = false;
 }
 
 void mv_control_close(struct mv_control *c)
@@ -127,8 +132,9 @@ void mv_control_accept(struct mv_control *c)
 		return;
 	for (unsigned i = 0; i < MV_CONTROL_CLIENTS && c->client[slot].fd >= 0; i++)
 		slot = (slot + 1) % MV_CONTROL_CLIENTS;
-	if (c->client[slot].fd >= 0)
-		slot = c->next;
+	/* One at most is kept, so this ends. */
+	while (c->client[slot].keep)
+		slot = (slot + 1) % MV_CONTROL_CLIENTS;
 	drop_client(&c->client[slot]);
 	c->client[slot].fd = fd;
 	c->next = (slot + 1) % MV_CONTROL_CLIENTS;
@@ -179,6 +185,14 @@ struct json_object *mv_control_next(struct mv_control *c, unsigned client)
 	return request;
 }
 
+/* A long reply may not fit at once. */
+static bool writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, WRITE_MS) > 0;
+}
+
 static int write_line(int fd, struct json_object *o)
 {
 	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
@@ -191,7 +205,7 @@ static int write_line(int fd, struct json_object *o)
 
 		if (n > 0)
 			done += (size_t)n;
-		else if (errno != EINTR)
+		else if (errno != EINTR && (errno != EAGAIN || !writable(fd)))
 			rc = -errno;
 	}
 	return rc;
@@ -207,47 +221,92 @@ void mv_control_reply(struct mv_control *c, unsigned client, struct json_object 
 	json_object_put(reply);
 }
 
-static int read_reply(int fd, struct json_object **reply)
+/* ---- the other side ---- */
+
+static int gone(const struct mv_call *c, struct mv_err *err)
 {
-	static char buf[65536];
-	size_t have = 0;
+	return mv_err_set(err, MV_E_FAILED, "VM '%s' went away without an answer", c->name);
+}
 
-	while (have < sizeof(buf) - 1) {
-		ssize_t n = read(fd, buf + have, sizeof(buf) - 1 - have);
+int mv_call_begin(struct mv_call *c, const char *name, struct json_object *request,
+		  struct mv_err *err)
+{
+	struct sockaddr_un a;
+	int rc = mv_name_valid(name) ? address(&a, name, err)
+				     : mv_err_set(err, MV_E_USAGE, "'%s' can't be a VM's name",
+						  name);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -MV_E_FAILED;
-		have += (size_t)n;
-		if (buf[have - 1] == '\n')
-			return mv_json_parse(reply, "reply", buf, have - 1, NULL);
+	*c = (struct mv_call){ .fd = -1 };
+	snprintf(c->name, sizeof(c->name), "%.*s", MV_NAME_MAX, name);
+	if (rc == 0) {
+		c->fd = new_socket(0);
+		if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&a, sizeof(a))) {
+			rc = mv_err_set(err, MV_E_USAGE, "no VM named '%s' is running", name);
+			mv_err_hint(err, "minivmm list shows those that are");
+		}
 	}
-	return -MV_E_FAILED;
+	if (rc == 0 && write_line(c->fd, request))
+		rc = gone(c, err);
+	json_object_put(request);
+	return rc;
+}
+
+static bool read_more(struct mv_call *c)
+{
+	ssize_t n;
+
+	if (c->have == c->room) {
+		size_t room = c->room ? c->room * 2 : 65536;
+		char *p = room > MAX_REPLY ? NULL : realloc(c->buf, room);
+
+		if (!p)
+			return false;
+		c->buf = p;
+		c->room = room;
+	}
+	do
+		n = read(c->fd, c->buf + c->have, c->room - c->have);
+	while (n < 0 && errno == EINTR);
+	c->have += n > 0 ? (size_t)n : 0;
+	return n > 0;
+}
+
+int mv_call_next(struct mv_call *c, struct json_object **reply, struct mv_err *err)
+{
+	char *nl = NULL;
+	size_t len;
+	int rc;
+
+	*reply = NULL;
+	while (!c->have || !(nl = memchr(c->buf, '\n', c->have)))
+		if (!read_more(c))
+			return gone(c, err);
+	len = (size_t)(nl - c->buf);
+	rc = mv_json_parse(reply, "reply", c->buf, len, err);
+	c->have -= len + 1;
+	memmove(c->buf, nl + 1, c->have);
+	return rc;
+}
+
+void mv_call_end(struct mv_call *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c->buf);
+	*c = (struct mv_call){ .fd = -1 };
 }
 
 int mv_control_call(const char *name, struct json_object *request, struct json_object **reply,
 		    struct mv_err *err)
 {
-	struct sockaddr_un a;
 	struct json_object *e = NULL;
-	int fd = -1, rc = mv_name_valid(name) ? address(&a, name, err)
-					      : mv_err_set(err, MV_E_USAGE,
-							   "'%s' can't be a VM's name", name);
+	struct mv_call c;
+	int rc = mv_call_begin(&c, name, request, err);
 
 	*reply = NULL;
-	if (rc == 0) {
-		fd = new_socket(0);
-		if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof(a))) {
-			rc = mv_err_set(err, MV_E_USAGE, "no VM named '%s' is running", name);
-			mv_err_hint(err, "minivmm list shows those that are");
-		}
-	}
-	if (rc == 0 && (write_line(fd, request) || read_reply(fd, reply)))
-		rc = mv_err_set(err, MV_E_FAILED, "VM '%s' went away without an answer", name);
-	if (fd >= 0)
-		close(fd);
-	json_object_put(request);
+	if (rc == 0)
+		rc = mv_call_next(&c, reply, err);
+	mv_call_end(&c);
 	if (rc == 0 && json_object_object_get_ex(*reply, "error", &e)) {
 		rc = mv_err_set(err, MV_E_FAILED, "%s", json_object_get_string(e));
 		json_object_put(*reply);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control socket of a running VM: one JSON object a line, request and reply
- * (docs/control-socket.md). Sockets live in the runtime folder, mode 0600.
+ * The control socket of a running VM: one JSON object a line, request and reply; a
+ * migration has several replies (docs/migration.md). Sockets live in the runtime folder, mode 0600.
  */
 #ifndef MV_VMM_CONTROL_H
 #define MV_VMM_CONTROL_H
@@ -17,13 +17,14 @@
 
 struct mv_control_client {
 	int fd;			/* -1: nobody */
+	bool keep;		/* waits for something, and is not given up for a new one */
 	size_t have;
 	char line[8192];	/* what came so far of a request */
 };
 
 struct mv_control {
 	int listen_fd;		/* -1: none */
-	unsigned next;		/* the slot to be given up if all are taken: the oldest */
+	unsigned next;		/* where to look first for a slot to be given up: the oldest */
 	struct mv_control_client client[MV_CONTROL_CLIENTS];
 	char path[108];
 };
@@ -58,6 +59,18 @@ void mv_control_reply(struct mv_control *c, unsigned client,
  */
 int mv_control_call(const char *name, struct json_object *request, struct json_object **reply,
 		    struct mv_err *err);
+
+/* The same with more than one reply: begin, next until the reply that is the last one, end. */
+struct mv_call {
+	int fd;
+	char name[MV_NAME_MAX + 1];
+	char *buf;
+	size_t have, room;
+};
+int mv_call_begin(struct mv_call *c, const char *name, struct json_object *request,
+		  struct mv_err *err);
+int mv_call_next(struct mv_call *c, struct json_object **reply, struct mv_err *err);
+void mv_call_end(struct mv_call *c);
 
 /* Call fn for each name that has a socket; stale sockets are removed. */
 int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct mv_err *err);

@@ -5,64 +5,22 @@
 
 #include "guest-tests/abi.h"
 
-/* 16550 registers (offsets from the base port) and bits. */
-enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UART_SCR };
-#define UART_PORTS 8
-#define LCR_DLAB 0x80
-#define IIR_NONE 0x01
-#define IIR_FIFO 0xc0
-#define LSR_EMPTY 0x60	/* transmitter and its holding register: we are infinitely fast */
-#define MSR_READY 0xb0	/* carrier, DSR, CTS */
-
-static void serial_out(struct mv_serial *s, unsigned reg, uint8_t v)
+static uint32_t load_le(const uint8_t *p, unsigned size)
 {
-	bool dlab = s->lcr & LCR_DLAB;
+	uint32_t v = 0;
 
-	switch (reg) {
-	case UART_DATA:
-		if (dlab)
-			s->dll = v;
-		else
-			s->write(s->ctx, &v, 1);
-		break;
-	case UART_IER:
-		if (dlab)
-			s->dlm = v;
-		else
-			s->ier = v & 0x0f;
-		break;
-	case UART_IIR:
-		s->fcr = v;
-		break;
-	case UART_LCR:
-		s->lcr = v;
-		break;
-	case UART_MCR:
-		s->mcr = v;
-		break;
-	case UART_SCR:
-		s->scr = v;
-		break;
-	default:
-		break;
-	}
+	for (unsigned i = 0; i < size; i++)
+		v |= (uint32_t)p[i] << 8 * i;
+	return v;
 }
 
-static uint8_t serial_in(const struct mv_serial *s, unsigned reg)
+static void store_le(uint8_t *p, uint32_t v)
 {
-	bool dlab = s->lcr & LCR_DLAB;
-
-	switch (reg) {
-	case UART_DATA: return dlab ? s->dll : 0;
-	case UART_IER: return dlab ? s->dlm : s->ier;
-	case UART_IIR: return IIR_NONE | (s->fcr & 1 ? IIR_FIFO : 0);
-	case UART_LCR: return s->lcr;
-	case UART_MCR: return s->mcr;
-	case UART_LSR: return LSR_EMPTY;
-	case UART_MSR: return MSR_READY;
-	default: return s->scr;
-	}
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
 }
+
+/* ---- the test ports of guest-tests/abi.h ---- */
 
 /* Word n of a table block: the count, then six words an entry. */
 static uint32_t table_word(const struct mv_table *t, uint32_t n)
@@ -94,138 +52,300 @@ static uint32_t info_word(const struct mv_info *i, uint32_t n)
 	}
 }
 
-static uint32_t load_le(const uint8_t *p, unsigned size)
+static enum mv_io_result info_out(struct mv_devices *d, uint16_t port, unsigned size,
+				  const uint8_t *data)
 {
-	uint32_t v = 0;
-
-	for (unsigned i = 0; i < size; i++)
-		v |= (uint32_t)p[i] << 8 * i;
-	return v;
+	(void)port;
+	if (size == 4) {
+		d->info.block = load_le(data, 4);
+		d->info.cursor = 0;
+	}
+	return MV_IO_DONE;
 }
 
-static void store_le(uint8_t *p, uint32_t v)
+static void info_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
 {
-	for (unsigned i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
+	(void)port;
+	memset(data, 0xff, size);
+	if (size != 4)
+		return;
+	store_le(data, info_word(&d->info, d->info.cursor));
+	if (d->info.cursor < UINT32_MAX)
+		d->info.cursor++;
 }
 
-static bool is_serial(uint16_t port)
+static enum mv_io_result exit_out(struct mv_devices *d, uint16_t port, unsigned size,
+				  const uint8_t *data)
 {
-	return port >= MV_PORT_SERIAL && port < MV_PORT_SERIAL + UART_PORTS;
+	(void)port;
+	d->value = load_le(data, size);
+	return MV_IO_EXIT;
+}
+
+static enum mv_io_result sync_out(struct mv_devices *d, uint16_t port, unsigned size,
+				  const uint8_t *data)
+{
+	(void)port;
+	d->value = load_le(data, size);
+	return MV_IO_SYNC;
+}
+
+/* ---- devices of bytes ---- */
+
+static enum mv_io_result serial_out(struct mv_devices *d, uint16_t port, unsigned size,
+				    const uint8_t *data)
+{
+	if (size == 1)
+		mv_serial_out(&d->serial, port - MV_PORT_SERIAL, *data);
+	return MV_IO_DONE;
+}
+
+static void serial_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
+{
+	memset(data, 0xff, size);
+	if (size == 1)
+		*data = mv_serial_in(&d->serial, port - MV_PORT_SERIAL);
+}
+
+static enum mv_io_result rtc_out(struct mv_devices *d, uint16_t port, unsigned size,
+				 const uint8_t *data)
+{
+	(void)size;
+	mv_rtc_out(&d->rtc, port - MV_PORT_RTC, *data);
+	return MV_IO_DONE;
+}
+
+static void rtc_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
+{
+	(void)size;
+	*data = mv_rtc_in(&d->rtc, port - MV_PORT_RTC);
+}
+
+static enum mv_io_result power_out(struct mv_devices *d, uint16_t port, unsigned size,
+				   const uint8_t *data)
+{
+	(void)size;
+	switch (mv_power_out(&d->power, port, *data)) {
+	case MV_POWER_OFF: return MV_IO_OFF;
+	case MV_POWER_RESET: return MV_IO_RESET;
+	default: return MV_IO_DONE;
+	}
+}
+
+static void power_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
+{
+	(void)size;
+	*data = mv_power_in(&d->power, port);
+}
+
+/* ---- who owns which ports ---- */
+
+static const struct ports {
+	uint16_t first, n;
+	bool bytes;	/* an access to several ports is one to each */
+	enum mv_io_result (*out)(struct mv_devices *d, uint16_t port, unsigned size,
+				 const uint8_t *data);
+	void (*in)(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data);
+} ports[] = {
+	{ MV_PORT_SERIAL, MV_SERIAL_PORTS, false, serial_out, serial_in },
+	{ MV_PORT_INFO, 1, false, info_out, info_in },
+	{ MV_PORT_EXIT, 1, false, exit_out, NULL },
+	{ MV_PORT_SYNC, 1, false, sync_out, NULL },
+	{ MV_PORT_KEYBOARD, 1, true, power_out, power_in },
+	{ MV_PORT_RTC, MV_RTC_PORTS, true, rtc_out, rtc_in },
+	{ MV_PORT_PM1_EVENT, MV_PM1_EVENT_PORTS, true, power_out, power_in },
+	{ MV_PORT_PM1_CONTROL, MV_PM1_CONTROL_PORTS, true, power_out, power_in },
+	{ MV_PORT_RESET, 1, true, power_out, power_in },
+};
+
+static const struct ports *owner(uint16_t port)
+{
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (port >= ports[i].first && port - ports[i].first < ports[i].n)
+			return &ports[i];
+	return NULL;
+}
+
+static enum mv_io_result out_one(struct mv_devices *d, uint16_t port, unsigned size,
+				 const uint8_t *data)
+{
+	const struct ports *p = owner(port);
+
+	if (p && !p->bytes)
+		return p->out(d, port, size, data);
+	for (unsigned i = 0; i < size; i++) {
+		enum mv_io_result r = MV_IO_DONE;
+
+		p = owner((uint16_t)(port + i));
+		if (p && p->bytes)
+			r = p->out(d, (uint16_t)(port + i), 1, data + i);
+		if (r != MV_IO_DONE)
+			return r;
+	}
+	return MV_IO_DONE;
 }
 
 enum mv_io_result mv_devices_out(struct mv_devices *d, uint16_t port, unsigned size,
 				 uint32_t count, const uint8_t *data)
 {
-	bool dlab = d->serial.lcr & LCR_DLAB;
-
 	/* A string of characters goes out in one piece. */
-	if (port == MV_PORT_SERIAL && size == 1 && !dlab) {
-		d->serial.write(d->serial.ctx, data, count);
+	if (port == MV_PORT_SERIAL && size == 1 && mv_serial_out_string(&d->serial, data, count))
 		return MV_IO_DONE;
-	}
 	for (uint32_t i = 0; i < count; i++, data += size) {
-		if (is_serial(port) && size == 1) {
-			serial_out(&d->serial, port - MV_PORT_SERIAL, *data);
-		} else if (port == MV_PORT_INFO && size == 4) {
-			d->info.block = load_le(data, 4);
-			d->info.cursor = 0;
-		} else if (port == MV_PORT_EXIT) {
-			d->value = load_le(data, size);
-			return MV_IO_EXIT;
-		} else if (port == MV_PORT_SYNC) {
-			d->value = load_le(data, size);
-			return MV_IO_SYNC;
-		}
+		enum mv_io_result r = out_one(d, port, size, data);
+
+		if (r != MV_IO_DONE)
+			return r;
 	}
 	return MV_IO_DONE;
+}
+
+static void in_one(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
+{
+	const struct ports *p = owner(port);
+
+	memset(data, 0xff, size);
+	if (p && !p->bytes && p->in)
+		p->in(d, port, size, data);
+	if (p && !p->bytes)
+		return;
+	for (unsigned i = 0; i < size; i++) {
+		p = owner((uint16_t)(port + i));
+		if (p && p->bytes)
+			p->in(d, (uint16_t)(port + i), 1, data + i);
+	}
 }
 
 void mv_devices_in(struct mv_devices *d, uint16_t port, unsigned size, uint32_t count,
 		   uint8_t *data)
 {
-	for (uint32_t i = 0; i < count; i++, data += size) {
-		if (is_serial(port) && size == 1) {
-			*data = serial_in(&d->serial, port - MV_PORT_SERIAL);
-		} else if (port == MV_PORT_INFO && size == 4) {
-			store_le(data, info_word(&d->info, d->info.cursor));
-			if (d->info.cursor < UINT32_MAX)
-				d->info.cursor++;
-		} else {
-			memset(data, 0xff, size);
-		}
-	}
+	for (uint32_t i = 0; i < count; i++, data += size)
+		in_one(d, port, size, data);
 }
 
-/* ---- saved state: one byte string a device, fields in the order written here ---- */
+void mv_devices_init(struct mv_devices *d)
+{
+	memset(d, 0, sizeof(*d));
+	d->serial.irq_line = 4;
+	mv_rtc_init(&d->rtc);
+}
 
-#define SERIAL_STATE 7
+/* ---- saved state: one byte string a device ---- */
+
 #define INFO_STATE 8
 
-static struct mv_device_state *add(struct mv_state *state, const char *name, uint32_t size)
+static void save_serial(const struct mv_devices *d, uint8_t *data)
 {
-	struct mv_device_state *s = &state->devices[state->ndevices++];
-
-	memset(s, 0, sizeof(*s));
-	strcpy(s->name, name);
-	s->size = size;
-	return s;
+	mv_serial_save(&d->serial, data);
 }
+
+static bool load_serial(struct mv_devices *d, const uint8_t *data)
+{
+	return mv_serial_load(&d->serial, data);
+}
+
+static void save_info(const struct mv_devices *d, uint8_t *data)
+{
+	store_le(data, d->info.block);
+	store_le(data + 4, d->info.cursor);
+}
+
+static bool load_info(struct mv_devices *d, const uint8_t *data)
+{
+	d->info.block = load_le(data, 4);
+	d->info.cursor = load_le(data + 4, 4);
+	return true;
+}
+
+static void save_rtc(const struct mv_devices *d, uint8_t *data)
+{
+	mv_rtc_save(&d->rtc, data);
+}
+
+static bool load_rtc(struct mv_devices *d, const uint8_t *data)
+{
+	return mv_rtc_load(&d->rtc, data);
+}
+
+static void save_power(const struct mv_devices *d, uint8_t *data)
+{
+	mv_power_save(&d->power, data);
+}
+
+static bool load_power(struct mv_devices *d, const uint8_t *data)
+{
+	return mv_power_load(&d->power, data);
+}
+
+static const struct device {
+	const char *name;
+	uint32_t size;
+	void (*save)(const struct mv_devices *d, uint8_t *data);
+	bool (*load)(struct mv_devices *d, const uint8_t *data);
+} devices[] = {
+	{ "serial0", MV_SERIAL_STATE, save_serial, load_serial },
+	{ "info", INFO_STATE, save_info, load_info },
+	{ "rtc", MV_RTC_STATE, save_rtc, load_rtc },
+	{ "power", MV_POWER_STATE, save_power, load_power },
+};
+
+#define NDEVICES (sizeof(devices) / sizeof(devices[0]))
 
 void mv_devices_save(const struct mv_devices *d, struct mv_state *state)
 {
-	const struct mv_serial *u = &d->serial;
-	const uint8_t serial[SERIAL_STATE] = { u->ier, u->fcr, u->lcr, u->mcr,
-					       u->scr, u->dll, u->dlm };
-	struct mv_device_state *s;
-
 	state->ndevices = 0;
-	memcpy(add(state, "serial0", SERIAL_STATE)->data, serial, SERIAL_STATE);
-	s = add(state, "info", INFO_STATE);
-	store_le(s->data, d->info.block);
-	store_le(s->data + 4, d->info.cursor);
+	for (size_t i = 0; i < NDEVICES; i++) {
+		struct mv_device_state *s = &state->devices[state->ndevices++];
+
+		memset(s, 0, sizeof(*s));
+		strcpy(s->name, devices[i].name);
+		s->size = devices[i].size;
+		devices[i].save(d, s->data);
+	}
 }
 
-static const struct mv_device_state *find(const struct mv_state *state, const char *name,
-					  uint32_t size, struct mv_err *err)
+static const struct mv_device_state *find(const struct mv_state *state, const struct device *dev,
+					  struct mv_err *err)
 {
 	for (uint32_t i = 0; i < state->ndevices; i++) {
 		const struct mv_device_state *s = &state->devices[i];
 
-		if (strcmp(s->name, name))
+		if (strcmp(s->name, dev->name))
 			continue;
-		if (s->size == size)
+		if (s->size == dev->size)
 			return s;
-		mv_err_set(err, MV_E_INPUT, "device %s: %u bytes of state, %u expected", name,
-			   s->size, size);
+		mv_err_set(err, MV_E_INPUT, "device %s: %u bytes of state, %u expected", dev->name,
+			   s->size, dev->size);
 		return NULL;
 	}
-	mv_err_set(err, MV_E_INPUT, "the state of device %s is missing", name);
+	mv_err_set(err, MV_E_INPUT, "the state of device %s is missing", dev->name);
 	return NULL;
+}
+
+static bool known(const char *name)
+{
+	for (size_t i = 0; i < NDEVICES; i++)
+		if (!strcmp(name, devices[i].name))
+			return true;
+	return false;
 }
 
 int mv_devices_load(struct mv_devices *d, const struct mv_state *state, struct mv_err *err)
 {
-	const struct mv_device_state *serial = find(state, "serial0", SERIAL_STATE, err);
-	const struct mv_device_state *info = find(state, "info", INFO_STATE, err);
-	struct mv_serial *u = &d->serial;
+	const struct mv_device_state *found[NDEVICES];
 
-	if (!serial || !info)
-		return -MV_E_INPUT;
-	for (uint32_t i = 0; i < state->ndevices; i++) {
-		const char *name = state->devices[i].name;
-
-		if (strcmp(name, "serial0") && strcmp(name, "info"))
-			return mv_err_set(err, MV_E_INPUT, "unknown device '%.15s'", name);
+	for (size_t i = 0; i < NDEVICES; i++) {
+		found[i] = find(state, &devices[i], err);
+		if (!found[i])
+			return -MV_E_INPUT;
 	}
-	u->ier = serial->data[0];
-	u->fcr = serial->data[1];
-	u->lcr = serial->data[2];
-	u->mcr = serial->data[3];
-	u->scr = serial->data[4];
-	u->dll = serial->data[5];
-	u->dlm = serial->data[6];
-	d->info.block = load_le(info->data, 4);
-	d->info.cursor = load_le(info->data + 4, 4);
+	for (uint32_t i = 0; i < state->ndevices; i++)
+		if (!known(state->devices[i].name))
+			return mv_err_set(err, MV_E_INPUT, "unknown device '%.15s'",
+					  state->devices[i].name);
+	for (size_t i = 0; i < NDEVICES; i++)
+		if (!devices[i].load(d, found[i]->data))
+			return mv_err_set(err, MV_E_INPUT, "device %s: a state it can't be in",
+					  devices[i].name);
 	return 0;
 }

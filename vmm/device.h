@@ -3,18 +3,17 @@
 #ifndef MV_VMM_DEVICE_H
 #define MV_VMM_DEVICE_H
 
+#include "power.h"
+#include "rtc.h"
+#include "serial.h"
 #include "state.h"
 
 enum mv_io_result {
 	MV_IO_DONE,
 	MV_IO_EXIT,	/* the guest ended its run; the value is in devices->value */
 	MV_IO_SYNC,	/* a sync point; its number is in devices->value */
-};
-
-struct mv_serial {
-	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
-	void (*write)(void *ctx, const uint8_t *data, size_t len);
-	void *ctx;
+	MV_IO_OFF,	/* it powered itself off */
+	MV_IO_RESET,	/* it reset itself */
 };
 
 struct mv_info {
@@ -26,12 +25,18 @@ struct mv_info {
 struct mv_devices {
 	struct mv_serial serial;
 	struct mv_info info;
+	struct mv_rtc rtc;
+	struct mv_power power;
 	uint32_t value;
 };
 
+/* As they are at power-on. What connects them to the machine is the caller's to set. */
+void mv_devices_init(struct mv_devices *d);
+
 /*
  * A guest's IN or OUT: count items of size bytes at data. Ports that nobody owns read as all ones
- * and swallow writes.
+ * and swallow writes. Devices with registers of one byte see a wider access as one to each port, as
+ * on an ISA bus; the serial port answers single bytes alone.
  */
 enum mv_io_result mv_devices_out(struct mv_devices *d, uint16_t port, unsigned size,
 				 uint32_t count, const uint8_t *data);
@@ -40,7 +45,7 @@ void mv_devices_in(struct mv_devices *d, uint16_t port, unsigned size, uint32_t 
 
 /* All devices' state as named, versionless byte strings (docs/stream-format.md, DEVICE). */
 void mv_devices_save(const struct mv_devices *d, struct mv_state *state);
-/* -MV_E_INPUT for a device that is unknown, missing or of another size. */
+/* -MV_E_INPUT for a device that is unknown, missing, of another size or in no state it can be in. */
 int mv_devices_load(struct mv_devices *d, const struct mv_state *state, struct mv_err *err);
 
 #endif

@@ -65,6 +65,15 @@ static struct json_object *string(const char *s)
 	return json_object_new_string(s);
 }
 
+/* Text made of CPUID registers: whatever they hold, the file must be one that can be read. */
+static struct json_object *register_string(char *s)
+{
+	for (char *p = s; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	return string(s);
+}
+
 struct json_object *mv_host_to_json(const struct mv_host *h)
 {
 	struct json_object *o = json_object_new_object(), *msrs = json_object_new_object();
@@ -74,8 +83,8 @@ struct json_object *mv_host_to_json(const struct mv_host *h)
 	mv_table_brand_string(&h->raw, brand);
 	json_object_object_add(o, "minivmm-host", json_object_new_int(HOST_VERSION));
 	json_object_object_add(o, "name", string(h->name));
-	json_object_object_add(o, "vendor", string(vendor));
-	json_object_object_add(o, "brand", string(brand));
+	json_object_object_add(o, "vendor", register_string(vendor));
+	json_object_object_add(o, "brand", register_string(brand));
 	json_object_object_add(o, "kernel", string(h->kernel));
 	json_object_object_add(o, "source", string(h->source));
 	json_object_object_add(o, "microcode", mv_json_hex(h->microcode, 1));

@@ -13,13 +13,36 @@
 #include "guest-tests/abi.h"
 
 #define MAX_IMAGE (UINT64_C(1) << 30)
+#define XEN_ELFNOTE_GUEST_OS 6
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
 #define MULTIBOOT_MAGIC 0x1badb002u
 #define MULTIBOOT_SEARCH 8192u
 #define MULTIBOOT_KLUDGE (1u << 16)	/* the header itself says where to load */
 
+/* Linux' setup header: offsets in the file, from Documentation/arch/x86/boot.rst. */
+#define SETUP_SECTS 0x1f1
+#define SETUP_SYSSIZE 0x1f4
+#define SETUP_BOOT_FLAG 0x1fe
+#define SETUP_MAGIC 0x202
+#define SETUP_VERSION 0x206
+#define SETUP_LOADFLAGS 0x211
+#define SETUP_INITRD_MAX 0x22c
+#define SETUP_XLOADFLAGS 0x236
+#define SETUP_CMDLINE_SIZE 0x238
+#define SETUP_PREF_ADDRESS 0x258
+#define SETUP_INIT_SIZE 0x260
+#define SETUP_HEADER_END 0x264
+#define LOADED_HIGH 1
+#define XLF_KERNEL_64 1
+#define LINUX_ENTRY64 0x200
+
 #define BAD(img, ...) mv_err_at(err, MV_E_INPUT, (img)->name, 0, 0, __VA_ARGS__)
+
+static uint32_t le16(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8;
+}
 
 static uint32_t le32(const uint8_t *p)
 {
@@ -74,6 +97,8 @@ static bool take_note(struct mv_image *img, const uint8_t *owner, uint32_t owner
 		img->boot = MV_BOOT_PVH;
 		return true;
 	}
+	if (owner_size == 4 && !memcmp(owner, "Xen", 4) && type == XEN_ELFNOTE_GUEST_OS)
+		img->linux_kernel = desc_size >= 5 && !memcmp(desc, "linux", 5);
 	if (owner_size != sizeof(MV_NOTE_OWNER) || memcmp(owner, MV_NOTE_OWNER, owner_size))
 		return false;
 	if (type == MV_NOTE_FLAGS && desc_size >= 4)
@@ -199,6 +224,47 @@ static int parse_kludge(struct mv_image *img, size_t header, struct mv_err *err)
 	return add_segment(img, s, err);
 }
 
+static bool is_linux(const struct mv_image *img)
+{
+	return img->size >= SETUP_HEADER_END && le16(img->data + SETUP_BOOT_FLAG) == 0xaa55 &&
+	       !memcmp(img->data + SETUP_MAGIC, "HdrS", 4);
+}
+
+/*
+ * The 64-bit boot protocol. The kernel goes where it prefers to be: loaded elsewhere, it would move
+ * itself there and need the same memory.
+ */
+static int parse_linux(struct mv_image *img, struct mv_err *err)
+{
+	const uint8_t *h = img->data;
+	uint32_t version = le16(h + SETUP_VERSION), init_size = le32(h + SETUP_INIT_SIZE);
+	struct mv_segment_map s = { .exec = true, .write = true };
+
+	img->boot = MV_BOOT_LINUX;
+	img->linux_kernel = true;
+	if (version < 0x20c)
+		return BAD(img, "a Linux kernel with boot protocol %u.%02u; the 64-bit entry came "
+				"with 2.12 (Linux 3.8)", version >> 8, version & 0xff);
+	if (!(h[SETUP_LOADFLAGS] & LOADED_HIGH))
+		return BAD(img, "a Linux zImage; a bzImage is needed");
+	if (!(le16(h + SETUP_XLOADFLAGS) & XLF_KERNEL_64))
+		return BAD(img, "a Linux kernel without a 64-bit entry point");
+	s.gpa = le64(h + SETUP_PREF_ADDRESS);
+	s.offset = ((h[SETUP_SECTS] ? h[SETUP_SECTS] : 4) + 1) * UINT64_C(512);
+	/* In units of 16 bytes; what follows in the file, a signature, is not for memory. */
+	s.file_size = le32(h + SETUP_SYSSIZE) * UINT64_C(16);
+	s.mem_size = init_size > s.file_size ? init_size : s.file_size;
+	if (s.gpa > UINT32_MAX - LINUX_ENTRY64)
+		return BAD(img, "its load address 0x%llx is above 4 GiB", (unsigned long long)s.gpa);
+	if (s.file_size <= LINUX_ENTRY64)
+		return BAD(img, "a Linux kernel of %llu bytes has no room for its entry point",
+			   (unsigned long long)s.file_size);
+	img->entry = (uint32_t)s.gpa + LINUX_ENTRY64;
+	img->cmdline_max = le32(h + SETUP_CMDLINE_SIZE);
+	img->initrd_top = le32(h + SETUP_INITRD_MAX);
+	return add_segment(img, s, err);
+}
+
 static bool is_elf(const struct mv_image *img)
 {
 	return img->size >= SELFMAG && !memcmp(img->data, ELFMAG, SELFMAG);
@@ -244,10 +310,13 @@ static int parse(struct mv_image *img, struct mv_err *err)
 		return BAD(img, "the file is empty");
 	if (pvh)
 		return check_entry(img, err);
+	if (!elf && is_linux(img))
+		return parse_linux(img, err);
 	if (header < 0) {
 		BAD(img, elf ? "an ELF file without a PVH note or a multiboot header"
-			     : "not a guest image: neither ELF nor multiboot");
-		mv_err_hint(err, "images that can be started: ELF with a PVH note, 32-bit multiboot");
+			     : "not a guest image: neither ELF, multiboot nor a Linux bzImage");
+		mv_err_hint(err, "images that can be started: Linux bzImage, ELF with a PVH note, 32-bit "
+				 "multiboot");
 		return -MV_E_INPUT;
 	}
 	img->boot = MV_BOOT_MULTIBOOT;
@@ -289,38 +358,68 @@ static int read_all(int fd, uint8_t *buf, size_t size)
 	return 0;
 }
 
-int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err)
+/* The whole of a regular file, malloc'ed. */
+static int read_file(const char *path, uint8_t **bytes, size_t *size, struct mv_err *err)
 {
 	/* Not to wait for the other end, should it be a FIFO. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc;
-	uint8_t *bytes;
 	struct stat st;
+
+	*bytes = NULL;
+	if (fd < 0)
+		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(errno));
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_IMAGE) {
+		close(fd);
+		return mv_err_at(err, MV_E_INPUT, path, 0, 0,
+				 S_ISREG(st.st_mode) ? "larger than 1 GiB" : "not a regular file");
+	}
+	*size = (size_t)st.st_size;
+	*bytes = malloc(*size + 1);
+	rc = *bytes ? read_all(fd, *bytes, *size) : -ENOMEM;
+	close(fd);
+	if (!rc)
+		return 0;
+	free(*bytes);
+	*bytes = NULL;
+	return mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(-rc));
+}
+
+int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err)
+{
+	uint8_t *bytes;
+	size_t size;
+	int rc;
 
 	memset(img, 0, sizeof(*img));
 	snprintf(img->name, sizeof(img->name), "%s", path);
-	if (fd < 0)
-		return BAD(img, "%s", strerror(errno));
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_IMAGE) {
-		close(fd);
-		return BAD(img, S_ISREG(st.st_mode) ? "larger than 1 GiB" : "not a regular file");
-	}
-	bytes = malloc((size_t)st.st_size + 1);
-	rc = bytes ? read_all(fd, bytes, (size_t)st.st_size) : -ENOMEM;
-	close(fd);
-	if (rc) {
-		free(bytes);
-		return BAD(img, "%s", strerror(-rc));
-	}
-	rc = mv_image_parse(img, path, bytes, (size_t)st.st_size, err);
+	rc = read_file(path, &bytes, &size, err);
+	if (rc)
+		return rc;
+	rc = mv_image_parse(img, path, bytes, size, err);
 	img->bytes = bytes;
 	if (rc)
 		mv_image_finish(img);
 	return rc;
 }
 
+int mv_image_initrd(struct mv_image *img, const char *path, struct mv_err *err)
+{
+	int rc = read_file(path, &img->initrd, &img->initrd_size, err);
+
+	if (rc)
+		return rc;
+	snprintf(img->initrd_name, sizeof(img->initrd_name), "%s", path);
+	if (img->initrd_size)
+		return 0;
+	free(img->initrd);
+	img->initrd = NULL;
+	return mv_err_at(err, MV_E_INPUT, path, 0, 0, "the file is empty");
+}
+
 void mv_image_finish(struct mv_image *img)
 {
 	free(img->bytes);
+	free(img->initrd);
 	memset(img, 0, sizeof(*img));
 }
 

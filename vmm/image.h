@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest images as files: ELF with a PVH note, ELF or raw with a multiboot header. Parsed as hostile
- * input; nothing is placed in memory here (vmm/boot.c does that).
+ * Guest images as files: Linux bzImage, ELF with a PVH note, ELF or raw with a multiboot header; and
+ * an initrd to go with it. Parsed as hostile input; nothing is placed in memory here (vmm/boot.c).
  */
 #ifndef MV_VMM_IMAGE_H
 #define MV_VMM_IMAGE_H
@@ -14,7 +14,7 @@
 
 #define MV_IMAGE_SEGMENTS 32
 
-enum mv_boot { MV_BOOT_PVH, MV_BOOT_MULTIBOOT };
+enum mv_boot { MV_BOOT_PVH, MV_BOOT_MULTIBOOT, MV_BOOT_LINUX };
 
 struct mv_segment_map {
 	uint64_t gpa;
@@ -29,7 +29,7 @@ struct mv_image {
 	const uint8_t *data;
 	size_t size;
 	enum mv_boot boot;
-	uint32_t entry;		/* 32-bit protected mode, flat segments */
+	uint32_t entry;		/* 32-bit protected mode, flat segments; LINUX: 64-bit */
 	unsigned nsegments;
 	struct mv_segment_map segments[MV_IMAGE_SEGMENTS];
 	uint64_t top;		/* first address behind all segments */
@@ -38,6 +38,13 @@ struct mv_image {
 	const uint8_t *sites;	/* nsites little-endian 64-bit addresses, inside data */
 	size_t symtab, nsyms, symsize;	/* function symbols, for decoding; nsyms 0 = none */
 	bool elf64;
+
+	bool linux_kernel;	/* in whatever format */
+	uint32_t cmdline_max;	/* LINUX: bytes of a command line, without NUL */
+	uint32_t initrd_top;	/* LINUX: last address an initrd may use */
+	char initrd_name[256];
+	uint8_t *initrd;	/* owned; NULL: none */
+	size_t initrd_size;
 };
 
 /* Read and parse the file. -MV_E_INPUT names file and reason. The caller calls finish. */
@@ -45,6 +52,8 @@ int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err);
 /* The same for bytes in memory, which must outlive the image. */
 int mv_image_parse(struct mv_image *img, const char *name, const uint8_t *data, size_t size,
 		   struct mv_err *err);
+/* Read the initrd (for multiboot: the first module) that goes with an image. -MV_E_INPUT. */
+int mv_image_initrd(struct mv_image *img, const char *path, struct mv_err *err);
 void mv_image_finish(struct mv_image *img);
 
 /* Bytes of the image that end up at gpa, up to len of them contiguous in one segment; NULL if none. */

@@ -9,9 +9,9 @@
 #include "import_dump.h"
 
 #define MAX_FILE (64u << 20)
-#define MAX_JSON (8u << 20)	/* as a tree it takes some thirty times that */
-#define FORMATS "a minivmm host file; the text of cpuid -r, kcpuid -r, AIDA64, libcpuid, xen-cpuid -p " \
-		"or minivmm probe; libvirt's <cpudata>; Firecracker's fingerprint or CPU template"
+#define MAX_JSON (4u << 20)	/* as a tree it takes some fifty times that */
+#define FORMATS "a minivmm host file; the text of cpuid -r, kcpuid -r, AIDA64, libcpuid, " \
+		"xen-cpuid -p or minivmm probe; libvirt's <cpudata>; Firecracker's fingerprint"
 
 enum content { CONTENT_LINES, CONTENT_XML, CONTENT_JSON, CONTENT_OWN, CONTENT_ERROR };
 

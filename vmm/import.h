@@ -12,11 +12,11 @@
 
 /* Something that a reader of the result should know; the host is usable all the same. */
 enum mv_import_kind {
-	MV_IMPORT_VM,		/* taken inside a virtual machine, or shows what a guest was given */
+	MV_IMPORT_VM,		/* taken in a virtual machine, or shows what a guest was given */
 	MV_IMPORT_RANGE,	/* leaves beyond the maximum of their range were left out */
 	MV_IMPORT_SYSCALL,	/* SYSCALL was missing as in all 32-bit dumps, and was added */
 	MV_IMPORT_DIFFER,	/* logical CPUs differ; the first one counts */
-	MV_IMPORT_TWICE,	/* a leaf was given twice with different values; the first one counts */
+	MV_IMPORT_TWICE,	/* a leaf was given twice with different values; the first counts */
 	MV_IMPORT_MISSING,	/* the dump lacks something that the CPU has */
 	MV_IMPORT_IGNORED,	/* a part of the file was not used */
 	MV_IMPORT_NO_KVM,	/* the CPU shows nothing that KVM could work with */
@@ -54,9 +54,9 @@ int mv_host_import_text(struct mv_host *h, const char *file, const char *text, s
 			struct mv_import *report, struct mv_err *err);
 
 /*
- * Fill in what nobody asked KVM for, from h->raw: the offer of the KVM of Linux MV_ASSUMED_KERNEL
- * with default parameters, its ARCH_CAPABILITIES, XCR0, interception. caps: the dump's value of that
- * MSR, NULL if it has none.
+ * Fill in what nobody asked KVM for, from h->raw: the offer of the KVM of Linux
+ * MV_ASSUMED_KERNEL with default parameters, its ARCH_CAPABILITIES, XCR0, interception. caps: the
+ * dump's value of that MSR, NULL if it has none.
  */
 #define MV_ASSUMED_KERNEL "6.1"
 void mv_host_assume(struct mv_host *h, const uint64_t *caps);

@@ -112,7 +112,7 @@ static void number_subleaves(struct mv_dump_leaves *l)
 	qsort(l->e, l->n, sizeof(l->e[0]), by_subleaf);
 }
 
-/* Is the leaf within what the first leaf of its range reports? An answer to others means nothing. */
+/* Is the leaf within what the first of its range reports? An answer to others means nothing. */
 static bool in_range(const struct mv_dump_leaves *l, const struct mv_dump_leaf *e)
 {
 	const struct mv_dump_leaf *base, *last, *one = find(l, 1, 0);
@@ -132,7 +132,7 @@ static bool in_range(const struct mv_dump_leaves *l, const struct mv_dump_leaf *
 	}
 	base = find(l, first, 0);
 	if (!base) {
-		/* A dump of a few leaves. Intel CPUs answer unknown leaves as the last basic one. */
+		/* A dump of a few leaves. Intel CPUs answer others as the last basic one. */
 		base = find(l, 0, 0);
 		last = base ? find(l, base->reg[MV_EAX], 0) : NULL;
 		return first == 0x80000000 && !(last && same(last, e));
@@ -248,7 +248,7 @@ static void differ(struct mv_dump *d, const struct mv_dump_leaf *a, const struct
 	f->last = d->report->cpus;
 }
 
-/* What may differ in a register between the logical CPUs of any machine; of the first CPU's leaves. */
+/* What may differ in a register between the logical CPUs of any machine; a: of the first CPU. */
 static uint32_t per_cpu(struct mv_dump *d, const struct mv_dump_leaf *a, uint32_t reg)
 {
 	if (!d->masks) {

@@ -45,7 +45,7 @@ struct mv_dump {
 	bool prints_zeros;		/* the format lists leaves that are all zero, too */
 	bool one_cpu;			/* leaf 0 again is no sign of another CPU */
 	bool has_caps;
-	uint64_t caps, ucode;		/* the MSRs ARCH_CAPABILITIES and UCODE_REV; ucode 0 = unknown */
+	uint64_t caps, ucode;		/* ARCH_CAPABILITIES; UCODE_REV, 0 = unknown */
 
 	struct mv_dump_leaves first, cur;	/* first: closed, in order, tidy */
 	uint32_t (*masks)[MV_NREGS];	/* of first: bits that differ between CPUs of any machine */

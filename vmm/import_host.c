@@ -60,8 +60,8 @@ static void note_vm(struct mv_dump *d)
 	for (char *p = who; *p; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
-	mv_dump_note(d, MV_IMPORT_VM, 0, "taken in a virtual machine%s%s%s: its hypervisor may hide "
-		     "features", who[0] ? " (" : "", who, who[0] ? ")" : "");
+	mv_dump_note(d, MV_IMPORT_VM, 0, "taken in a virtual machine%s%s%s: its hypervisor may "
+		     "hide features", who[0] ? " (" : "", who, who[0] ? ")" : "");
 }
 
 static void note_differences(struct mv_dump *d)
@@ -117,8 +117,8 @@ static void note_missing_layout(struct mv_dump *d)
 		if (xcr0 >> i & 1 && !mv_table_find(&d->host->raw, 0xd, i))
 			unknown |= UINT64_C(1) << i;
 	if (unknown)
-		mv_dump_note(d, MV_IMPORT_MISSING, 0, "the layout of XSAVE components 0x%llx is not "
-			     "in the dump", (unsigned long long)unknown);
+		mv_dump_note(d, MV_IMPORT_MISSING, 0, "the layout of XSAVE components 0x%llx is "
+			     "not in the dump", (unsigned long long)unknown);
 }
 
 static void note_msrs(struct mv_dump *d)
@@ -133,7 +133,8 @@ static void note_no_kvm(struct mv_dump *d)
 	const struct mv_table *t = &d->host->raw;
 
 	if (!mv_table_has(t, MV_F_LM))
-		mv_dump_note(d, MV_IMPORT_NO_KVM, 0, "a CPU without long mode: no 64-bit Linux, no KVM");
+		mv_dump_note(d, MV_IMPORT_NO_KVM, 0,
+			     "a CPU without long mode: no 64-bit Linux, no KVM");
 	else if (!mv_table_has(t, MV_F_VMX) && !mv_table_has(t, MV_F_SVM))
 		mv_dump_note(d, MV_IMPORT_NO_KVM, 0, "neither VMX nor SVM is shown: no KVM, unless "
 			     "firmware or a hypervisor hides what the CPU has");

@@ -60,7 +60,8 @@ static int number(struct mv_dump *d, struct json_object *o, const char *member, 
 	if (!json_object_object_get_ex(o, member, &v))
 		return mv_dump_bad(d, "member \"%s\" is missing", member);
 	if (mv_json_u64(v, &wide) || wide > UINT32_MAX)
-		return mv_dump_bad(d, "member \"%s\": not a number of 32 bits like \"0x1f\"", member);
+		return mv_dump_bad(d, "member \"%s\": not a number of 32 bits like \"0x1f\"",
+				   member);
 	*out = (uint32_t)wide;
 	return 0;
 }

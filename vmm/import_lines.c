@@ -180,7 +180,8 @@ static enum seen cpuid_line(struct reader *r, const char *p)
 	    (*p == ':' || (blanks(&p), ox_hex32(&p, &subleaf))) && *p++ == ':' &&
 	    named_registers(p, reg))
 		return take(r, leaf, subleaf, reg);
-	return r->known ? bad(r, "not \"0xLEAF 0xSUBLEAF: eax=0x... ebx=0x... ecx=0x... edx=0x...\"")
+	return r->known ? bad(r, "not \"0xLEAF 0xSUBLEAF: eax=0x... ebx=0x... ecx=0x... "
+				 "edx=0x...\"")
 			: SEEN_NOTHING;
 }
 
@@ -391,8 +392,8 @@ static enum seen xen_policy(struct reader *r, const char *line, const char *end)
 	r->rank = rank;
 	mv_dump_restart(r->d);
 	if (rank == 1)
-		mv_dump_note(r->d, MV_IMPORT_VM, r->d->line, "%.*s policy: what Xen lets guests have, "
-			     "not what the CPU has", (int)(end - line), line);
+		mv_dump_note(r->d, MV_IMPORT_VM, r->d->line, "%.*s policy: what Xen lets guests "
+			     "have, not what the CPU has", (int)(end - line), line);
 	return SEEN_IT;
 }
 

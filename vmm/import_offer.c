@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the KVM of Linux 6.1 would offer on a CPU that is known by a dump alone: KVM_GET_SUPPORTED_CPUID
- * as kvm_set_cpu_caps(), vmx_set_cpu_caps(), svm_set_cpu_caps() and __do_cpuid_func() make it, with
- * default module parameters. docs/importers.md has the rule in words, and what was measured.
+ * What the KVM of Linux 6.1 would offer on a CPU that is known by a dump alone:
+ * KVM_GET_SUPPORTED_CPUID as kvm_set_cpu_caps(), vmx_set_cpu_caps(), svm_set_cpu_caps() and
+ * __do_cpuid_func() make it, with default module parameters. docs/importers.md has the rule in
+ * words, and what was measured.
  *
  *	offer = (raw & passed & not withheld) | given | implied
  */
@@ -124,7 +125,7 @@ static const struct {
 	/* only kvm-intel has them */
 	{ MV_F_MPX, WITHHOLD, MV_VENDOR_AMD, 0, 0, 0xff },
 	{ MV_F_BUS_LOCK_DETECT, WITHHOLD, MV_VENDOR_AMD, 0, 0, 0xff },
-	/* self-snoop that doesn't do for mixed memory types: Core and Core 2, Nehalem, Westmere, … */
+	/* self-snoop that doesn't do for mixed memory types: Core to Sandy Bridge */
 	{ MV_F_SS, WITHHOLD, MV_VENDOR_INTEL, 6, 0x0e, 0x0f },
 	{ MV_F_SS, WITHHOLD, MV_VENDOR_INTEL, 6, 0x16, 0x17 },
 	{ MV_F_SS, WITHHOLD, MV_VENDOR_INTEL, 6, 0x1a, 0x1a },
@@ -153,7 +154,7 @@ static const struct {
 	{ MV_F_VIRT_SSBD, GIVE, MV_VENDOR_AMD, 0x16, 0, 0xff },
 	{ MV_F_VIRT_SSBD, GIVE, MV_VENDOR_AMD, 0x17, 0, 0xff },
 	{ MV_F_VIRT_SSBD, GIVE, MV_VENDOR_HYGON, 0x18, 0, 0xff },
-	/* Zen 2: XSAVES of erratum 1386; clears the base with a null selector, but does not say so */
+	/* Zen 2: XSAVES of erratum 1386; null selectors clear the base, but no bit says so */
 	{ MV_F_XSAVES, WITHHOLD, MV_VENDOR_AMD, 0x17, 0x30, 0x4f },
 	{ MV_F_XSAVES, WITHHOLD, MV_VENDOR_AMD, 0x17, 0x60, 0x7f },
 	{ MV_F_XSAVES, WITHHOLD, MV_VENDOR_AMD, 0x17, 0x90, 0x91 },
@@ -476,5 +477,5 @@ void mv_host_assume(struct mv_host *h, const uint64_t *caps)
 	h->proved = false;
 	h->assumed = true;
 	if (!h->kernel[0])
-		memcpy(h->kernel, MV_ASSUMED_KERNEL " (assumed)", sizeof(MV_ASSUMED_KERNEL " (assumed)"));
+		strcpy(h->kernel, MV_ASSUMED_KERNEL " (assumed)");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libvirt's <cpudata>: <cpuid eax_in= ecx_in= eax= ebx= ecx= edx=/> and <msr index= edx= eax=/>. Read
- * as a stream of elements: no tree, no document type, so no entity but the five of XML itself, and
- * nothing is ever fetched.
+ * libvirt's <cpudata>: <cpuid eax_in= ecx_in= eax= ebx= ecx= edx=/> and <msr index= edx= eax=/>.
+ * Read as a stream of elements: no tree, no document type, so no entity but the five of XML itself,
+ * and nothing is ever fetched.
  */
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>

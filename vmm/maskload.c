@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "baseline.h"
 #include "builtin.h"
 #include "json.h"
 #include "maskfile.h"
@@ -19,8 +20,13 @@ struct loader {
 	struct mv_mask *into;	/* the mask of the file being read */
 	const char *path;	/* of that file, for relative includes */
 	unsigned depth;
-	char guest_os[32];	/* what a file asked for */
+	struct mv_mask_directives asked;	/* by the files */
+	struct mv_mask *baseline;	/* the one in force; empty at first. NULL: don't load it */
+	bool in_baseline, baseline_fixed;	/* reading it; asked for on the command line */
 };
+
+#define GUEST_OS "guest-os"
+#define BASELINES "baselines"
 
 static int add_file(struct mv_policy *p, const char *name, uint32_t *index, struct mv_err *err)
 {
@@ -34,22 +40,34 @@ static int add_file(struct mv_policy *p, const char *name, uint32_t *index, stru
 
 static int load_file(struct loader *l, const char *path, struct mv_err *err);
 
-/* The built-in mask of that name ("linux64" or "linux64.mask"). */
-static const struct mv_builtin *builtin_mask(const char *name)
+/* The built-in mask of that name: "linux64" is guest-os/linux64.mask. */
+static const struct mv_builtin *builtin_mask(const char *folder, const char *name)
 {
+	const struct mv_builtin *b;
 	char file[64];
 
 	snprintf(file, sizeof(file), "%s" SUFFIX, name);
-	return mv_builtin_find(file);
+	b = mv_builtin_find(file);
+	return b && !strcmp(b->folder, folder) ? b : NULL;
 }
 
 static int parse_text(struct loader *l, const char *name, const char *text, size_t len,
 		      struct mv_err *err);
 
+/* A name relative to the file that has it. */
+static void resolve(char *path, size_t size, const struct loader *l, const char *arg)
+{
+	const char *slash = strrchr(l->path, '/');
+
+	if (*arg == '/' || !slash)
+		snprintf(path, size, "%s", arg);
+	else
+		snprintf(path, size, "%.*s/%s", (int)(slash - l->path), l->path, arg);
+}
+
 /* Another file in the middle of this one: what it says holds until a later line says otherwise. */
 static int include(struct loader *l, const char *arg, struct mv_err *err)
 {
-	const char *slash = strrchr(l->path, '/');
 	struct mv_mask *mask = malloc(sizeof(*mask)), *outer = l->into;
 	const char *outer_path = l->path;
 	char path[1024];
@@ -57,10 +75,7 @@ static int include(struct loader *l, const char *arg, struct mv_err *err)
 
 	if (!mask)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	if (*arg == '/' || !slash)
-		snprintf(path, sizeof(path), "%s", arg);
-	else
-		snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - l->path), l->path, arg);
+	resolve(path, sizeof(path), l, arg);
 	l->into = mask;
 	l->depth++;
 	if (l->depth > MAX_DEPTH)
@@ -77,24 +92,28 @@ static int include(struct loader *l, const char *arg, struct mv_err *err)
 	return rc;
 }
 
+/*
+ * A baseline is a layer of its own between default mask and overrides, wherever it is named. One
+ * counts: the command line's, else the last that a file names.
+ */
 static int baseline(struct loader *l, const char *arg, struct mv_err *err)
 {
-	const struct mv_builtin *b = builtin_mask(arg);
-	struct mv_mask *mask, *outer = l->into;
-	int rc;
+	const struct mv_builtin *b = builtin_mask(BASELINES, arg);
+	struct loader inner = *l;
+	char path[1024];
 
-	if (!b)
-		return include(l, arg, err);
-	mask = malloc(sizeof(*mask));
-	if (!mask)
-		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	l->into = mask;
-	rc = parse_text(l, b->name, (const char *)b->data, b->size, err);
-	l->into = outer;
-	if (rc == 0)
-		rc = mv_mask_overlay(outer, mask, err);
-	free(mask);
-	return rc;
+	if (l->in_baseline)
+		return mv_err_set(err, MV_E_INPUT, "a baseline can't name another");
+	snprintf(l->asked.baseline, sizeof(l->asked.baseline), "%s", arg);
+	if (l->baseline_fixed || !l->baseline)
+		return 0;
+	inner.in_baseline = true;
+	inner.kind = MV_MASK_OVERRIDE;
+	inner.into = l->baseline;
+	if (b)
+		return parse_text(&inner, b->name, (const char *)b->data, b->size, err);
+	resolve(path, sizeof(path), l, arg);
+	return load_file(&inner, path, err);
 }
 
 static int directive(void *ctx, enum mv_directive d, const char *arg, mv_at at, struct mv_err *err)
@@ -104,10 +123,10 @@ static int directive(void *ctx, enum mv_directive d, const char *arg, mv_at at, 
 	(void)at;
 	switch (d) {
 	case MV_DIR_GUEST_OS:
-		if (!builtin_mask(arg) || strlen(arg) >= sizeof(l->guest_os))
+		if (!builtin_mask(GUEST_OS, arg) || strlen(arg) >= sizeof(l->asked.guest_os))
 			return mv_err_set(err, MV_E_INPUT, "no default mask for guest OS '%s'",
 					  arg);
-		snprintf(l->guest_os, sizeof(l->guest_os), "%s", arg);
+		snprintf(l->asked.guest_os, sizeof(l->asked.guest_os), "%s", arg);
 		return 0;
 	case MV_DIR_BASELINE:
 		return baseline(l, arg, err);
@@ -141,29 +160,36 @@ static int load_file(struct loader *l, const char *path, struct mv_err *err)
 	return rc;
 }
 
-void mv_guest_os_names(char *buf, size_t size)
+static void names(char *buf, size_t size, const char *folder)
 {
 	size_t n, used = 0;
 	const struct mv_builtin *f = mv_builtin_all(&n);
 
 	*buf = '\0';
-	for (size_t i = 0; i < n && used < size; i++) {
-		const char *dot = strstr(f[i].name, SUFFIX);
-
-		if (dot)
+	for (size_t i = 0; i < n && used < size; i++)
+		if (!strcmp(f[i].folder, folder))
 			used += (size_t)snprintf(buf + used, size - used, "%s%.*s",
-						 used ? " " : "", (int)(dot - f[i].name),
+						 used ? " " : "", (int)strcspn(f[i].name, "."),
 						 f[i].name);
-	}
+}
+
+void mv_guest_os_names(char *buf, size_t size)
+{
+	names(buf, size, GUEST_OS);
+}
+
+void mv_baseline_names(char *buf, size_t size)
+{
+	names(buf, size, BASELINES);
 }
 
 static int load_default(struct loader *l, const struct mv_mask_request *req, struct mv_err *err)
 {
 	const char *name = req->guest_os ? req->guest_os
-			   : *l->guest_os ? l->guest_os
+			   : *l->asked.guest_os ? l->asked.guest_os
 					  : MV_DEFAULT_GUEST_OS;
-	const struct mv_builtin *b = builtin_mask(name);
-	char names[256];
+	const struct mv_builtin *b = builtin_mask(GUEST_OS, name);
+	char list[256];
 
 	l->kind = MV_MASK_DEFAULT;
 	if (req->default_mask) {
@@ -171,9 +197,9 @@ static int load_default(struct loader *l, const struct mv_mask_request *req, str
 		return load_file(l, req->default_mask, err);
 	}
 	if (!b) {
-		mv_guest_os_names(names, sizeof(names));
+		mv_guest_os_names(list, sizeof(list));
 		mv_err_set(err, MV_E_USAGE, "no default mask for guest OS '%s'", name);
-		mv_err_hint(err, "there are: %s", names);
+		mv_err_hint(err, "there are: %s", list);
 		return -MV_E_USAGE;
 	}
 	snprintf(l->p->guest_os, sizeof(l->p->guest_os), "%s", name);
@@ -181,27 +207,100 @@ static int load_default(struct loader *l, const struct mv_mask_request *req, str
 	return parse_text(l, b->name, (const char *)b->data, b->size, err);
 }
 
-int mv_masks_load(struct mv_policy *p, const struct mv_mask_request *req, struct mv_err *err)
+/* The command line's baseline: a mistyped name is not a missing file. */
+static int load_baseline(struct loader *l, const char *name, struct mv_err *err)
 {
-	struct mv_mask *over = calloc(1, sizeof(*over)), *def = calloc(1, sizeof(*def));
-	struct mv_mask *one = calloc(1, sizeof(*one));
-	struct loader l = { .p = p, .kind = MV_MASK_OVERRIDE, .into = one };
-	int rc = over && def && one ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	char list[1024];
+	int rc;
 
-	p->files.n = 0;
-	for (size_t i = 0; i < req->noverrides && rc == 0; i++) {
-		rc = load_file(&l, req->overrides[i], err);
+	if (!name)
+		return 0;
+	l->path = "";
+	rc = baseline(l, name, err);
+	l->baseline_fixed = true;
+	if (rc && !strpbrk(name, "./")) {
+		mv_baseline_names(list, sizeof(list));
+		mv_err_hint(err, "no file, and no built-in baseline: there are %s", list);
+	}
+	return rc;
+}
+
+/* Default mask, baseline, overrides: each on top of the one before. */
+static int layers(struct loader *l, struct mv_mask *def, const struct mv_mask *over,
+		  enum mv_vendor vendor, struct mv_err *err)
+{
+	struct mv_mask *flat, *scratch;
+	int rc = 0;
+
+	if (!l->baseline->nregs && !l->baseline->nfields && !l->baseline->nmsrs)
+		return mv_mask_merge(&l->p->final, def, over, vendor, err);
+	flat = malloc(sizeof(*flat));
+	scratch = malloc(sizeof(*scratch));
+	rc = flat && scratch ? mv_mask_merge(flat, def, NULL, vendor, err)
+			     : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0)
+		rc = mv_baseline_restrict(flat, l->baseline, vendor, scratch, err);
+	if (rc == 0)
+		rc = mv_mask_merge(&l->p->final, flat, over, vendor, err);
+	free(flat);
+	free(scratch);
+	return rc;
+}
+
+/* The override files into `over`, each through `one`. */
+static int load_overrides(struct loader *l, struct mv_mask *over, struct mv_mask *one,
+			  const char *const *files, size_t n, struct mv_err *err)
+{
+	int rc = 0;
+
+	l->kind = MV_MASK_OVERRIDE;
+	l->into = one;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = load_file(l, files[i], err);
 		if (rc == 0)
 			rc = mv_mask_overlay(over, one, err);
 	}
+	return rc;
+}
+
+int mv_overrides_load(struct mv_mask *m, const char *const *files, size_t n,
+		      struct mv_mask_directives *d, struct mv_err *err)
+{
+	struct mv_policy *p = calloc(1, sizeof(*p));
+	struct mv_mask *one = calloc(1, sizeof(*one));
+	struct loader l = { .p = p };
+	int rc = p && one ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	mv_mask_clear(m);
+	if (rc == 0)
+		rc = load_overrides(&l, m, one, files, n, err);
+	*d = l.asked;
+	free(p);
+	free(one);
+	return rc;
+}
+
+int mv_masks_load(struct mv_policy *p, const struct mv_mask_request *req, struct mv_err *err)
+{
+	struct mv_mask *over = calloc(1, sizeof(*over)), *def = calloc(1, sizeof(*def));
+	struct mv_mask *one = calloc(1, sizeof(*one)), *base = calloc(1, sizeof(*base));
+	struct loader l = { .p = p, .baseline = base };
+	int rc = over && def && one && base ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	p->files.n = 0;
+	if (rc == 0)
+		rc = load_baseline(&l, req->baseline, err);
+	if (rc == 0)
+		rc = load_overrides(&l, over, one, req->overrides, req->noverrides, err);
 	if (rc == 0) {
 		l.into = def;
 		rc = load_default(&l, req, err);
 	}
 	if (rc == 0)
-		rc = mv_mask_merge(&p->final, def, over, req->vendor, err);
+		rc = layers(&l, def, over, req->vendor, err);
 	free(over);
 	free(def);
 	free(one);
+	free(base);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #ifndef MV_VMM_RUNNER_H
 #define MV_VMM_RUNNER_H
 
+#include "net.h"
 #include "vm.h"
 
 struct mv_run_opts {
@@ -11,6 +12,7 @@ struct mv_run_opts {
 	const char *snapshot_on_sync;	/* save at the first sync point; may be NULL */
 	bool stop_after_sync;		/* … and end the VM there, if it could be saved */
 	double timeout_s;		/* 0 = none */
+	bool started;			/* it runs already: it was received */
 };
 
 enum mv_run_end {
@@ -19,6 +21,7 @@ enum mv_run_end {
 	MV_END_TIMEOUT,
 	MV_END_SAVED,	/* stopped once it was saved */
 	MV_END_STOPPED,	/* from outside: control socket or signal */
+	MV_END_MOVED,	/* it runs elsewhere now: moved_to */
 };
 
 struct mv_run_result {
@@ -28,10 +31,11 @@ struct mv_run_result {
 	char saved[256];		/* the last snapshot written, "" if none */
 	struct mv_err not_saved;	/* code not 0: why there is none of the sync point */
 	int signal;			/* STOPPED by this signal, 0 otherwise */
+	char moved_to[MV_ADDR_TEXT];
 };
 
 /*
- * Start the VM and stay with it until it ends; then it runs no more. A negative return is a failure of
+ * Start the VM and stay with it until it ends; then it runs no more here. A negative return is a failure of
  * the VMM, not of the guest. SIGINT, SIGTERM and SIGHUP stop it.
  */
 int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_result *result,

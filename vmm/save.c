@@ -26,6 +26,15 @@ int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
 	return rc;
 }
 
+int mv_vm_adopt(struct mv_vm *vm, const struct mv_state *state, struct mv_err *err)
+{
+	int rc = mv_vm_set_state(vm, state, err);
+
+	if (rc == 0 && vm->st->policy.intercept == MV_INTERCEPTION_PATCH)
+		rc = mv_vm_patch(vm, err);
+	return rc < 0 ? rc : 0;
+}
+
 int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err)
 {
 	struct mv_state *state = calloc(1, sizeof(*state));
@@ -35,9 +44,7 @@ int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	rc = mv_snapshot_load(snap, state, vm->ram, err);
 	if (rc == 0) {
-		rc = mv_vm_set_state(vm, state, err);
-		if (rc == 0 && vm->st->policy.intercept == MV_INTERCEPTION_PATCH)
-			rc = mv_vm_patch(vm, err);
+		rc = mv_vm_adopt(vm, state, err);
 		mv_state_finish(state);
 	}
 	free(state);

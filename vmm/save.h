@@ -15,4 +15,7 @@ int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err);
  */
 int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err);
 
+/* The same with memory in place already: the state, and the replaced instructions. */
+int mv_vm_adopt(struct mv_vm *vm, const struct mv_state *state, struct mv_err *err);
+
 #endif

@@ -264,6 +264,11 @@ int mv_sites_find(struct mv_sites *s, const struct mv_image *img, struct mv_err 
 	memset(s, 0, sizeof(*s));
 	s->all = true;
 	s->cpl3 = img->note_flags & MV_NOTE_CPL3_IOPL3;
+	if (img->linux_kernel) {
+		s->all = false;
+		snprintf(s->why, sizeof(s->why), "a Linux kernel makes and loads code at run time");
+		return 0;
+	}
 	for (unsigned i = 0; i < img->nsegments && rc == 0; i++) {
 		const struct mv_segment_map *m = &img->segments[i];
 

@@ -176,11 +176,26 @@ static enum next port_io(struct mv_vcpu *vcpu)
 	r = mv_devices_out(&vm->devices, run->io.port, run->io.size, run->io.count, data);
 	e.value = vm->devices.value;
 	pthread_mutex_unlock(&vm->lock);
-	if (r == MV_IO_DONE)
+	switch (r) {
+	case MV_IO_DONE:
 		return GO_ON;
-	e.kind = r == MV_IO_EXIT ? MV_EVENT_EXIT : MV_EVENT_SYNC;
+	case MV_IO_SYNC:
+		e.kind = MV_EVENT_SYNC;
+		mv_vm_post(vm, &e);
+		return GO_ON;
+	case MV_IO_EXIT:
+		e.ending = MV_ENDING_VALUE;
+		break;
+	case MV_IO_OFF:
+		e.ending = MV_ENDING_OFF;
+		break;
+	case MV_IO_RESET:
+		e.ending = MV_ENDING_RESET;
+		break;
+	}
+	e.kind = MV_EVENT_EXIT;
 	mv_vm_post(vm, &e);
-	return r == MV_IO_EXIT ? STOP : GO_ON;
+	return STOP;
 }
 
 static enum next handle_exit(struct mv_vcpu *vcpu)

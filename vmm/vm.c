@@ -12,9 +12,6 @@
 
 #include "guest-tests/abi.h"
 
-#define TSS_ADDRESS 0xfffbd000ul	/* three pages below the BIOS, where nothing else is */
-#define IDENTITY_MAP_ADDRESS 0xfffbc000ul
-
 void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len)
 {
 	return gpa <= vm->ram_size && len <= vm->ram_size - gpa ? vm->ram + gpa : NULL;
@@ -36,8 +33,8 @@ static int enforce(struct mv_vm *vm, struct mv_err *err)
 static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	uint64_t identity = IDENTITY_MAP_ADDRESS;
-	int rc = mv_kvm_do_value(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS, err);
+	uint64_t identity = MV_KVM_PAGES_AT;
+	int rc = mv_kvm_do_value(vm->fd, KVM_SET_TSS_ADDR, MV_KVM_PAGES_AT + MV_PAGE_SIZE, err);
 
 	if (rc >= 0)
 		rc = mv_kvm_do(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity, err);
@@ -92,10 +89,38 @@ static int create_vcpu(struct mv_vm *vm, unsigned id, struct mv_err *err)
 	return rc;
 }
 
+static void set_irq(void *ctx, unsigned irq, bool level)
+{
+	const struct mv_vm *vm = ctx;
+	struct kvm_irq_level l = { .irq = irq, .level = level };
+
+	mv_kvm_do(vm->fd, KVM_IRQ_LINE, &l, NULL);
+}
+
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0) {
+		/* a counter that is never read up to its limit does not fill up */
+	}
+}
+
+static void wants_input(void *ctx)
+{
+	const struct mv_vm *vm = ctx;
+
+	signal_fd(vm->input_fd);
+}
+
 static void init_devices(struct mv_vm *vm, const struct mv_console *console)
 {
 	const struct mv_policy *p = &vm->st->policy;
 
+	mv_devices_init(&vm->devices);
+	vm->devices.serial.set_irq = set_irq;
+	vm->devices.serial.wants_input = wants_input;
+	vm->devices.serial.board = vm;
 	vm->devices.serial.write = console->write;
 	vm->devices.serial.ctx = console->ctx;
 	vm->console_ready = console->ready;
@@ -136,14 +161,15 @@ int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static 
 	vm->raw = raw;
 	vm->ram_size = st->config.ram_size;
 	vm->nvcpus = st->config.nvcpus;
-	vm->fd = -1;
+	vm->fd = vm->event_fd = vm->input_fd = -1;
 	for (unsigned i = 0; i < MV_MAX_VCPUS; i++)
 		vm->vcpu[i].fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	init_devices(vm, console);
 	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vm->event_fd < 0)
+	vm->input_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->event_fd < 0 || vm->input_fd < 0)
 		rc = mv_err_set(err, MV_E_FAILED, "eventfd: %s", strerror(errno));
 	else
 		rc = create(vm, err);
@@ -261,23 +287,22 @@ void mv_vm_resume(struct mv_vm *vm)
 	if (vm->event.kind == MV_EVENT_NONE) {
 		vm->pausing = false;
 		pthread_cond_broadcast(&vm->changed);
+		signal_fd(vm->input_fd);
 	}
 	pthread_mutex_unlock(&vm->lock);
 }
 
 void mv_vm_post(struct mv_vm *vm, const struct mv_event *event)
 {
-	uint64_t one = 1;
-
 	pthread_mutex_lock(&vm->lock);
 	/* The first event counts; what others were about to say follows from it. */
 	if (vm->event.kind == MV_EVENT_NONE) {
 		vm->event = *event;
+		if (event->kind == MV_EVENT_EXIT)
+			vm->ending = event->ending;
 		vm->pausing = true;
 		kick_all(vm);
-		if (write(vm->event_fd, &one, sizeof(one)) < 0) {
-			/* an eventfd that holds 1 at most never fills up */
-		}
+		signal_fd(vm->event_fd);
 	}
 	pthread_mutex_unlock(&vm->lock);
 }
@@ -309,6 +334,26 @@ void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event)
 	mv_vm_take_event(vm, event);
 }
 
+size_t mv_vm_input_room(struct mv_vm *vm)
+{
+	size_t room;
+
+	pthread_mutex_lock(&vm->lock);
+	room = vm->pausing ? 0 : mv_serial_room(&vm->devices.serial);
+	pthread_mutex_unlock(&vm->lock);
+	return room;
+}
+
+size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len)
+{
+	size_t n;
+
+	pthread_mutex_lock(&vm->lock);
+	n = vm->pausing ? 0 : mv_serial_receive(&vm->devices.serial, data, len);
+	pthread_mutex_unlock(&vm->lock);
+	return n;
+}
+
 static void stop_threads(struct mv_vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
@@ -338,6 +383,8 @@ void mv_vm_destroy(struct mv_vm *vm)
 		munmap(vm->ram, vm->ram_size);
 	if (vm->event_fd >= 0)
 		close(vm->event_fd);
+	if (vm->input_fd >= 0)
+		close(vm->input_fd);
 	pthread_cond_destroy(&vm->changed);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);

@@ -17,17 +17,30 @@
 #define MV_MIN_RAM (UINT64_C(1) << 20)
 #define MV_MAX_LOW_RAM (UINT64_C(3) << 30)	/* below the hole for MMIO */
 
+/* Pages that KVM on Intel keeps in guest-physical memory: identity map, and three for a TSS. */
+#define MV_KVM_PAGES_AT 0xfffbc000u
+#define MV_KVM_PAGES_SIZE 0x4000u
+
 enum mv_event_kind {
 	MV_EVENT_NONE,		/* the wait timed out */
 	MV_EVENT_SYNC,		/* the guest wrote to MV_PORT_SYNC and is paused there */
-	MV_EVENT_EXIT,		/* the guest wrote to MV_PORT_EXIT */
+	MV_EVENT_EXIT,		/* the guest ended its run: event.ending */
 	MV_EVENT_CRASH,		/* triple fault, or KVM could not go on with it */
 	MV_EVENT_ERROR,		/* the VMM failed: event.err */
 };
 
+/* How a guest ended itself: by what. */
+enum mv_ending {
+	MV_ENDING_VALUE,	/* MV_PORT_EXIT */
+	MV_ENDING_OFF,		/* ACPI power-off */
+	MV_ENDING_RESET,	/* reset register or keyboard controller */
+	MV_ENDING_QUIT,		/* not itself: the user, at the terminal */
+};
+
 struct mv_event {
 	enum mv_event_kind kind;
-	uint32_t value;		/* SYNC, EXIT: what the guest wrote */
+	enum mv_ending ending;	/* EXIT */
+	uint32_t value;		/* SYNC, EXIT: what the guest wrote; 0 for other endings */
 	uint64_t rip;		/* CRASH */
 	uint8_t ncode, code[15];	/* CRASH: bytes at rip, if they could be read */
 	struct mv_err err;	/* ERROR; CRASH: msg says how it ended */
@@ -65,6 +78,8 @@ struct mv_vm {
 	bool pausing, stopping;
 	int event_fd;		/* readable while an event waits */
 	struct mv_event event;	/* under lock; the guest is paused until it was taken */
+	enum mv_ending ending;	/* of the EXIT event, once there was one */
+	int input_fd;		/* readable when mv_vm_input_room may have grown */
 };
 
 struct mv_console {
@@ -119,6 +134,13 @@ void mv_vm_resume(struct mv_vm *vm);
 bool mv_vm_take_event(struct mv_vm *vm, struct mv_event *event);
 /* Wait up to timeout_ms (-1: for ever) and take the event. */
 void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event);
+
+/*
+ * Input for the first serial port: how many bytes the guest takes now (none before it has shown that
+ * it wants any, none while it is paused), and handing them over; returns how many were taken.
+ */
+size_t mv_vm_input_room(struct mv_vm *vm);
+size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len);
 
 /* Read or write the whole state of a paused VM, RAM apart (vmm/vm_state.c). */
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *state, struct mv_err *err);

@@ -158,7 +158,9 @@ int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 		mv_state_finish(s);
 		return rc;
 	}
+	pthread_mutex_lock(&vm->lock);
 	mv_devices_save(&vm->devices, s);
+	pthread_mutex_unlock(&vm->lock);
 	s->nsites = vm->sites.n;
 	memcpy(s->sites, vm->sites.gpa, vm->sites.n * sizeof(s->sites[0]));
 	return 0;
@@ -175,6 +177,7 @@ int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *s, struct mv_err *e
 		rc = set_pit(vm, s, err);
 	if (rc >= 0 && s->has_irqchip)
 		rc = set_irqchip(vm, s, err);
+	/* Behind the interrupt controllers: it sets its lines as they were. */
 	if (rc >= 0)
 		rc = mv_devices_load(&vm->devices, s, err);
 	/* As late as possible, with no flags: the guest's clock goes on where it stood. */

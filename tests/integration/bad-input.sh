@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck source-path=SCRIPTDIR
 # bad-input.sh BUILD: malformed masks, images, snapshots and host files, and wrong usage: each is told
 # with file, place and reason, and nothing is created or overwritten.
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck source-path=SCRIPTDIR
 # mask-holds.sh BUILD: the guest sees exactly the final mask, at CPL 0 and CPL 3, whatever answers.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/helpers.sh"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Baselines: under the mask of a set every ordered pair of its hosts is accepted by both rules, or no
- * mask could bring that about; nothing is hidden without a reason; reasons are true.
+ * Baselines: under the mask of a set every ordered pair of its hosts is accepted by both rules, or
+ * no mask could bring that about; nothing is hidden without a reason; reasons are true.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -556,53 +556,4 @@ Test(baseline, of_nothing_is_an_error)
 	nhosts = 0;
 	load_default("linux64");
 	cr_expect_eq(make(), -MV_E_USAGE);
-}
-
-/* ---- over a default mask ---- */
-
-static struct mv_mask *base, *was;
-
-static int restricted(const char *mask)
-{
-	struct mv_mask_reader reader = { .kind = MV_MASK_OVERRIDE, .file = "b" };
-
-	base = calloc(1, sizeof(*base));
-	was = calloc(1, sizeof(*was));
-	memset(&fx.err, 0, sizeof(fx.err));
-	cr_assert_eq(mv_mask_parse(base, mask, strlen(mask), &reader, &fx.err), 0, "%s",
-		     fx.err.msg);
-	return mv_baseline_restrict(def, base, MV_VENDOR_AMD, was, &fx.err);
-}
-
-static char after(const char *name)
-{
-	const struct mv_feature *f = &mv_features[feature_id(name)];
-
-	return mv_sym_char(mv_mask_sym(def, f->leaf, f->subleaf, f->reg, f->bit));
-}
-
-Test(baseline, laid_over_a_default_mask_it_only_takes_away)
-{
-	load_default("generic32");
-	cr_assert_eq(restricted("feature VMX = T\nfeature LM = T\nfeature CX16 = T\n"
-				"feature SSE3 = T\nfeature SSE4.1 = 0\nfield phys-bits = 40\n"
-				"cpuid.1.ecx.amd = \"---- ---- ---- ---- ---- --T- ---- ----\"\n"
-				"cpuid.1.ecx.intel = \"---- ---- ---- ---- ---- ---- ---- ---0\"\n"),
-		     0, "%s", fx.err.msg);
-	cr_expect_eq(after("VMX"), '0');
-	cr_expect_eq(after("LM"), '0');
-	cr_expect_eq(after("CX16"), '0', "T without LM would be refused");
-	cr_expect_eq(after("SSE3"), 'T', "the other vendor's line is not meant");
-	cr_expect_eq(after("SSSE3"), 'T');
-	cr_expect_eq(after("SSE4.1"), '0');
-	cr_expect_eq(after("POPCNT"), 'H', "not named: the default's");
-	cr_expect_eq(mv_mask_find_field(def, MV_FIELD_PHYS_BITS)->value, 40u);
-}
-
-Test(baseline, it_can_not_hide_what_the_default_mask_requires)
-{
-	load_default("linux64");
-	cr_expect_eq(restricted("feature LM = 0\n"), -MV_E_INPUT);
-	cr_expect_str_eq(fx.err.msg, "the baseline hides CPUID level 0x80000001 EDX:29 (LM), which "
-				     "the default mask requires (T)");
 }

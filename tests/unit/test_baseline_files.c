@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * configs/baselines: each file promises no more than what was measured on every CPU of its generation,
- * and what it says about the others follows from the bits.
+ * configs/baselines: each file promises no more than what was measured on every CPU of its
+ * generation, and what it says about the others follows from the bits.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -129,14 +129,21 @@ static void load(size_t i)
 		     "%s:%u: %s", path, err.line, err.msg);
 }
 
+static struct mv_mask *def;
+static struct fixture fx;
+
 static void setup(void)
 {
 	for (size_t i = 0; i < N; i++)
 		load(i);
+	def = calloc(1, sizeof(*def));
+	fixture_init(&fx);
 }
 
 static void finish(void)
 {
+	fixture_finish(&fx);
+	free(def);
 	for (size_t i = 0; i < N; i++) {
 		free(masks[i]);
 		free(texts[i]);
@@ -343,7 +350,72 @@ Test(baseline_files, newer_is_not_always_more)
 	cr_expect(!contains(by_name("amd-zen"), by_name("intel-merom")), "vendors don't mix");
 }
 
-/* ---- over the default masks ---- */
+/* ---- laying baselines over default masks ---- */
+
+static void load_default(const char *name)
+{
+	struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = name };
+	char path[512], *text = malloc(1u << 20);
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/guest-os/%s.mask", name);
+	f = fopen(path, "r");
+	cr_assert(f && text && def, "%s", path);
+	n = fread(text, 1, 1u << 20, f);
+	fclose(f);
+	cr_assert_eq(mv_mask_parse(def, text, n, &reader, &fx.err), 0, "%s", fx.err.msg);
+	free(text);
+}
+
+static int restricted(const char *mask)
+{
+	struct mv_mask *base = calloc(1, sizeof(*base)), *was = calloc(1, sizeof(*was));
+	struct mv_mask_reader reader = { .kind = MV_MASK_OVERRIDE, .file = "b" };
+	int rc;
+
+	memset(&fx.err, 0, sizeof(fx.err));
+	cr_assert_eq(mv_mask_parse(base, mask, strlen(mask), &reader, &fx.err), 0, "%s",
+		     fx.err.msg);
+	rc = mv_baseline_restrict(def, base, MV_VENDOR_AMD, was, &fx.err);
+	free(base);
+	free(was);
+	return rc;
+}
+
+static char after(const char *name)
+{
+	const struct mv_feature *f = &mv_features[feature_id(name)];
+
+	return mv_sym_char(mv_mask_sym(def, f->leaf, f->subleaf, f->reg, f->bit));
+}
+
+Test(baseline_files, laid_over_a_default_mask_it_only_takes_away)
+{
+	load_default("generic32");
+	cr_assert_eq(
+		restricted("feature VMX = T\nfeature LM = T\nfeature CX16 = T\n"
+			   "feature SSE3 = T\nfeature SSE4.1 = 0\nfield phys-bits = 40\n"
+			   "cpuid.1.ecx.amd = \"---- ---- ---- ---- ---- --T- ---- ----\"\n"
+			   "cpuid.1.ecx.intel = \"---- ---- ---- ---- ---- ---- ---- ---0\"\n"),
+		0, "%s", fx.err.msg);
+	cr_expect_eq(after("VMX"), '0');
+	cr_expect_eq(after("LM"), '0');
+	cr_expect_eq(after("CX16"), '0', "T without LM would be refused");
+	cr_expect_eq(after("SSE3"), 'T', "the other vendor's line is not meant");
+	cr_expect_eq(after("SSSE3"), 'T');
+	cr_expect_eq(after("SSE4.1"), '0');
+	cr_expect_eq(after("POPCNT"), 'H', "not named: the default's");
+	cr_expect_eq(mv_mask_find_field(def, MV_FIELD_PHYS_BITS)->value, 40u);
+}
+
+Test(baseline_files, it_can_not_hide_what_the_default_mask_requires)
+{
+	load_default("linux64");
+	cr_expect_eq(restricted("feature LM = 0\n"), -MV_E_INPUT);
+	cr_expect_str_eq(fx.err.msg, "the baseline hides CPUID level 0x80000001 EDX:29 (LM), which "
+				     "the default mask requires (T)");
+}
 
 Test(baseline_files, hosts_of_the_generation_can_start_vms)
 {
@@ -362,24 +434,11 @@ Test(baseline_files, hosts_of_the_generation_can_start_vms)
 		{ "amd-zen4", "zen4 +X2APIC +TSC-ADJUST +ARAT" },
 		{ "amd-zen", "zen4 +X2APIC +TSC-ADJUST +ARAT" },
 	};
-	struct mv_mask *def = calloc(1, sizeof(*def)), *was = calloc(1, sizeof(*was));
-	char path[512], *text = malloc(1u << 20);
-	struct fixture fx;
+	struct mv_mask *was = calloc(1, sizeof(*was));
 
-	fixture_init(&fx);
 	for (size_t g = 0; g < COUNT(guests); g++)
 		for (size_t i = 0; i < COUNT(rows); i++) {
-			struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = "d" };
-			size_t n;
-			FILE *f;
-
-			snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/guest-os/%s.mask",
-				 guests[g]);
-			f = fopen(path, "r");
-			cr_assert(f && text && def && was);
-			n = fread(text, 1, 1u << 20, f);
-			fclose(f);
-			cr_assert_eq(mv_mask_parse(def, text, n, &reader, &fx.err), 0);
+			load_default(guests[g]);
 			make_host(&fx.p->source, rows[i].host);
 			cr_assert_eq(mv_baseline_restrict(def, masks[by_name(rows[i].name)],
 							  mv_table_vendor(&fx.p->source.raw), was,
@@ -390,8 +449,5 @@ Test(baseline_files, hosts_of_the_generation_can_start_vms)
 			cr_expect_eq(fx.notes->refusals, 0u, "%s on %s: %s", guests[g],
 				     rows[i].host, notes_text(fx.notes));
 		}
-	fixture_finish(&fx);
-	free(def);
 	free(was);
-	free(text);
 }

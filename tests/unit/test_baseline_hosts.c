@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Baselines of real hosts: every file that can be read in the folder which MV_HOSTS names (host files
- * or dumps of any known format), by vendor. Without that variable there is nothing to do.
+ * Baselines of real hosts: every file that can be read in the folder which MV_HOSTS names (host
+ * files or dumps of any known format), by vendor. Without that variable there is nothing to do.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -229,12 +229,12 @@ Test(baseline_hosts, named_baselines_join_the_hosts_that_have_them)
 				if (!accepts(set[j], MV_VERDICT_GUIDE))
 					for (uint32_t k = 0; k < v->n; k++)
 						cr_expect(v->m[k].rule == MV_RULE_TSC ||
-							  v->m[k].rule == MV_RULE_XSAVE,
+								  v->m[k].rule == MV_RULE_XSAVE,
 							  "%s: %s to %s: %s (%x.%x %d) %s", name,
 							  names[of[i]], names[of[j]],
 							  mv_mismatch_subject(&v->m[k]),
-							  v->m[k].leaf, v->m[k].subleaf, v->m[k].reg,
-							  v->m[k].text);
+							  v->m[k].leaf, v->m[k].subleaf,
+							  v->m[k].reg, v->m[k].text);
 		}
 	}
 	cr_expect_gt(pairs, 0u);

@@ -216,7 +216,6 @@ Test(device, state_goes_round)
 	out(&d, MV_PORT_INFO, 4, MV_INFO_TABLE);
 	in(&d, MV_PORT_INFO, 4);
 	mv_devices_save(&d, &state);
-	cr_expect_eq(state.ndevices, 2);
 	cr_expect_eq(mv_devices_load(&e, &state, &err), 0, "%s", err.msg);
 	for (uint16_t port = COM; port < COM + 8; port++)
 		cr_expect_eq(in(&e, port, 1), in(&d, port, 1), "port 0x%x", port);
@@ -231,41 +230,65 @@ Test(device, state_goes_round)
 	cr_expect_eq(e.info.table, &guest);
 }
 
+/* The saved device of that name; with add, a new one behind all others if there is none. */
+static struct mv_device_state *device(struct mv_state *state, const char *name, bool add)
+{
+	struct mv_device_state *s = state->devices;
+
+	for (uint32_t i = 0; i < state->ndevices; i++, s++)
+		if (!strcmp(s->name, name))
+			return s;
+	cr_assert(add, "device %s was not saved", name);
+	state->ndevices++;
+	s->size = 4;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	return s;
+}
+
 Test(device, bad_state)
 {
 	static const struct {
-		const char *name;
-		unsigned device;
-		const char *renamed;	/* NULL: as it was */
-		int size;		/* -1: as it was */
-		uint32_t ndevices;
-		const char *msg;
+		const char *name, *device, *renamed;	/* renamed NULL: as it was */
+		int longer;
+		bool add;
+		const char *msg;	/* what the message begins with */
 	} rows[] = {
-		{ "no device", 0, NULL, -1, 0, "the state of device serial0 is missing" },
-		{ "one device", 0, NULL, -1, 1, "the state of device info is missing" },
-		{ "too short", 0, NULL, 6, 2, "device serial0: 6 bytes of state, 7 expected" },
-		{ "too long", 1, NULL, 9, 2, "device info: 9 bytes of state, 8 expected" },
-		{ "a stranger in its place", 1, "disk", -1, 2, "the state of device info is missing" },
-		{ "a stranger beside", 2, "disk", 4, 3, "unknown device 'disk'" },
-		{ "a name of all its bytes", 2, "123456789012345", 4, 3,
+		{ "serial port missing", "serial0", "serial9", 0, false,
+		  "the state of device serial0 is missing" },
+		{ "information missing", "info", "onfi", 0, false, "the state of device info is missing" },
+		{ "too short", "serial0", NULL, -1, false, "device serial0: " },
+		{ "too long", "info", NULL, 1, false, "device info: 9 bytes of state, 8 expected" },
+		{ "empty", "info", NULL, -8, false, "device info: 0 bytes of state, 8 expected" },
+		{ "a stranger beside", "disk", NULL, 0, true, "unknown device 'disk'" },
+		{ "a name of all its bytes", "123456789012345", NULL, 0, true,
 		  "unknown device '123456789012345'" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		static struct mv_state state;
 		struct mv_devices d = with_info(), before;
+		struct mv_device_state *s;
 		struct mv_err err = { 0 };
 
 		mv_devices_save(&d, &state);
-		state.ndevices = rows[i].ndevices;
+		s = device(&state, rows[i].device, rows[i].add);
+		s->size += (uint32_t)rows[i].longer;
 		if (rows[i].renamed)
-			snprintf(state.devices[rows[i].device].name, sizeof(state.devices[0].name),
-				 "%s", rows[i].renamed);
-		if (rows[i].size >= 0)
-			state.devices[rows[i].device].size = (uint32_t)rows[i].size;
+			snprintf(s->name, sizeof(s->name), "%s", rows[i].renamed);
 		before = d;
 		cr_expect_eq(mv_devices_load(&d, &state, &err), -MV_E_INPUT, "%s", rows[i].name);
-		cr_expect_str_eq(err.msg, rows[i].msg, "%s", rows[i].name);
+		cr_expect(!strncmp(err.msg, rows[i].msg, strlen(rows[i].msg)), "%s: %s", rows[i].name,
+			  err.msg);
 		cr_expect(!memcmp(&d, &before, sizeof(d)), "%s: nothing was taken over", rows[i].name);
 	}
+}
+
+Test(device, no_state_at_all)
+{
+	static struct mv_state state;
+	struct mv_devices d = with_info();
+	struct mv_err err = { 0 };
+
+	cr_expect_eq(mv_devices_load(&d, &state, &err), -MV_E_INPUT);
+	cr_expect_str_eq(err.msg, "the state of device serial0 is missing");
 }

@@ -9,6 +9,7 @@
 #include "maskwrite.h"
 
 #define TEXT (1u << 20)
+#define AMD_LINE "cpuid.80000001.edx.amd = \"----:----:---0:----:----:----:----:----\"\n"
 
 static struct mv_mask *mask, *again;
 static char *text;
@@ -56,8 +57,9 @@ static void within(const struct mv_mask *a, const struct mv_mask *b)
 		const struct mv_mask_reg *r = &a->regs[i], *o = find(b, r);
 
 		o = o ? o : &none;
-		cr_assert_arr_eq(r->plane, o->plane, sizeof(r->plane), "level 0x%x.%x %s vendor %u\n%s",
-				 r->leaf, r->subleaf, mv_reg_name(r->reg), r->vendor, text);
+		cr_assert_arr_eq(r->plane, o->plane, sizeof(r->plane),
+				 "level 0x%x.%x %s vendor %u\n%s", r->leaf, r->subleaf,
+				 mv_reg_name(r->reg), r->vendor, text);
 	}
 }
 
@@ -137,7 +139,8 @@ Test(maskwrite, any_override_survives_every_form)
 		for (n = any(60); n; n--)
 			random_reg(mask);
 		for (n = any(8); n; n--) {
-			uint32_t id = any(MV_NFIELDS), width = mv_fields[id].hi - mv_fields[id].lo + 1u;
+			uint32_t id = any(MV_NFIELDS);
+			uint32_t width = mv_fields[id].hi - mv_fields[id].lo + 1u;
 			struct mv_mask_field *f = &mask->fields[mask->nfields];
 
 			if (mv_mask_find_field(mask, (enum mv_field_id)id))
@@ -187,16 +190,15 @@ Test(maskwrite, each_form_in_its_own_words)
 				 "ECX: ---- ---- ---0 0--- ---- ---- ---- ----\n"
 				 "Level 0x7h Sublevel 0x1h\n"
 				 "EAX: ---- ---- ---- ---- ---- ---- --T- -T--\n"
-				 "cpuid.80000001.edx.amd = \"----:----:---0:----:----:----:----:----\"\n"
-				 "field max-leaf = 0xd\nfield phys-bits = 46\n" },
+				 AMD_LINE "field max-leaf = 0xd\nfield phys-bits = 46\n" },
 		{ MV_FORM_VMX, "cpuid.1.ecx = \"----:----:---0:0---:----:----:----:----\"\n"
 			       "cpuid.7.1.eax = \"----:----:----:----:----:----:--T-:-T--\"\n"
-			       "cpuid.80000001.edx.amd = \"----:----:---0:----:----:----:----:----\"\n"
+			       AMD_LINE
 			       "field max-leaf = 0xd\nfield phys-bits = 46\n" },
 		{ MV_FORM_FEATURE, "# Level 0x1h ECX\nfeature SSE4.1 = 0\nfeature SSE4.2 = 0\n"
 				   "# Level 0x7h Sublevel 0x1h EAX\nfeature SM4 = T\n"
 				   "feature AVX512_BF16 = T\n"
-				   "cpuid.80000001.edx.amd = \"----:----:---0:----:----:----:----:----\"\n"
+				   AMD_LINE
 				   "field max-leaf = 0xd\nfield phys-bits = 46\n" },
 	};
 

@@ -204,8 +204,8 @@ static void one_case(uint32_t seed, unsigned *helped, unsigned *blocked)
 	++*helped;
 	cr_assert_eq(try_without(MV_SUGGEST_LINES, &opts), 1, "seed %u: %s", seed, lines());
 	for (uint32_t i = 0; i < s->n; i++)
-		cr_assert_eq(try_without(i, &opts), 0, "seed %u: line %u is not needed: %s", seed, i,
-			     lines());
+		cr_assert_eq(try_without(i, &opts), 0, "seed %u: line %u is not needed: %s", seed,
+			     i, lines());
 }
 
 Test(suggest, applied_it_is_accepted_and_no_line_can_go)
@@ -237,7 +237,8 @@ Test(suggest, cases)
 		  { "haswell -AVX -AVX2 -FMA -F16C -XSTATE-AVX -XSAVEOPT" },
 		  "feature AVX = 0, feature XSAVEOPT = 0", "FMA AVX F16C AVX2 XSTATE-AVX XSAVEOPT",
 		  "XSAVEOPT" },
-		{ "haswell", "generic64", "", { "haswell -SHA +AVX512F", "haswell -AES", "haswell -ADX" },
+		{ "haswell", "generic64", "",
+		  { "haswell -SHA +AVX512F", "haswell -AES", "haswell -ADX" },
 		  "feature AES = 0, feature AVX512F = 0", "AES", "AES" },
 		/* numbers */
 		{ "icelake phys-bits=52", "generic64", "", { "icelake", "icelake phys-bits=44" },
@@ -249,8 +250,8 @@ Test(suggest, cases)
 		{ "haswell", "generic64", "", { "haswell +MD-CLEAR" }, "feature MD-CLEAR = 1", "",
 		  "" },
 		/* F: 0 shows the guest the same */
-		{ "haswell", "generic64", "feature SHA = F\n", { "haswell +SHA" }, "feature SHA = 0",
-		  "", "" },
+		{ "haswell", "generic64", "feature SHA = F\n", { "haswell +SHA" },
+		  "feature SHA = 0", "", "" },
 		/* the family of another generation */
 		{ "zen2", "generic64", "", { "zen2 1.0:eax=a30f10" },
 		  "cpuid.1.eax = \"---- xxxx xxxx ---- ---- ---- ---- ----\"", "", "" },
@@ -263,7 +264,8 @@ Test(suggest, cases)
 		for (nhosts = 0; nhosts < 3 && rows[i].hosts[nhosts]; nhosts++)
 			make_host(&hosts[nhosts], rows[i].hosts[nhosts]);
 		cr_assert_eq(suggest(NULL), 0, "row %zu: %s", i, fx.err.msg);
-		cr_expect_eq(s->nblocks, 0u, "row %zu: %s", i, mv_rule_name(s->blocks[0].m.rule));
+		cr_expect_eq(s->nblocks, 0u, "row %zu: %s", i,
+			     mv_rule_name(s->blocks[0].m.rule));
 		cr_expect_str_eq(lines(), rows[i].lines, "row %zu: %s", i, lines());
 		cr_expect_str_eq(names(&s->lost), rows[i].lost, "row %zu: %s", i, names(&s->lost));
 		cr_expect_str_eq(names(&s->leaks), rows[i].leaks, "row %zu: %s", i,
@@ -299,7 +301,7 @@ Test(suggest, where_no_mask_helps_the_reason_is_named)
 		{ "haswell", "zen2", MV_RULE_VENDOR, 1 },
 		{ "haswell tsc=2400000", "haswell tsc=3000000", MV_RULE_TSC, 1 },
 		{ "haswell", "haswell kernel=0", MV_RULE_INTERCEPTION, 1 },
-		{ "haswell -LM", "haswell", MV_RULE_SYMBOL, 2 },	/* T: its own host refuses */
+		{ "haswell -LM", "haswell", MV_RULE_SYMBOL, 2 }, /* its own host refuses */
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {

@@ -73,10 +73,19 @@ enum mv_exit mv_cli_exit_code(int err_code);
 void mv_cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mv_cli_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * A host from a file of any known format (docs/importers.md); what a reader should know of it is
+ * said as notes. -MV_E_INPUT names file, line and reason.
+ */
+int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err);
+
 /* A JSON document to stdout; takes the reference. */
 void mv_cli_json(struct json_object *o);
 
-/* ---- reports (report.c) ---- */
+/* ---- reports (report.c, report_lint.c) ---- */
+
+/* "linux64.mask:12" for a symbol's line, "" for one that no line wrote. */
+const char *mv_print_place(char *buf, size_t size, const struct mv_policy *p, mv_at at);
 
 /* A mask in the guide's layout. */
 void mv_print_mask(FILE *f, const struct mv_mask *m);
@@ -87,6 +96,9 @@ void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *n
 struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_notes *notes);
 /* Print what apply noted; MV_EXIT_REFUSED (as JSON, too, with --json) if the VM can't start. */
 int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes);
+
+/* What lint finds on an applied policy, to standard output (JSON with --json). */
+void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes);
 
 /*
  * The verdict on one destination, in VirtualCenter's manner: level, register, both vectors, then a

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host_json.h"
 #include "launch.h"
 
 extern const struct mv_cmd mv_cmd_check;
@@ -41,31 +40,6 @@ static int option(void *ctx, int key, const char *arg)
 	}
 }
 
-/* The VM as it would be, started on a described host under the given masks. */
-static int vm_from_masks(struct check_args *a, struct mv_static *st, struct mv_err *err)
-{
-	struct mv_notes *notes = malloc(sizeof(*notes));
-	struct mv_mask_request req = {
-		.guest_os = a->launch.guest_os, .default_mask = a->launch.default_mask,
-		.overrides = a->launch.masks, .noverrides = a->launch.nmasks,
-	};
-	int rc = notes ? mv_host_load(&st->policy.source, a->start_host, err)
-		       : mv_err_set(err, MV_E_FAILED, "out of memory");
-
-	if (rc == 0) {
-		req.vendor = mv_table_vendor(&st->policy.source.raw);
-		st->policy.intercept = MV_INTERCEPTION_KERNEL;
-		rc = mv_masks_load(&st->policy, &req, err);
-	}
-	if (rc == 0)
-		rc = mv_apply(&st->policy, 1, notes, err);
-	if (rc == 0) {
-		rc = mv_cli_power_on(&st->policy, notes);
-	}
-	free(notes);
-	return rc;
-}
-
 static int load_vm(struct check_args *a, const char *file, struct mv_static *st,
 		   struct mv_err *err)
 {
@@ -73,7 +47,7 @@ static int load_vm(struct check_args *a, const char *file, struct mv_static *st,
 	int rc;
 
 	if (a->start_host)
-		return vm_from_masks(a, st, err);
+		return mv_launch_described(&a->launch, a->start_host, st, err);
 	rc = mv_snapshot_open(&snap, file, st, err);
 	if (rc == 0)
 		mv_snapshot_close(snap);
@@ -89,7 +63,7 @@ static int check_one(const struct check_args *a, const struct mv_static *st, con
 	struct mv_err err = { 0 };
 	int code = MV_EXIT_OK, rc;
 
-	rc = v && h ? mv_host_load(h, file, &err) : mv_err_set(&err, MV_E_FAILED, "out of memory");
+	rc = v && h ? mv_cli_host_file(h, file, &err) : mv_err_set(&err, MV_E_FAILED, "out of memory");
 	if (rc == 0 && h->assumed && a->strict)
 		rc = mv_err_at(&err, MV_E_REFUSED, file, 0, 0,
 			       "known by a dump only, no KVM was asked there (--strict)");
@@ -144,7 +118,8 @@ static int run(int argc, char **argv)
 		return mv_cli_usage(&mv_cmd_check, a.start_host ? "no host file given"
 						   : "a snapshot and at least one host file are needed");
 	}
-	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask)) {
+	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask ||
+			      a.launch.baseline)) {
 		free(st);
 		return mv_cli_usage(&mv_cmd_check, "a snapshot has its mask; masks go with --on");
 	}
@@ -166,6 +141,7 @@ static const struct mv_opt opts[] = {
 	{ "mask", "FILE", "with --on: override mask; may be repeated", 'm' },
 	{ "guest-os", "NAME", "with --on: default mask", 'g' },
 	{ "default-mask", "FILE", "with --on: default mask from a file", 'D' },
+	{ "baseline", "NAME", "with --on: intel-penryn … or a file, laid over it", 'B' },
 	MV_CLI_RULE_OPT(OPT_RULE),
 	{ "cold", NULL, "the VM is off and will start there", OPT_COLD },
 	{ "strict", NULL, "refuse hosts that are known by a dump only", OPT_STRICT },

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host_exec.h"
 #include "host_json.h"
 #include "host_native.h"
 #include "kvm.h"
@@ -43,6 +44,7 @@ static int this_host(const struct host_args *a, struct mv_host *h, struct mv_err
 	if (mv_kvm_open(&kvm, &no_kvm)) {
 		mv_cli_note("warning: %s: this describes the CPU only", no_kvm.msg);
 		rc = mv_host_native(h, NULL, err);
+		mv_host_exec(h);
 		h->assumed = true;
 		return rc;
 	}
@@ -52,6 +54,7 @@ static int this_host(const struct host_args *a, struct mv_host *h, struct mv_err
 	if (rc == 0)
 		rc = mv_prove(h, &kvm, MV_PROVE_ALL, err);
 	mv_kvm_close(&kvm);
+	mv_host_exec(h);
 	return rc;
 }
 
@@ -84,6 +87,25 @@ static unsigned count(const struct mv_table *t)
 	return n;
 }
 
+/* What user-space probes found; a host file may know nothing of that. */
+static void print_executes(const struct mv_host *h)
+{
+	unsigned tried = 0, ran = 0, hidden = 0;
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++) {
+		tried += mv_featset_has(&h->exec_known, (enum mv_feature_id)i);
+		ran += mv_featset_has(&h->exec_ran, (enum mv_feature_id)i);
+	}
+	if (!tried)
+		return;
+	printf("executes   %u of %u tried", ran, tried);
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		if (mv_featset_has(&h->exec_ran, (enum mv_feature_id)i) &&
+		    !mv_table_has(&h->raw, (enum mv_feature_id)i))
+			printf("%s%s", hidden++ ? " " : "; not in CPUID: ", mv_features[i].name);
+	printf("\n");
+}
+
 static const char *levels(uint8_t proof)
 {
 	switch (proof) {
@@ -113,9 +135,12 @@ static void print_host(const struct mv_host *h)
 	if (mv_table_bit(&h->raw, 1, 0, MV_ECX, 31))
 		printf("           itself a virtual machine: its hypervisor may hide features\n");
 	printf("features   %u in CPUID", count(&h->raw));
-	if (!h->assumed)
+	if (h->kvm.n)
 		printf(", %u named by KVM, %u offered to a guest", count(&h->kvm), count(&offer));
 	printf("\n");
+	if (h->assumed && h->kvm.n)
+		printf("           assumed from a %s dump: no KVM was asked there\n", h->source);
+	print_executes(h);
 	if (h->assumed)
 		return;
 	printf("tsc        %u kHz, %s\n", h->tsc_khz,
@@ -167,7 +192,7 @@ static int run(int argc, char **argv)
 		free(h);
 		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
 	}
-	rc = a.from ? mv_host_load(h, a.from, &err) : this_host(&a, h, &err);
+	rc = a.from ? mv_cli_host_file(h, a.from, &err) : this_host(&a, h, &err);
 	if (rc == 0 && a.without)
 		rc = take_away(h, a.without, &err);
 	if (rc == 0 && a.out)
@@ -186,7 +211,7 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	{ "output", "FILE", "write a host file (-o)", OPT_OUT },
-	{ "from", "FILE", "describe the host of that file", OPT_FROM },
+	{ "from", "FILE", "a host file, or another tool's CPU dump", OPT_FROM },
 	{ "without", "FEATURES", "what if it lacked these (by comma)?", OPT_WITHOUT },
 	{ "binary", NULL, "all CPUID leaves with a bit ruler", OPT_BINARY },
 	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },

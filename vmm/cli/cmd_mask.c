@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "builtin.h"
-#include "host_json.h"
 #include "host_native.h"
 #include "launch.h"
 #include "proof.h"
 
 extern const struct mv_cmd mv_cmd_mask;
+int mv_mask_suggest(int argc, char **argv);
+int mv_mask_convert(int argc, char **argv);
 
 struct mask_args {
 	struct mv_launch launch;	/* masks only */
@@ -36,17 +37,18 @@ static int option(void *ctx, int key, const char *arg)
 }
 
 /*
- * The host whose vendor lines count and, for the effective mask, whose features do. Without KVM the
- * raw view has to stand for the offer; that is said.
+ * The host whose vendor lines count and, if asked for, whose features do. Without KVM the raw view has
+ * to stand for the offer; that is said.
  */
-static int find_host(struct mask_args *a, struct mv_host *h, struct mv_err *err)
+static int find_host(const struct mask_args *a, struct mv_host *h, bool features,
+		     struct mv_err *err)
 {
 	struct mv_kvm kvm;
 	int rc;
 
 	if (a->host)
-		return mv_host_load(h, a->host, err);
-	if (!a->effective)
+		return mv_cli_host_file(h, a->host, err);
+	if (!features)
 		return mv_host_native(h, NULL, err);
 	if (mv_kvm_open(&kvm, NULL)) {
 		mv_cli_note("warning: no KVM here: assuming that it would offer all this CPU has");
@@ -63,32 +65,43 @@ static int find_host(struct mask_args *a, struct mv_host *h, struct mv_err *err)
 	return rc;
 }
 
-static int final(struct mask_args *a)
+/* The policy that the masks make on that host; closed over its features if they count. */
+static int resolve(struct mask_args *a, struct mv_policy *p, struct mv_notes *notes, bool apply,
+		   struct mv_err *err)
+{
+	struct mv_mask_request req;
+	int rc = find_host(a, &p->source, apply, err);
+
+	if (rc == 0) {
+		req = mv_launch_masks(&a->launch, mv_table_vendor(&p->source.raw));
+		rc = mv_masks_load(p, &req, err);
+	}
+	return rc == 0 && apply ? mv_apply(p, 1, notes, err) : rc;
+}
+
+static void print_final(const struct mask_args *a, const struct mv_policy *p)
+{
+	const struct mv_mask *m = a->effective ? &p->effective : &p->final;
+
+	if (mv_output.json)
+		mv_cli_json(mv_json_mask(m, &p->files));
+	else
+		mv_print_mask(stdout, m);
+}
+
+/* final or lint: what the masks lead to. */
+static int result(struct mask_args *a, bool lint)
 {
 	struct mv_policy *p = calloc(1, sizeof(*p));
 	struct mv_notes *notes = calloc(1, sizeof(*notes));
-	struct mv_mask_request req = {
-		.guest_os = a->launch.guest_os, .default_mask = a->launch.default_mask,
-		.overrides = a->launch.masks, .noverrides = a->launch.nmasks,
-	};
-	const struct mv_mask *m;
 	struct mv_err err = { 0 };
-	int rc = p && notes ? find_host(a, &p->source, &err)
+	int rc = p && notes ? resolve(a, p, notes, lint || a->effective, &err)
 			    : mv_err_set(&err, MV_E_FAILED, "out of memory");
 
-	if (rc == 0) {
-		req.vendor = mv_table_vendor(&p->source.raw);
-		rc = mv_masks_load(p, &req, &err);
-	}
-	if (rc == 0 && a->effective)
-		rc = mv_apply(p, 1, notes, &err);
-	if (rc == 0) {
-		m = a->effective ? &p->effective : &p->final;
-		if (mv_output.json)
-			mv_cli_json(mv_json_mask(m, &p->files));
-		else
-			mv_print_mask(stdout, m);
-	}
+	if (rc == 0 && lint)
+		mv_print_lint(p, notes);
+	else if (rc == 0)
+		print_final(a, p);
 	free(p);
 	free(notes);
 	return rc ? mv_cli_error(&err) : MV_EXIT_OK;
@@ -99,18 +112,20 @@ static int show(const char *name)
 {
 	const struct mv_builtin *b;
 	struct mv_err err = { 0 };
-	char file[64], names[256];
+	char file[64], names[256], baselines[1024];
 
 	mv_guest_os_names(names, sizeof(names));
-	if (!name) {
-		printf("%s\n", names);
+	mv_baseline_names(baselines, sizeof(baselines));
+	if (!name || !strcmp(name, "baselines")) {
+		printf("%s\n", name ? baselines : names);
 		return MV_EXIT_OK;
 	}
 	snprintf(file, sizeof(file), "%s.mask", name);
 	b = mv_builtin_find(file);
 	if (!b) {
-		mv_err_set(&err, MV_E_USAGE, "no default mask for guest OS '%s'", name);
-		mv_err_hint(&err, "there are: %s", names);
+		mv_err_set(&err, MV_E_USAGE, "no default mask for guest OS '%s', and no baseline",
+			   name);
+		mv_err_hint(&err, "there are: %.200s, and the baselines %.250s", names, baselines);
 		return mv_cli_error(&err);
 	}
 	fwrite(b->data, 1, b->size, stdout);
@@ -121,27 +136,39 @@ static int run(int argc, char **argv)
 {
 	struct mask_args a = { .host = NULL };
 	int code, first;
+	bool lint;
 
+	/* These have options of their own. */
+	if (argc > 1 && !strcmp(argv[1], "suggest"))
+		return mv_mask_suggest(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "convert"))
+		return mv_mask_convert(argc - 1, argv + 1);
 	mv_launch_init(&a.launch);
 	first = mv_cli_options(&mv_cmd_mask, argc, argv, option, &a, &code);
 	if (first < 0)
 		return code;
 	if (first == argc)
-		return mv_cli_usage(&mv_cmd_mask, "say what: final or show");
-	if (!strcmp(argv[first], "final") && argc - first == 1)
-		return final(&a);
+		return mv_cli_usage(&mv_cmd_mask, "say what: final, lint, show, suggest, convert");
+	lint = !strcmp(argv[first], "lint");
+	if ((lint || !strcmp(argv[first], "final")) && argc - first == 1)
+		return result(&a, lint);
 	if (!strcmp(argv[first], "show") && argc - first <= 2)
 		return show(argc - first == 2 ? argv[first + 1] : NULL);
-	if (!strcmp(argv[first], "final") || !strcmp(argv[first], "show"))
+	if (lint || !strcmp(argv[first], "final") || !strcmp(argv[first], "show"))
 		return mv_cli_usage(&mv_cmd_mask, "'%s' is too much after '%s'", argv[argc - 1],
 				    argv[first]);
-	return mv_cli_usage(&mv_cmd_mask, "'%s' is neither final nor show", argv[first]);
+	if (!strcmp(argv[first], "suggest") || !strcmp(argv[first], "convert"))
+		return mv_cli_usage(&mv_cmd_mask, "'%s' comes first, then its options",
+				    argv[first]);
+	return mv_cli_usage(&mv_cmd_mask, "'%s' is none of final, lint, show, suggest, convert",
+			    argv[first]);
 }
 
 static const struct mv_opt opts[] = {
 	{ "mask", "FILE", "override mask; may be repeated, a later one wins", 'm' },
 	{ "guest-os", "NAME", "default mask: linux64, generic64 (the default) …", 'g' },
 	{ "default-mask", "FILE", "default mask from a file", 'D' },
+	{ "baseline", "NAME", "intel-penryn … or a file, laid over it", 'B' },
 	{ "effective", NULL, "after dependency closure, on this host or --host", OPT_EFFECTIVE },
 	{ "host", "FILE", "for the host of that file", OPT_HOST },
 	MV_OPT_END,
@@ -149,10 +176,16 @@ static const struct mv_opt opts[] = {
 
 const struct mv_cmd mv_cmd_mask = {
 	.name = "mask",
-	.args = "final [OPTIONS] | show [NAME]",
-	.summary = "the mask that results; the default masks",
+	.args = "final|lint [OPTIONS] | show [NAME] | suggest … | convert …",
+	.summary = "the mask that results, the built-in ones, the one that helps",
 	.opts = opts,
-	.more = "final: default mask with the overrides on top, in the guide's layout.\n"
-		"show:  a default mask as it is built in; without NAME, their names.\n",
+	.more = "final:   default mask, baseline and overrides, in the guide's layout.\n"
+		"lint:    what they do on a host that was perhaps not meant: hidden features that\n"
+		"         still execute, shown ones that can't work; the psABI level left.\n"
+		"show:    a default mask or baseline as it is built in; without NAME, the guest\n"
+		"         OS names; with \"baselines\", theirs.\n"
+		"suggest: the smallest override under which hosts accept a VM.\n"
+		"convert: override masks in another form.\n"
+		"The last two have options of their own: minivmm mask suggest --help.\n",
 	.run = run,
 };

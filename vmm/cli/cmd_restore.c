@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "launch.h"
-#include "power_on.h"
+#include "admit.h"
 #include "save.h"
 
 extern const struct mv_cmd mv_cmd_restore;
@@ -31,57 +30,6 @@ static int option(void *ctx, int key, const char *arg)
 	}
 }
 
-/* 0: accepted. MV_EXIT_REFUSED after printing the whole report. */
-static int judge(struct restore_args *a, struct mv_err *err)
-{
-	struct mv_verdict *v = malloc(sizeof(*v));
-	const struct mv_policy *p = &a->launch.st->policy;
-	int rc = v ? mv_verdict(v, p, a->launch.host, &a->verdict, err)
-		   : mv_err_set(err, MV_E_FAILED, "out of memory");
-
-	if (rc == 0 && (v->refusals || v->n) && !mv_output.json)
-		mv_print_verdict(stderr, p, a->launch.host, "this host", v, a->verdict.mode);
-	if (rc == 0 && v->refusals && mv_output.json)
-		mv_cli_json(mv_json_verdict(p, a->launch.host, "this host", v, a->verdict.mode));
-	if (rc == 0 && v->refusals)
-		rc = MV_EXIT_REFUSED;
-	if (rc == MV_EXIT_REFUSED && !mv_output.json)
-		mv_cli_note("nothing was created");
-	free(v);
-	return rc;
-}
-
-/* What was overridden travels on with the VM: the next snapshot tells. */
-static int record_ignored(struct mv_policy *p, const char *ignored, struct mv_err *err)
-{
-	size_t have = strlen(p->ignored);
-
-	if (!ignored)
-		return 0;
-	if (have + strlen(ignored) + 2 > sizeof(p->ignored))
-		return mv_err_set(err, MV_E_USAGE,
-				  "the list of what was ignored so far would be longer than %zu bytes",
-				  sizeof(p->ignored) - 1);
-	snprintf(p->ignored + have, sizeof(p->ignored) - have, "%s%s", have ? "," : "", ignored);
-	return 0;
-}
-
-/* The mechanism of this host; the guest keeps its table, whatever answers from it. */
-static int choose(struct restore_args *a, struct mv_err *err)
-{
-	struct mv_policy *p = &a->launch.st->policy;
-	struct mv_sites sites = { .all = p->patchable, .cpl3 = p->patch_cpl3 };
-	char why[256];
-	int asked = a->launch.intercept, rc;
-
-	if (p->intercept == MV_INTERCEPTION_NONE && asked == MV_INTERCEPT_AUTO)
-		asked = MV_INTERCEPTION_NONE;
-	rc = mv_choose_intercept(p, a->launch.host, &sites, asked, why, err);
-	if (rc == 0 && *why)
-		mv_cli_note("warning: %s", why);
-	return rc;
-}
-
 static int load(struct restore_args *a, const char *path, const struct mv_console *con,
 		struct mv_err *err)
 {
@@ -95,13 +43,7 @@ static int load(struct restore_args *a, const char *path, const struct mv_consol
 	if (rc == 0)
 		rc = mv_launch_host(l, err);
 	if (rc == 0)
-		rc = judge(a, err);
-	if (rc == 0)
-		rc = choose(a, err);
-	if (rc == 0) {
-		l->st->policy.source = *l->host;
-		rc = record_ignored(&l->st->policy, a->verdict.ignore, err);
-	}
+		rc = mv_cli_admit(l, &a->verdict, NULL, NULL, err);
 	if (rc == 0) {
 		mv_launch_set_name(l, l->st->config.name);
 		memcpy(l->st->config.name, l->name, sizeof(l->st->config.name));
@@ -133,7 +75,7 @@ static int run(int argc, char **argv)
 		return code;
 	rc = load(&a, argv[first], &console, &err);
 	if (rc == 0)
-		rc = mv_run(a.launch.vm, &a.launch.run, &result, &err);
+		rc = mv_launch_run(&a.launch, &result, &err);
 	if (rc == 0)
 		code = mv_launch_report(&a.launch, &result);
 	else
@@ -143,9 +85,7 @@ static int run(int argc, char **argv)
 }
 
 static const struct mv_opt opts[] = {
-	MV_CLI_RULE_OPT(OPT_RULE),
-	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma",
-	  OPT_IGNORE },
+	MV_ADMIT_OPTS(OPT_RULE, OPT_IGNORE),
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,
 	MV_OPT_END,

@@ -7,16 +7,30 @@
 
 extern const struct mv_cmd mv_cmd_run;
 
-enum { OPT_APPEND = 256 };
+enum { OPT_APPEND = 256, OPT_INITRD };
+
+/* For a Linux kernel, unless --append says otherwise: speak, and do not hang after a panic. */
+#define LINUX_CMDLINE "console=ttyS0 panic=-1"
+
+struct run_args {
+	struct mv_launch launch;
+	const char *cmdline, *initrd;
+};
 
 static int option(void *ctx, int key, const char *arg)
 {
-	struct mv_launch *l = ctx;
+	struct run_args *a = ctx;
 
-	if (key != OPT_APPEND)
-		return mv_launch_option(&mv_cmd_run, l, key, arg);
-	l->cmdline = arg;
-	return 0;
+	switch (key) {
+	case OPT_APPEND:
+		a->cmdline = arg;
+		return 0;
+	case OPT_INITRD:
+		a->initrd = arg;
+		return 0;
+	default:
+		return mv_launch_option(&mv_cmd_run, &a->launch, key, arg);
+	}
 }
 
 /* Without --name: the image's own name and the process id. */
@@ -30,45 +44,59 @@ static void default_name(char *buf, size_t size, const char *image)
 	snprintf(buf, size, "%.*s-%d", (int)(n > 40 ? 40 : n), image, (int)getpid());
 }
 
+static int open_image(struct mv_image *img, const char *path, struct run_args *a,
+		      struct mv_err *err)
+{
+	int rc = mv_image_open(img, path, err);
+
+	if (rc == 0 && a->initrd)
+		rc = mv_image_initrd(img, a->initrd, err);
+	a->launch.cmdline = a->cmdline ? a->cmdline : img->linux_kernel ? LINUX_CMDLINE : "";
+	return rc;
+}
+
 static int run(int argc, char **argv)
 {
 	struct mv_console console = mv_launch_console();
 	struct mv_run_result result;
 	struct mv_image img = { 0 };
 	struct mv_err err = { 0 };
-	struct mv_launch l;
+	struct run_args a = { .cmdline = NULL };
 	int code, first, rc;
 	char name[64];
 
-	mv_launch_init(&l);
-	first = mv_cli_options(&mv_cmd_run, argc, argv, option, &l, &code);
+	mv_launch_init(&a.launch);
+	first = mv_cli_options(&mv_cmd_run, argc, argv, option, &a, &code);
 	if (first < 0)
 		return code;
 	if (argc - first != 1)
 		return mv_cli_usage(&mv_cmd_run, first == argc ? "no image given"
 							       : "more than one image given");
-	code = mv_launch_check_options(&mv_cmd_run, &l);
+	code = mv_launch_check_options(&mv_cmd_run, &a.launch);
 	if (code)
 		return code;
 	default_name(name, sizeof(name), argv[first]);
-	mv_launch_set_name(&l, name);
-	rc = mv_image_open(&img, argv[first], &err);
+	mv_launch_set_name(&a.launch, name);
+	rc = open_image(&img, argv[first], &a, &err);
 	if (rc == 0)
-		rc = mv_launch_prepare(&l, &img, &console, &err);
+		rc = mv_launch_prepare(&a.launch, &img, &console, &err);
 	mv_image_finish(&img);
 	if (rc == 0)
-		rc = mv_run(l.vm, &l.run, &result, &err);
+		rc = mv_launch_run(&a.launch, &result, &err);
 	if (rc == 0)
-		code = mv_launch_report(&l, &result);
+		code = mv_launch_report(&a.launch, &result);
 	else
 		code = rc > 0 ? rc : mv_cli_error(&err);
-	mv_launch_finish(&l);
+	mv_launch_finish(&a.launch);
 	return code;
 }
 
 static const struct mv_opt opts[] = {
 	MV_LAUNCH_GUEST_OPTS,
-	{ "append", "STR", "the guest's command line", OPT_APPEND },
+	MV_LAUNCH_CPUS_OPT,
+	{ "initrd", "FILE", "initial RAM disk; for multiboot, a module", OPT_INITRD },
+	{ "append", "STR", "command line; for Linux, \"" LINUX_CMDLINE "\" unless given",
+	  OPT_APPEND },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,
 	MV_OPT_END,
@@ -79,8 +107,10 @@ const struct mv_cmd mv_cmd_run = {
 	.args = "IMAGE [OPTIONS]",
 	.summary = "start a guest under a CPUID mask",
 	.opts = opts,
-	.more = "IMAGE is an ELF file with a PVH note or a multiboot image. The guest's serial\n"
-		"port is standard output (standard error with --json). It sees the CPUID that\n"
-		"the final mask gives it: the guest OS's default mask with the overrides on top.\n",
+	.more = "IMAGE is a Linux kernel (bzImage, or vmlinux with a PVH entry), an ELF file with\n"
+		"a PVH note, or a multiboot image. Its serial port is standard output (standard\n"
+		"error with --json) and standard input; at a terminal Ctrl-A x ends it. It sees\n"
+		"the CPUID that the final mask gives it: the guest OS's default mask with the\n"
+		"overrides on top. Power-off is exit 0; a reset ends it, too, with exit 6.\n",
 	.run = run,
 };

@@ -12,17 +12,21 @@
 #include <xxhash.h>
 
 #include "control.h"
+#include "explain.h"
+#include "host_exec.h"
 #include "host_native.h"
 #include "json.h"
 #include "power_on.h"
 #include "proof.h"
+#include "terminal.h"
 
 #define DEFAULT_MEMORY (UINT64_C(64) << 20)
+#define DEFAULT_MEMORY_LINUX (UINT64_C(256) << 20)
 
 void mv_launch_init(struct mv_launch *l)
 {
 	memset(l, 0, sizeof(*l));
-	l->memory = DEFAULT_MEMORY;
+	l->ncpus = 1;
 	l->intercept = MV_INTERCEPT_AUTO;
 	l->cmdline = "";
 	l->kvm.fd = -1;
@@ -75,6 +79,17 @@ static int set_memory(const struct mv_cmd *cmd, struct mv_launch *l, const char 
 	return 0;
 }
 
+static int set_cpus(const struct mv_cmd *cmd, struct mv_launch *l, const char *arg)
+{
+	char *end;
+	unsigned long n = *arg >= '0' && *arg <= '9' ? strtoul(arg, &end, 10) : 0;
+
+	if (!n || *end || n > MV_MAX_VCPUS)
+		return mv_cli_usage(cmd, "--cpus takes 1 to %d, not '%s'", MV_MAX_VCPUS, arg);
+	l->ncpus = (unsigned)n;
+	return 0;
+}
+
 int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, const char *arg)
 {
 	struct mv_err err = { 0 };
@@ -92,8 +107,13 @@ int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, con
 	case 'D':
 		l->default_mask = arg;
 		return 0;
+	case 'B':
+		l->baseline = arg;
+		return 0;
 	case 'M':
 		return set_memory(cmd, l, arg);
+	case 'C':
+		return set_cpus(cmd, l, arg);
 	case 'i':
 		return mv_intercept_parse(arg, &l->intercept, &err) ? mv_cli_error(&err) : 0;
 	case 't':
@@ -195,14 +215,41 @@ void mv_launch_set_name(struct mv_launch *l, const char *fallback)
 	l->run.name_required = l->asked_name;
 }
 
-static int load_masks(struct mv_launch *l, enum mv_vendor vendor, struct mv_err *err)
+struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor)
 {
-	const struct mv_mask_request req = {
-		.guest_os = l->guest_os, .default_mask = l->default_mask,
+	return (struct mv_mask_request){
+		.guest_os = l->guest_os, .default_mask = l->default_mask, .baseline = l->baseline,
 		.overrides = l->masks, .noverrides = l->nmasks, .vendor = vendor,
 	};
+}
+
+static int load_masks(struct mv_launch *l, enum mv_vendor vendor, struct mv_err *err)
+{
+	const struct mv_mask_request req = mv_launch_masks(l, vendor);
 
 	return mv_masks_load(&l->st->policy, &req, err);
+}
+
+int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_static *st,
+			struct mv_err *err)
+{
+	struct mv_notes *notes = malloc(sizeof(*notes));
+	struct mv_mask_request req;
+	int rc = notes ? mv_cli_host_file(&st->policy.source, file, err)
+		       : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	if (rc == 0) {
+		req = mv_launch_masks(l, mv_table_vendor(&st->policy.source.raw));
+		st->policy.intercept = MV_INTERCEPTION_KERNEL;
+		rc = mv_masks_load(&st->policy, &req, err);
+	}
+	if (rc == 0)
+		rc = mv_apply(&st->policy, 1, notes, err);
+	if (rc == 0) {
+		rc = mv_cli_power_on(&st->policy, notes);
+	}
+	free(notes);
+	return rc;
 }
 
 int mv_launch_host(struct mv_launch *l, struct mv_err *err)
@@ -215,6 +262,8 @@ int mv_launch_host(struct mv_launch *l, struct mv_err *err)
 	rc = mv_kvm_open(&l->kvm, err);
 	if (rc == 0)
 		rc = mv_host_native(l->host, &l->kvm, err);
+	/* Both ends of a move look at what executes, so both have to know. */
+	mv_host_exec(l->host);
 	if (rc == 0)
 		rc = mv_prove(l->host, &l->kvm,
 			      l->intercept > 0 ? 1u << l->intercept : MV_PROVE_FIRST, err);
@@ -237,7 +286,25 @@ static void fill_config(struct mv_launch *l, const struct mv_image *img)
 	snprintf(c->image, sizeof(c->image), "%.255s", img->name);
 	snprintf(c->producer, sizeof(c->producer), "minivmm %s", MV_VERSION);
 	c->ram_size = l->memory;
-	c->nvcpus = 1;
+	c->nvcpus = l->ncpus;
+}
+
+/* What is asked for and this host does not have. */
+static int check_host(const struct mv_launch *l, struct mv_err *err)
+{
+	/* 4 where a kernel does not tell (Documentation/virt/kvm/api.rst, 4.7). */
+	int cap = mv_kvm_cap(l->kvm.fd, KVM_CAP_MAX_VCPUS), cpus = cap ? cap : 4;
+	uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+	uint64_t memory = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (l->ncpus > (unsigned)cpus)
+		return mv_err_set(err, MV_E_HOST, "--cpus %u: this host's KVM takes %d at most",
+				  l->ncpus, cpus);
+	if (l->memory > memory)
+		return mv_err_set(err, MV_E_HOST, "%llu MiB of guest memory: this host has %llu MiB",
+				  (unsigned long long)l->memory >> 20,
+				  (unsigned long long)memory >> 20);
+	return 0;
 }
 
 /* Guest table from the final mask; every requirement that fails is printed. */
@@ -259,6 +326,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	l->st = calloc(1, sizeof(*l->st));
 	l->notes = calloc(1, sizeof(*l->notes));
 	rc = sites && l->st && l->notes ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (!l->memory)
+		l->memory = img->linux_kernel ? DEFAULT_MEMORY_LINUX : DEFAULT_MEMORY;
 	/* Bad input is told before this host's own limits. */
 	mv_native_cpuid(&native);
 	if (rc == 0)
@@ -269,6 +338,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		rc = mv_sites_find(sites, img, err);
 	if (rc == 0)
 		rc = mv_launch_host(l, err);
+	if (rc == 0)
+		rc = check_host(l, err);
 	if (rc == 0)
 		rc = mv_choose_intercept(&l->st->policy, l->host, sites, l->intercept, why, err);
 	if (rc == 0 && *why)
@@ -291,13 +362,39 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	return rc;
 }
 
-static int end_code(const struct mv_run_result *r, bool qemu_exit)
+int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err)
+{
+	int rc = mv_terminal_start(l->vm, err);
+
+	if (rc == 0)
+		rc = mv_run(l->vm, &l->run, result, err);
+	mv_terminal_stop();
+	return rc;
+}
+
+/* A word for how it ended. */
+static const char *end_name(const struct mv_launch *l, const struct mv_run_result *r)
+{
+	static const char *const ends[] = { "exit", "crash", "timeout", "saved", "stopped",
+					    "moved" };
+	static const char *const endings[] = { "exit", "power-off", "reset", "stopped" };
+
+	return r->end == MV_END_EXIT ? endings[l->vm->ending] : ends[r->end];
+}
+
+/*
+ * A reset fails: this machine does not start again, and a kernel that panics resets it, too. Only
+ * power-off is a word of success.
+ */
+static int end_code(const struct mv_launch *l, const struct mv_run_result *r)
 {
 	int good = r->not_saved.code ? MV_EXIT_FAILED : MV_EXIT_OK;
 
 	switch (r->end) {
 	case MV_END_EXIT:
-		if (qemu_exit)
+		if (l->vm->ending == MV_ENDING_RESET)
+			return MV_EXIT_GUEST;
+		if (l->qemu_exit && l->vm->ending == MV_ENDING_VALUE)
 			return (int)((r->value << 1 | 1) & 0xff);
 		return r->value ? MV_EXIT_GUEST : good;
 	case MV_END_CRASH:
@@ -321,26 +418,33 @@ static void code_bytes(char *buf, size_t size, const struct mv_event *e)
 
 int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 {
-	static const char *const ends[] = { "exit", "crash", "timeout", "saved", "stopped" };
-	int code = end_code(r, l->qemu_exit);
+	bool by_value = r->end == MV_END_EXIT && l->vm->ending == MV_ENDING_VALUE;
+	bool quit = r->end == MV_END_EXIT && l->vm->ending == MV_ENDING_QUIT;
+	int code = end_code(l, r);
 	struct json_object *o;
-	char bytes[64];
+	char bytes[64], why[900] = "";
 
 	/* All that the guest said comes first; whoever ended it from outside waits for no reader. */
-	drain(r->end == MV_END_STOPPED || r->end == MV_END_TIMEOUT ? 0 : -1);
+	drain(r->end == MV_END_STOPPED || r->end == MV_END_TIMEOUT || quit ? 0 : -1);
 	code_bytes(bytes, sizeof(bytes), &r->event);
+	if (r->end == MV_END_CRASH)
+		mv_explain_crash(why, sizeof(why), &l->st->policy, r->event.code, r->event.ncode);
 	if (mv_output.json) {
 		o = json_object_new_object();
-		json_object_object_add(o, "end", json_object_new_string(ends[r->end]));
-		if (r->end == MV_END_EXIT)
+		json_object_object_add(o, "end", json_object_new_string(end_name(l, r)));
+		if (by_value)
 			json_object_object_add(o, "value", json_object_new_int64(r->value));
 		if (r->end == MV_END_CRASH) {
 			json_object_object_add(o, "crash", json_object_new_string(r->event.err.msg));
 			json_object_object_add(o, "rip", mv_json_hex(r->event.rip, 1));
 			json_object_object_add(o, "code", json_object_new_string(bytes));
+			if (*why)
+				json_object_object_add(o, "why", json_object_new_string(why));
 		}
 		if (r->end == MV_END_STOPPED && r->signal)
 			json_object_object_add(o, "signal", json_object_new_int(r->signal));
+		if (r->end == MV_END_MOVED)
+			json_object_object_add(o, "to", json_object_new_string(r->moved_to));
 		if (*r->saved)
 			json_object_object_add(o, "saved", json_object_new_string(r->saved));
 		if (r->not_saved.code)
@@ -358,11 +462,21 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 		mv_cli_error(&r->not_saved);
 	switch (r->end) {
 	case MV_END_EXIT:
-		mv_cli_detail("the guest ended with value %u", r->value);
+		if (l->vm->ending == MV_ENDING_RESET)
+			fprintf(stderr, "minivmm: the guest reset itself (a reboot, or a kernel's "
+					"panic); that ends it\n");
+		else if (quit)
+			mv_cli_note("the guest was stopped from the terminal");
+		else if (by_value)
+			mv_cli_detail("the guest ended with value %u", r->value);
+		else
+			mv_cli_detail("the guest powered itself off");
 		break;
 	case MV_END_CRASH:
 		fprintf(stderr, "minivmm: the guest crashed: %s%s%s\n", r->event.err.msg,
 			*bytes ? "; code there: " : "", bytes);
+		if (*why)
+			fprintf(stderr, "minivmm: %s\n", why);
 		break;
 	case MV_END_TIMEOUT:
 		fprintf(stderr, "minivmm: the guest did not end within %g s\n", l->run.timeout_s);
@@ -370,6 +484,9 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 	case MV_END_STOPPED:
 		mv_cli_note("the guest was stopped%s%s", r->signal ? " by signal " : "",
 			    r->signal ? sigabbrev_np(r->signal) : "");
+		break;
+	case MV_END_MOVED:
+		mv_cli_note("the guest moved to %s", r->moved_to);
 		break;
 	default:
 		break;

@@ -11,10 +11,11 @@
 
 struct mv_launch {
 	/* options */
-	const char *guest_os, *default_mask, *cmdline;
+	const char *guest_os, *default_mask, *baseline, *cmdline;
 	const char *masks[MV_LAUNCH_MASKS];
 	size_t nmasks;
-	uint64_t memory;
+	uint64_t memory;		/* 0: what suits the image */
+	unsigned ncpus;
 	int intercept;			/* enum mv_intercept or MV_INTERCEPT_AUTO */
 	const char *asked_name;		/* --name; NULL: not given */
 	bool qemu_exit;			/* --exit-code=qemu */
@@ -34,7 +35,9 @@ struct mv_launch {
 	{ "mask", "FILE", "override mask; may be repeated, a later one wins", 'm' }, \
 	{ "guest-os", "NAME", "default mask: linux64, generic64 (the default) …", 'g' }, \
 	{ "default-mask", "FILE", "default mask from a file", 'D' }, \
-	{ "memory", "SIZE", "guest memory, as 64M (the default) or 1G", 'M' }
+	{ "baseline", "NAME", "intel-penryn … or a file, laid over it", 'B' }, \
+	{ "memory", "SIZE", "guest memory, as 1G; 64M, for Linux 256M, unless given", 'M' }
+#define MV_LAUNCH_CPUS_OPT { "cpus", "N", "virtual CPUs, 1 (the default) to 64", 'C' }
 #define MV_LAUNCH_RUN_OPTS \
 	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' }, \
 	{ "timeout", "SEC", "end the guest after so many seconds", 't' }
@@ -43,6 +46,9 @@ struct mv_launch {
 	{ "snapshot-on-sync", "FILE", "save it at its next sync point", 's' }, \
 	{ "stop", NULL, "… and end it there", 'S' }, \
 	{ "exit-code", "HOW", "plain, or qemu: exit with (value << 1) | 1", 'x' }
+
+/* What these options ask for, with the lines that count for that vendor. */
+struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor);
 
 /* Their handler: 0, or the exit code after printing what is wrong. */
 int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, const char *arg);
@@ -64,6 +70,16 @@ void mv_launch_finish(struct mv_launch *l);
  */
 int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		      const struct mv_console *console, struct mv_err *err);
+
+/*
+ * The VM as it would be, started on the host of that file: fills st->policy, applied. MV_EXIT_REFUSED
+ * after printing why the host would not start it.
+ */
+int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_static *st,
+			struct mv_err *err);
+
+/* Run the VM to its end with standard input as its first serial port; as mv_run. */
+int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err);
 
 /* Open KVM and describe this host, with a proof that covers at least one mechanism. */
 int mv_launch_host(struct mv_launch *l, struct mv_err *err);

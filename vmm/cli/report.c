@@ -59,8 +59,7 @@ struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_f
 	return o;
 }
 
-/* "linux64.mask:12", or "" for a symbol that no line wrote. */
-static const char *place(char *buf, size_t size, const struct mv_policy *p, mv_at at)
+const char *mv_print_place(char *buf, size_t size, const struct mv_policy *p, mv_at at)
 {
 	const char *name, *slash;
 
@@ -81,8 +80,8 @@ static void note_text(char *buf, size_t size, const struct mv_policy *p, const s
 	const char *cause = n->cause ? n->cause->name : "";
 
 	mv_bit_format(bit, sizeof(bit), n->leaf, n->subleaf, n->reg, n->bit);
-	place(at, sizeof(at), p, n->at);
-	place(cause_at, sizeof(cause_at), p, n->cause_at);
+	mv_print_place(at, sizeof(at), p, n->at);
+	mv_print_place(cause_at, sizeof(cause_at), p, n->cause_at);
 	switch (n->kind) {
 	case MV_NOTE_T_MISSING:
 		snprintf(buf, size, "%s must be set (T, %s), and this host can't offer it", bit, at);
@@ -161,7 +160,7 @@ struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_not
 				       json_object_new_string(mv_reg_name_lower(n->reg)));
 		json_object_object_add(o, "bit", json_object_new_int(n->bit));
 		json_object_object_add(o, "symbol", json_object_new_string(symbol));
-		if (*place(at, sizeof(at), p, n->at))
+		if (*mv_print_place(at, sizeof(at), p, n->at))
 			json_object_object_add(o, "line", json_object_new_string(at));
 		json_object_object_add(o, "refuses", json_object_new_boolean(refuses(n)));
 		json_object_object_add(o, "text", json_object_new_string(text));
@@ -253,7 +252,7 @@ static void print_bit(FILE *f, const struct mv_policy *p, const struct mv_mismat
 {
 	char at[300], bits[16];
 
-	place(at, sizeof(at), p, m->at);
+	mv_print_place(at, sizeof(at), p, m->at);
 	if (m->lo == m->hi)
 		snprintf(bits, sizeof(bits), "%s:%d", mv_reg_name((unsigned)m->reg), m->lo);
 	else
@@ -346,7 +345,7 @@ static struct json_object *json_mismatch(const struct mv_policy *p, const struct
 	}
 	if (m->rule == MV_RULE_SYMBOL)
 		json_object_object_add(o, "symbol", json_object_new_string(symbol));
-	if (*place(at, sizeof(at), p, m->at))
+	if (*mv_print_place(at, sizeof(at), p, m->at))
 		json_object_object_add(o, "line", json_object_new_string(at));
 	json_object_object_add(o, "source", json_object_new_int64((int64_t)m->want));
 	json_object_object_add(o, "destination", json_object_new_int64((int64_t)m->have));

@@ -1,0 +1,41 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: MIT
+# First process of the guest of tests/lab/test-linux.sh. guest= and nonce= are words of the kernel's
+# command line, which Linux passes on to init's environment.
+export PATH=/bin
+for tool in mount cat grep cut sleep poweroff; do
+	/bin/busybox ln -s busybox /bin/$tool
+done
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+
+uptime() {
+	cut -d' ' -f1 /proc/uptime
+}
+
+echo "guest $guest is up, uptime $(uptime)"
+echo "clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+case $guest in
+one)
+	cat /proc/cpuinfo
+	grep -E 'ttyS0|rtc0|acpi' /proc/interrupts
+	cat /sys/class/rtc/rtc0/since_epoch | grep -q . && echo "rtc $(cat /sys/class/rtc/rtc0/since_epoch)"
+	/lib64/ld-linux-x86-64.so.2 --list-diagnostics | grep -E 'cpu_features.*cpuid\[0x2\]|dl_hwcap'
+	/lib64/ld-linux-x86-64.so.2 --help | grep x86-64-v
+	read -r word said
+	echo "read $word $said"
+	;;
+count)
+	grep -E '^(processor|physical id|siblings|core id|cpu cores|apicid|flags)' /proc/cpuinfo
+	i=0
+	while [ $i -lt 30 ]; do
+		i=$((i + 1))
+		echo "count $i $nonce uptime $(uptime)"
+		sleep 0.2
+	done
+	echo "clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+	grep -cE '^processor' /proc/cpuinfo
+	;;
+esac
+poweroff -f

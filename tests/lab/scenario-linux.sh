@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+# Run in the lab host by tests/lab/test-linux.sh: an unmodified Linux kernel as a guest. What each
+# command printed and how it ended is left in out/NAME.{out,err,rc}, how long it took in out/NAME.s.
+# shellcheck shell=sh disable=SC2034,SC2154
+
+export XDG_RUNTIME_DIR=/tmp
+
+now() {
+	cut -d' ' -f1 /proc/uptime
+}
+
+finished() { # NAME STATUS START
+	echo "$2" >"out/$1.rc"
+	awk -v a="$3" -v b="$(now)" 'BEGIN { print b - a }' >"out/$1.s"
+}
+
+linux="vmlinuz --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --memory 128M"
+quiet="console=ttyS0 panic=-1 quiet"
+
+# One CPU: to its shell, a line through the serial port, power-off.
+t=$(now)
+# shellcheck disable=SC2086
+echo "line $NONCE" | ./minivmm run $linux --timeout 40 -v --append "$quiet guest=one" \
+	>out/one.out 2>out/one.err
+finished one $? "$t"
+
+# Two CPUs: saved while a loop runs, by name; some time later it goes on.
+t=$(now)
+# shellcheck disable=SC2086
+./minivmm run $linux --cpus 2 --timeout 60 --name two --append "$quiet guest=count nonce=$NONCE" \
+	>out/two.out 2>out/two.err </dev/null &
+pid=$!
+while kill -0 $pid 2>/dev/null && ! grep -q "^count 5 " out/two.out; do sleep 0.1; done
+./minivmm snapshot two /tmp/two.snap --stop >out/save.out 2>out/save.err
+finished save $? "$t"
+wait $pid
+finished two $? "$t"
+ls -l /tmp/two.snap >out/size.out
+sleep 3
+t=$(now)
+./minivmm restore /tmp/two.snap --timeout 40 -v >out/more.out 2>out/more.err </dev/null
+finished more $? "$t"
+rm -f /tmp/two.snap
+
+# No root file system: the kernel panics, and panic=-1 resets the machine.
+t=$(now)
+./minivmm run vmlinuz --guest-os linux64 --memory 128M --timeout 40 --json --append "$quiet" \
+	>out/panic.out 2>out/panic.err </dev/null
+finished panic $? "$t"

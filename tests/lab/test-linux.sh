@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# test-linux.sh BUILD: Debian's unmodified cloud kernel as a guest of an AMD lab host, with one CPU
+# and two, masked, saved, restored. Prints test lines (tests/lib.sh). Seconds of each step: VERBOSE=1.
+. "$(dirname "$0")/../lib.sh"
+cd "$top" || exit 1
+nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+
+cache=${LAB_CACHE:-${OUT:-build}/lab}
+tests/lab/lab build >"$tmp/lab" 2>&1 || {
+	echo "not ok linux: $(tail -1 "$tmp/lab")"
+	exit 0
+}
+
+job=$tmp/job root=$tmp/root host=$tmp/host
+tests/lab/job.sh "$build" "$job"
+cp "$cache/kernel/vmlinuz" "$job/"
+mkdir -p "$root"/{bin,dev,proc,sys,lib64}
+cp /bin/busybox "$root/bin/"
+cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
+cp tests/lab/linux-init.sh "$root/init"
+chmod +x "$root/init"
+(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$job/guest.cpio"
+{
+	echo "NONCE=$nonce"
+	cat tests/lab/scenario-linux.sh
+} >"$job/run.sh"
+if ! tests/lab/lab run epyc --job "$job" --out "$host" --timeout 90 >"$tmp/console" 2>&1; then
+	echo "not ok linux: $(tail -1 "$tmp/console")"
+	tail -20 "$tmp/console" >&2
+	exit 0
+fi
+
+left() { # NAME: the expectations of lib.sh apply to what it left
+	command_line="$1 on epyc"
+	status=$(cat "$host/$1.rc" 2>/dev/null)
+	out=$(tr -d '\0\r' <"$host/$1.out")
+	err=$(tr -d '\0\r' <"$host/$1.err")
+	cp "$host/$1.out" "$tmp/.out"
+	cp "$host/$1.err" "$tmp/.err"
+	[ -z "${VERBOSE:-}" ] || echo "linux: $1 took $(cat "$host/$1.s") s" >&2
+}
+
+flags() {
+	grep -m1 '^flags' <<<"$out"
+}
+
+expect_flag() {
+	[[ " $(flags) " == *" $1 "* ]] || problem "/proc/cpuinfo lacks $1"
+}
+
+left one
+expect_status 0
+expect_out "guest one is up"
+expect_err "the guest powered itself off"
+expect_equal "$(grep -c '^processor' <<<"$out")" 1 "CPUs"
+check "linux: bzImage and initrd, to the shell and to power-off (exit 0)"
+
+for f in sse3 ssse3 popcnt aes sse4a cx16; do
+	expect_flag "${f/sse3/$([ $f = sse3 ] && echo pni || echo sse3)}"
+done
+[[ " $(flags) " != *" sse4_1 "* ]] || problem "/proc/cpuinfo shows sse4_1"
+[[ " $(flags) " != *" sse4_2 "* ]] || problem "/proc/cpuinfo shows sse4_2, which needs it"
+check "linux: /proc/cpuinfo has the host's flags but sse4_1 and what needs it"
+
+# Leaf 1 ECX, bits 9 (SSSE3) and 19, as the dynamic linker read them.
+ecx=$(sed -n 's/.*features\[0x0\]\.cpuid\[0x2\]=//p' <<<"$out")
+[ -n "$ecx" ] || problem "no --list-diagnostics from the dynamic linker"
+expect_equal $(((${ecx:-0} >> 9 & 1) << 1 | (${ecx:-0} >> 19 & 1))) 2 "SSSE3 and SSE4.1 in glibc"
+expect_out "x86-64-v2"
+expect_no_out "x86-64-v2 (supported"
+check "linux: the C library follows the mask: no SSE4.1, so not x86-64-v2"
+
+expect_out "read line $nonce"
+expect_out "clocksource kvm-clock"
+grep -qE '^ *4: .*IO-APIC.*ttyS0' <<<"$out" || problem "ttyS0 has no interrupt"
+grep -qE '^ *9: .*acpi' <<<"$out" || problem "no ACPI interrupt"
+expect_out "rtc "
+check "linux: serial input by interrupt, kvmclock, clock chip"
+
+left two
+expect_status 0
+expect_equal "$(grep -c '^processor' <<<"$out")" 2 "CPUs"
+expect_equal "$(grep -E '^(siblings|cpu cores)' <<<"$out" | tr -dc '0-9\n' | sort -u)" 2 "siblings and cores"
+expect_equal "$(grep '^physical id' <<<"$out" | sort -u | wc -l)" 1 "sockets"
+expect_equal "$(grep '^core id' <<<"$out" | tr -dc '0-9')" 01 "core ids"
+expect_equal "$(grep '^apicid' <<<"$out" | tr -dc '0-9')" 01 "APIC ids"
+expect_equal "$(grep '^flags' <<<"$out" | sort -u | wc -l)" 1 "different sets of flags"
+[[ " $(flags) " != *" sse4_1 "* ]] || problem "/proc/cpuinfo shows sse4_1"
+check "linux: two CPUs, one socket, the same masked flags on both"
+
+left save
+expect_status 0
+left two
+expect_err "saved to /tmp/two.snap"
+before=$(grep '^count ' <<<"$out" | tail -1)
+left more
+expect_status 0
+after=$(grep '^count ' <<<"$out" | head -1)
+expect_equal "$(grep '^count ' "$host/two.out" "$host/more.out" -h | tr -d '\r' |
+	awk -v n="$nonce" '$2 != ++i || $3 != n || $5 <= up { bad = 1 } { up = $5 } END { print i, bad + 0 }')" \
+	"30 0" "counts, and whether number, nonce and uptime went on"
+awk -v a="${before##* }" -v b="${after##* }" 'BEGIN { exit !(b - a > 0 && b - a < 2) }' ||
+	problem "the guest's clock: $before, then $after"
+expect_out "clocksource kvm-clock"
+expect_err "the guest powered itself off"
+check "linux: saved by name while it runs, restored, it goes on where its clock stood"
+
+left panic
+expect_status 6
+expect_out '"end": "reset"'
+expect_err "Kernel panic"
+check "linux: a panic resets: exit 6"

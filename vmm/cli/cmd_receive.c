@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm receive: wait for a VM that moves here, judge it, take it, run it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "admit.h"
+#include "mig_ops.h"
+#include "save.h"
+
+extern const struct mv_cmd mv_cmd_receive;
+
+struct receive_args {
+	struct mv_launch launch;
+	struct mv_verdict_opts verdict;
+	struct mv_console console;
+	struct mv_addr addr;
+	bool insecure;
+	double timeout_s, peer_timeout_s;
+	int timer_fd;
+};
+
+enum { OPT_RULE = 256, OPT_IGNORE, OPT_TIMEOUT, OPT_PEER_TIMEOUT, OPT_INSECURE };
+
+static int seconds(const char *arg, double *out)
+{
+	char *end;
+
+	*out = strtod(arg, &end);
+	if (*end || end == arg || !isfinite(*out) || *out < 0.001 || *out > 1e6)
+		return mv_cli_usage(&mv_cmd_receive, "'%s' is not a number of seconds", arg);
+	return 0;
+}
+
+static int option(void *ctx, int key, const char *arg)
+{
+	struct receive_args *a = ctx;
+
+	switch (key) {
+	case OPT_RULE:
+		return mv_cli_rule(&mv_cmd_receive, arg, &a->verdict.mode);
+	case OPT_IGNORE:
+		a->verdict.ignore = arg;
+		return 0;
+	case OPT_TIMEOUT:
+		return seconds(arg, &a->timeout_s);
+	case OPT_PEER_TIMEOUT:
+		return seconds(arg, &a->peer_timeout_s);
+	case OPT_INSECURE:
+		a->insecure = true;
+		return 0;
+	default:
+		return mv_launch_option(&mv_cmd_receive, &a->launch, key, arg);
+	}
+}
+
+/* ---- the machine that comes (migrate/ops.h) ---- */
+
+static int op_judge(void *ctx, struct mv_static *st, struct mv_live_refusal *r, struct mv_err *err)
+{
+	struct receive_args *a = ctx;
+	int rc = mv_cli_admit(&a->launch, &a->verdict, &r->text, &r->json, err);
+
+	(void)st;	/* it is launch.st */
+	return rc == MV_EXIT_REFUSED ? -MV_E_REFUSED : rc;
+}
+
+static int op_create(void *ctx, struct mv_static *st, uint8_t **ram, uint64_t *load_ns,
+		     struct mv_err *err)
+{
+	struct receive_args *a = ctx;
+	struct mv_launch *l = &a->launch;
+	int rc;
+
+	if (st->config.ram_size < MV_MIN_RAM || st->config.ram_size > MV_MAX_LOW_RAM)
+		return mv_err_set(err, MV_E_HOST, "a VM with %llu MiB of memory can't be created",
+				  (unsigned long long)(st->config.ram_size >> 20));
+	mv_launch_set_name(l, st->config.name);
+	memcpy(st->config.name, l->name, sizeof(st->config.name));
+	rc = mv_vm_create(&l->vm, &l->kvm, st, &l->host->raw, &a->console, err);
+	if (rc)
+		return rc;
+	*ram = l->vm->ram;
+	*load_ns = mv_vm_load_time(l->vm);
+	return 0;
+}
+
+static int op_load(void *ctx, const struct mv_state *state, struct mv_err *err)
+{
+	struct receive_args *a = ctx;
+
+	return mv_vm_adopt(a->launch.vm, state, err);
+}
+
+static int op_run(void *ctx, struct mv_err *err)
+{
+	struct receive_args *a = ctx;
+
+	return mv_vm_start(a->launch.vm, err);
+}
+
+static void op_discard(void *ctx)
+{
+	struct receive_args *a = ctx;
+
+	mv_vm_destroy(a->launch.vm);
+	a->launch.vm = NULL;
+}
+
+/* ---- the connection ---- */
+
+/* A descriptor that becomes readable when time is up: it ends waiting and receiving alike. */
+static int start_timer(struct receive_args *a, struct mv_err *err)
+{
+	struct itimerspec t = { 0 };
+
+	if (!(a->timeout_s > 0))
+		return 0;
+	a->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	t.it_value.tv_sec = (time_t)a->timeout_s;
+	t.it_value.tv_nsec = (long)((a->timeout_s - (double)t.it_value.tv_sec) * 1e9);
+	if (a->timer_fd < 0 || timerfd_settime(a->timer_fd, 0, &t, NULL))
+		return mv_err_set(err, MV_E_FAILED, "a timer can't be had");
+	return 0;
+}
+
+/* Milliseconds left; -1: no limit. */
+static int time_left(const struct receive_args *a)
+{
+	struct itimerspec t;
+
+	if (a->timer_fd < 0)
+		return -1;
+	timerfd_gettime(a->timer_fd, &t);
+	return (int)(t.it_value.tv_sec * 1000 + t.it_value.tv_nsec / 1000000);
+}
+
+/* The first minivmm that connects decides; others that try the door are let go. */
+static int take_one(struct receive_args *a, const struct mv_listener *l, struct mv_err *err)
+{
+	const struct mv_live_dst dst = {
+		.ctx = a, .judge = op_judge, .create = op_create, .load = op_load, .run = op_run,
+		.discard = op_discard,
+	};
+	char peer[MV_ADDR_TEXT];
+	struct mv_err why;
+	struct mv_io io;
+	bool heard;
+	int fd, rc;
+
+	for (;;) {
+		fd = mv_net_accept(l, time_left(a), peer, err);
+		if (fd < 0)
+			return fd;
+		mv_io_socket(&io, fd, peer, (int)(a->peer_timeout_s * 1e3));
+		io.cancel_fd = a->timer_fd;
+		io.cancelled = "the time allowed is over";
+		heard = false;
+		why = (struct mv_err){ 0 };
+		rc = mv_live_receive(&dst, &io, a->launch.st, &heard, &why);
+		close(fd);
+		if (rc == 0)
+			return 0;
+		if (heard) {
+			*err = why;
+			return rc;
+		}
+		mv_cli_note("%s: not a VM: %s", peer, why.msg);
+	}
+}
+
+static int receive(struct receive_args *a, struct mv_err *err)
+{
+	struct mv_launch *l = &a->launch;
+	struct mv_listener listener = { .fd = -1 };
+	char text[MV_ADDR_TEXT];
+	int rc;
+
+	l->st = calloc(1, sizeof(*l->st));
+	rc = l->st ? mv_launch_host(l, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0)
+		rc = mv_net_listen(&listener, &a->addr, a->insecure, err);
+	if (rc == 0)
+		rc = start_timer(a, err);
+	if (rc == 0) {
+		mv_addr_format(&listener.addr, text);
+		mv_cli_note("listening on %s", text);
+		rc = take_one(a, &listener, err);
+	}
+	mv_net_unlisten(&listener);
+	if (a->timer_fd >= 0)
+		close(a->timer_fd);
+	return rc;
+}
+
+static int run(int argc, char **argv)
+{
+	struct receive_args a = {
+		.verdict = { .mode = MV_VERDICT_GUIDE }, .console = mv_launch_console(),
+		.peer_timeout_s = MV_PEER_TIMEOUT_MS / 1e3, .timer_fd = -1,
+	};
+	struct mv_run_result result;
+	struct mv_err err = { 0 };
+	int code, first, rc;
+
+	mv_launch_init(&a.launch);
+	first = mv_cli_options(&mv_cmd_receive, argc, argv, option, &a, &code);
+	if (first < 0)
+		return code;
+	if (argc - first != 1)
+		return mv_cli_usage(&mv_cmd_receive, first == argc ? "no address given"
+								   : "more than one address given");
+	code = mv_launch_check_options(&mv_cmd_receive, &a.launch);
+	if (code)
+		return code;
+	rc = mv_addr_parse(&a.addr, argv[first], &err);
+	if (rc == 0)
+		rc = receive(&a, &err);
+	if (rc == 0) {
+		mv_cli_note("%s runs here now", a.launch.st->config.name);
+		a.launch.run.started = true;
+		rc = mv_run(a.launch.vm, &a.launch.run, &result, &err);
+	}
+	if (rc == 0)
+		code = mv_launch_report(&a.launch, &result);
+	else	/* a refusal was reported in full already */
+		code = rc == -MV_E_REFUSED ? MV_EXIT_REFUSED : mv_cli_error(&err);
+	mv_launch_finish(&a.launch);
+	return code;
+}
+
+static const struct mv_opt opts[] = {
+	MV_ADMIT_OPTS(OPT_RULE, OPT_IGNORE),
+	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' },
+	{ "timeout", "SEC", "give up if no VM is here after so many seconds", OPT_TIMEOUT },
+	{ "peer-timeout", "SEC", "how long the source may be silent (10)", OPT_PEER_TIMEOUT },
+	{ "insecure", NULL, "listen beyond this machine, without encryption", OPT_INSECURE },
+	MV_LAUNCH_CONTROL_OPTS,
+	MV_OPT_END,
+};
+
+const struct mv_cmd mv_cmd_receive = {
+	.name = "receive",
+	.args = "ADDR [OPTIONS]",
+	.summary = "accept one VM that migrates here, and go on with it",
+	.opts = opts,
+	.more = "ADDR is tcp:HOST:PORT (port 0: any; it is told) or unix:PATH. The verdict on this\n"
+		"host comes first: a refused VM (exit 3) goes on where it is, and its owner sees\n"
+		"the report. The guest keeps its CPUID, byte for byte. It runs here only once the\n"
+		"source has said that it will not run it any more.\n",
+	.run = run,
+};

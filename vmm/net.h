@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Where VMs move: addresses as people write them, listening, connecting. */
+#ifndef MV_VMM_NET_H
+#define MV_VMM_NET_H
+
+#include <stdbool.h>
+
+#include "err.h"
+
+struct mv_addr {
+	bool tcp;
+	char host[256], port[8];	/* tcp */
+	char path[108];			/* unix */
+};
+
+#define MV_ADDR_TEXT 280
+
+/* "tcp:HOST:PORT" (HOST in brackets if it has colons) or "unix:PATH"; -MV_E_USAGE otherwise. */
+int mv_addr_parse(struct mv_addr *a, const char *text, struct mv_err *err);
+void mv_addr_format(const struct mv_addr *a, char text[MV_ADDR_TEXT]);
+
+/*
+ * What is sent here can be read and changed on its way: it leaves the machine only if insecure says
+ * so, otherwise -MV_E_USAGE. Descriptors are non-blocking and close on exec.
+ */
+
+struct mv_listener {
+	int fd;
+	struct mv_addr addr;	/* where it really listens: port 0 becomes a number */
+};
+
+/* A Unix socket is created with mode 0600; one that nobody listens on is replaced. */
+int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool insecure,
+		  struct mv_err *err);
+/*
+ * The next connection, or -MV_E_FAILED once timeout_ms (-1: never) are over. peer tells who it is.
+ */
+int mv_net_accept(const struct mv_listener *l, int timeout_ms, char peer[MV_ADDR_TEXT],
+		  struct mv_err *err);
+void mv_net_unlisten(struct mv_listener *l);	/* removes a Unix socket */
+
+/* Connect within timeout_ms, unless cancel_fd (-1: none) becomes readable before. The descriptor. */
+int mv_net_connect(const struct mv_addr *a, bool insecure, int timeout_ms, int cancel_fd,
+		   struct mv_err *err);
+
+#endif
