@@ -75,10 +75,13 @@ struct mv_ran mv_probe_run(const struct mv_probe *p, unsigned cpl, bool catch)
 		.rdx = MV_PROBE_RDX,
 		.rdi = (uintptr_t)scratch,
 	};
+	static const uint32_t mxcsr = 0x1f80;
 	struct mv_ran r;
 
 	memset(scratch, 0, sizeof(scratch));
 	r.vector = mv_exec(cpl, p->code, &regs, catch);
+	/* A row that faulted half-way may leave a bit there that another CPU refuses to load. */
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
 	if (r.vector != MV_NO_VECTOR)
 		r.outcome = MV_FAULTED;
 	else if (p->flags & MV_P_RESULT && regs.rax != p->want)

@@ -29,7 +29,7 @@ struct mv_live_src {
 	uint64_t (*now)(void *ctx);	/* nanoseconds; never jumps */
 	/*
 	 * Record which pages the guest writes, from now on. fetch adds (ORs) those written since the
-	 * last one; the first one adds all pages. Before a page is read that fetch named, clear has
+	 * last one; the first one adds all pages but those known to be zeros. Before a page is read that fetch named, clear has
 	 * been called for it, so that later writes are seen; for all set bits of words first to
 	 * first + n - 1 at once.
 	 */

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "dirty.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Of an entry of /proc/self/pagemap: the page is in memory, or was swapped out of it. */
+#define PAGEMAP_TOUCHED (UINT64_C(3) << 62)
+#define ENTRIES 4096	/* read at once */
 
 int mv_dirty_start(struct mv_dirty *d, struct mv_vm *vm, struct mv_err *err)
 {
@@ -38,26 +44,6 @@ void mv_dirty_stop(struct mv_dirty *d)
 	d->scratch = NULL;
 }
 
-int mv_dirty_fetch(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err)
-{
-	struct kvm_dirty_log log = { .dirty_bitmap = d->scratch };
-	uint64_t i;
-	int rc = 0;
-
-	/* Before that, everything counts as written; KVM may not have been looking. */
-	if (d->first && !d->all_set)
-		memset(bitmap, 0xff, d->nwords * sizeof(*bitmap));
-	else
-		rc = mv_kvm_do(d->vm->fd, KVM_GET_DIRTY_LOG, &log, err);
-	if (rc < 0)
-		return rc;
-	if (!d->first || d->all_set)
-		for (i = 0; i < d->nwords; i++)
-			bitmap[i] |= d->scratch[i];
-	d->first = false;
-	return 0;
-}
-
 int mv_dirty_clear(struct mv_dirty *d, const uint64_t *bitmap, uint64_t first, uint64_t n,
 		   struct mv_err *err)
 {
@@ -75,4 +61,69 @@ int mv_dirty_clear(struct mv_dirty *d, const uint64_t *bitmap, uint64_t first, u
 	log.dirty_bitmap = (void *)(uintptr_t)(bitmap + first);
 	rc = mv_kvm_do(d->vm->fd, KVM_CLEAR_DIRTY_LOG, &log, err);
 	return rc < 0 ? rc : 0;
+}
+
+/* Clear the bits of pages that exist. False: it can't be told. */
+static bool clear_touched(const struct mv_vm *vm, uint64_t *bitmap)
+{
+	uint64_t npages = vm->ram_size / MV_PAGE_SIZE, base = (uintptr_t)vm->ram / MV_PAGE_SIZE;
+	uint64_t *entries = malloc(ENTRIES * sizeof(*entries)), page, i, n = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	for (page = 0; entries && fd >= 0 && page < npages; page += n) {
+		n = npages - page < ENTRIES ? npages - page : ENTRIES;
+		if (pread(fd, entries, n * sizeof(*entries),
+			  (off_t)((base + page) * sizeof(*entries))) !=
+		    (ssize_t)(n * sizeof(*entries)))
+			break;
+		for (i = 0; i < n; i++)
+			if (entries[i] & PAGEMAP_TOUCHED)
+				bitmap[(page + i) / 64] &= ~(UINT64_C(1) << (page + i) % 64);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(entries);
+	return page >= npages;
+}
+
+/*
+ * The first time: leave out pages that were never touched, as reading them would only make the kernel
+ * find zeros for each. KVM watches all others already; these it has to be told to watch, too. What is
+ * touched before it was told shows in the second look, what is afterwards, in the log.
+ */
+static int skip_untouched(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err)
+{
+	uint64_t i;
+	int rc;
+
+	memset(d->scratch, 0xff, d->nwords * sizeof(*d->scratch));
+	if (!d->vm->ram_plain || !clear_touched(d->vm, d->scratch))
+		return 0;
+	rc = mv_dirty_clear(d, d->scratch, 0, d->nwords, err);
+	if (rc || !clear_touched(d->vm, d->scratch))
+		return rc;
+	for (i = 0; i < d->nwords; i++)
+		bitmap[i] &= ~d->scratch[i];
+	return 0;
+}
+
+int mv_dirty_fetch(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err)
+{
+	struct kvm_dirty_log log = { .dirty_bitmap = d->scratch };
+	bool first = d->first;
+	uint64_t i;
+	int rc = 0;
+
+	/* Before that, everything counts as written; KVM may not have been looking. */
+	if (first && !d->all_set)
+		memset(bitmap, 0xff, d->nwords * sizeof(*bitmap));
+	else
+		rc = mv_kvm_do(d->vm->fd, KVM_GET_DIRTY_LOG, &log, err);
+	if (rc < 0)
+		return rc;
+	if (!first || d->all_set)
+		for (i = 0; i < d->nwords; i++)
+			bitmap[i] |= d->scratch[i];
+	d->first = false;
+	return first ? skip_untouched(d, bitmap, err) : 0;
 }

@@ -25,7 +25,7 @@ struct mv_dirty {
 int mv_dirty_start(struct mv_dirty *d, struct mv_vm *vm, struct mv_err *err);
 void mv_dirty_stop(struct mv_dirty *d);	/* accepts one that never started */
 
-/* Add the pages written since the last time; the first time, all. */
+/* Add the pages written since the last time; the first time, all that may not be zeros. */
 int mv_dirty_fetch(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err);
 /* The pages set in n words from first on are about to be read: watch them again. */
 int mv_dirty_clear(struct mv_dirty *d, const uint64_t *bitmap, uint64_t first, uint64_t n,

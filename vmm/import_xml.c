@@ -4,6 +4,7 @@
  * Read as a stream of elements: no tree, no document type, so no entity but the five of XML itself,
  * and nothing is ever fetched.
  */
+#include <dlfcn.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 #include <stdio.h>
@@ -11,7 +12,40 @@
 
 #include "import_dump.h"
 
+/*
+ * libxml2 brings 40 MiB of libraries along, which every start of a guest would map. It is loaded when
+ * there is XML to read.
+ */
+#define LIBXML "libxml2.so.2"
+#define FUNCTIONS(F) \
+	F(xmlSAX2GetLineNumber) F(xmlStopParser) F(xmlCreatePushParserCtxt) F(xmlCtxtUseOptions) \
+	F(xmlParseChunk) F(xmlFreeDoc) F(xmlFreeParserCtxt)
+
+#define MEMBER(name) __typeof__(&(name)) name;
+struct libxml {
+	FUNCTIONS(MEMBER)
+};
+
+static int load(struct libxml *lib, struct mv_err *err)
+{
+	void *handle = dlopen(LIBXML, RTLD_NOW | RTLD_LOCAL);
+
+	if (!handle) {
+		mv_err_set(err, MV_E_FAILED, "reading XML needs " LIBXML ": %s", dlerror());
+		mv_err_hint(err, "apt-get install libxml2");
+		return -MV_E_FAILED;
+	}
+	/* POSIX's way around C's ban on turning an object pointer into a function's. */
+#define RESOLVE(name) \
+	*(void **)&lib->name = dlsym(handle, #name); \
+	if (!lib->name) \
+		return mv_err_set(err, MV_E_FAILED, LIBXML " has no " #name);
+	FUNCTIONS(RESOLVE)
+	return 0;
+}
+
 struct reading {
+	struct libxml lib;
 	struct mv_dump *d;
 	xmlParserCtxtPtr parser;
 	unsigned depth;
@@ -33,9 +67,9 @@ static void stop(struct reading *r, const char *fmt, ...)
 		return;
 	va_start(ap, fmt);
 	r->rc = mv_err_vat(r->d->err, MV_E_INPUT, r->d->file,
-			   (uint32_t)xmlSAX2GetLineNumber(r->parser), 0, fmt, ap);
+			   (uint32_t)r->lib.xmlSAX2GetLineNumber(r->parser), 0, fmt, ap);
 	va_end(ap);
-	xmlStopParser(r->parser);
+	r->lib.xmlStopParser(r->parser);
 }
 
 /* "0x…" of at most 32 bits. 1 = there, 0 = not there, -1 = unreadable. */
@@ -92,10 +126,10 @@ static void cpuid(struct reading *r, const struct attributes *at)
 		stop(r, "attribute ecx_in: not a number of 32 bits like 0x1f");
 		return;
 	}
-	r->d->line = (uint32_t)xmlSAX2GetLineNumber(r->parser);
+	r->d->line = (uint32_t)r->lib.xmlSAX2GetLineNumber(r->parser);
 	r->rc = mv_dump_leaf(r->d, v[0], subleaf, v + 1);
 	if (r->rc)
-		xmlStopParser(r->parser);
+		r->lib.xmlStopParser(r->parser);
 }
 
 static void msr(struct reading *r, const struct attributes *at)
@@ -178,7 +212,7 @@ static void failed(void *ctx, xmlErrorPtr e)
 	text[len] = '\0';
 	r->d->line = e->line > 0 ? (uint32_t)e->line : 0;
 	r->rc = mv_dump_bad(r->d, "not XML: %s", text);
-	xmlStopParser(r->parser);
+	r->lib.xmlStopParser(r->parser);
 }
 
 int mv_import_xml(struct mv_dump *d, const char *text, size_t len)
@@ -191,25 +225,28 @@ int mv_import_xml(struct mv_dump *d, const char *text, size_t len)
 		.serror = failed,
 	};
 	struct reading r = { .d = d };
+	int rc = load(&r.lib, d->err);
 
-	r.parser = xmlCreatePushParserCtxt(&handler, &r, NULL, 0, d->file);
+	if (rc)
+		return rc;
+	r.parser = r.lib.xmlCreatePushParserCtxt(&handler, &r, NULL, 0, d->file);
 	if (!r.parser)
 		return mv_err_set(d->err, MV_E_FAILED, "out of memory");
-	xmlCtxtUseOptions(r.parser, XML_PARSE_NONET);
+	r.lib.xmlCtxtUseOptions(r.parser, XML_PARSE_NONET);
 	/* In pieces: the parser keeps no copy of the file. */
 	while (r.rc == 0 && len) {
 		int n = len > 65536 ? 65536 : (int)len;
 
-		xmlParseChunk(r.parser, text, n, 0);
+		r.lib.xmlParseChunk(r.parser, text, n, 0);
 		text += n;
 		len -= (size_t)n;
 	}
 	if (r.rc == 0)
-		xmlParseChunk(r.parser, text, 0, 1);
+		r.lib.xmlParseChunk(r.parser, text, 0, 1);
 	if (r.rc == 0 && !r.parser->wellFormed)
 		r.rc = mv_dump_bad(d, "not XML");
 	if (r.parser->myDoc)
-		xmlFreeDoc(r.parser->myDoc);
-	xmlFreeParserCtxt(r.parser);
+		r.lib.xmlFreeDoc(r.parser->myDoc);
+	r.lib.xmlFreeParserCtxt(r.parser);
 	return r.rc;
 }

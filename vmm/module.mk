@@ -8,7 +8,7 @@ VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power
             import_offer.c host_exec.c explain.c) guest-tests/linux/rows.c
 CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
 VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm -isystem /usr/include/libxml2
-VMM_LIBS := -ljson-c -lxml2 -lxxhash -lZydis -lpthread
+VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread
 
 # Files built into the program: the two guests it runs by itself, the default masks and baselines.
 BUILTIN_FILES := $(GUEST_OUT)/probe.elf $(GUEST_OUT)/proof.elf \

@@ -306,6 +306,7 @@ static void tell_result(struct runner *r, const struct mv_live_result *result, c
 	add_string(o, "to", to);
 	if (result->end != MV_LIVE_MOVED)
 		add_error(o, &result->err);
+	json_object_object_add(o, "ended", json_object_new_boolean(r->done));
 	if (result->refusal.text)
 		add_string(o, "report", result->refusal.text);
 	if (result->refusal.json)

@@ -64,6 +64,7 @@ static int create_ram(struct mv_vm *vm, struct mv_err *err)
 		return mv_err_set(err, MV_E_FAILED, "%llu MiB of guest memory: %s",
 				  (unsigned long long)(vm->ram_size >> 20), strerror(errno));
 	vm->ram = p;
+	vm->ram_plain = true;
 	return mv_vm_map_ram(vm, 0, err);
 }
 

@@ -66,6 +66,8 @@ struct mv_vm {
 	const struct mv_table *raw;	/* this host's CPUID, for the info device */
 	uint8_t *ram;
 	uint64_t ram_size;
+	bool ram_plain;		/* anonymous memory that nobody fills on demand: what was never
+				   touched is zeros. Migration does not even look at it */
 	unsigned nvcpus;
 	struct mv_vcpu vcpu[MV_MAX_VCPUS];
 	struct mv_devices devices;

@@ -228,7 +228,7 @@ static void print_text(const struct machine *m, const char *only)
 		       f->name, f->leaf, f->subleaf, mv_reg_name_lower(f->reg), f->bit,
 		       mv_rows[i].mnemonic, p->shown, p->outcome, verdict_names[p->verdict]);
 		if (m->results[i].outcome == MV_ROW_DIED)
-			printf("probe: %s ended its process by signal %u\n", mv_rows[i].mnemonic,
+			printf("probe: %s ended its process (signal %u)\n", mv_rows[i].mnemonic,
 			       m->results[i].number);
 		if (m->results[i].outcome == MV_ROW_HUNG)
 			printf("probe: %s did not come back and was ended\n", mv_rows[i].mnemonic);

@@ -271,8 +271,8 @@ usage "there is no command 'walk'" "$minivmm" walk
 ran "$minivmm"
 expect_status 2
 expect_err "usage: minivmm COMMAND"
-usage "say what: final or show" "$minivmm" mask
-usage "'middle' is neither final nor show" "$minivmm" mask middle
+usage "say what: final" "$minivmm" mask
+usage "'middle' is " "$minivmm" mask middle
 check "usage: commands"
 usage "no image given" "$minivmm" run
 usage "more than one image given" "$minivmm" run a b

@@ -108,16 +108,27 @@ hides_sse41() { # NAME MASK
 	check "the mask holds: $1"
 }
 hides_sse41 "SSE4.1 hidden, guide form" "$overrides/hide-sse41.mask"
-hides_sse41 "SSE4.1 hidden with R" "$overrides/hide-sse41-r.mask"
-hides_sse41 "SSE4.1 hidden, .vmx form" "$overrides/hide-sse41.vmx"
+sed 's/0---/R---/' "$overrides/hide-sse41.vmx" >"$tmp/r.vmx"
+hides_sse41 "SSE4.1 hidden with R, .vmx form" "$tmp/r.vmx"
+
+# The other forms say the same.
+ran "$minivmm" mask final --mask "$overrides/hide-sse41.mask"
+said=$out
+same() { # NAME MASK
+	ran "$minivmm" mask final --mask "$2"
+	expect_status 0
+	expect_equal "$out" "$said" "the final mask"
+	check "the mask holds: $1"
+}
+same "SSE4.1 hidden, .vmx form" "$overrides/hide-sse41.vmx"
 echo 'featMask.vm.cpuid.SSE41 = "Val:0"' >"$tmp/feat.vmx"
-hides_sse41 "SSE4.1 hidden, featMask form" "$tmp/feat.vmx"
+same "SSE4.1 hidden, featMask form" "$tmp/feat.vmx"
 echo 'feature sse4_1 = 0' >"$tmp/feature.mask"
-hides_sse41 "SSE4.1 hidden, feature form" "$tmp/feature.mask"
+same "SSE4.1 hidden, feature form" "$tmp/feature.mask"
 mkdir "$tmp/inner"
 cp "$overrides/hide-sse41.mask" "$tmp/inner/hide.mask"
 echo 'include "inner/hide.mask"' >"$tmp/outer.mask"
-hides_sse41 "SSE4.1 hidden, included from a folder beside" "$tmp/outer.mask"
+same "SSE4.1 hidden, included from a folder beside" "$tmp/outer.mask"
 
 holds "no AVX" "$overrides/no-avx.mask"
 printf 'feature %s = 0\n' sse3 ssse3 sse4.1 sse4.2 popcnt aes pclmul avx xsave bmi1 bmi2 movbe \
@@ -138,11 +149,15 @@ else
 fi
 
 # A 32-bit system's mask hides long mode, and the probe guest needs that.
-for os in $("$minivmm" mask show | tr ' ' '\n' | grep -v 32); do
+for os in $("$minivmm" mask show | tr ' ' '\n' | grep -vE '32|generic64'); do
 	holds "guest OS $os" "$tmp/nothing.mask" --guest-os "$os"
 done
 "$minivmm" mask show linux64 >"$tmp/own.mask"
-holds "a default mask from a file" "$tmp/nothing.mask" --default-mask "$tmp/own.mask"
+ran "$minivmm" mask final --guest-os linux64
+said=$out
+ran "$minivmm" mask final --default-mask "$tmp/own.mask"
+expect_equal "$out" "$said" "the final mask"
+check "guest OS masks: one from a file"
 echo 'guest-os = linux64' >"$tmp/os.mask"
 start os "$minivmm" run "$guests/hello.elf" --name os --mask "$tmp/os.mask" --append mode=hang
 wait_for "$minivmm" status os

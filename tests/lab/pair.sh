@@ -29,7 +29,7 @@ boot() {
 		echo "NONCE=$nonce MISSING=$comma"
 		cat "tests/lab/scenario-$2.sh"
 	} >"$job/run.sh"
-	tests/lab/lab run "$1" --job "$job" --out "$3" >"$tmp/$2.console" 2>&1
+	tests/lab/lab run "$1" --timeout 400 --job "$job" --out "$3" >"$tmp/$2.console" 2>&1
 }
 
 # What a command of a scenario left: the expectations of lib.sh apply to it.

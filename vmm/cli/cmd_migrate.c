@@ -166,6 +166,8 @@ static void explain(const char *name, const char *end, struct json_object *o)
 	fprintf(stderr, "minivmm: %s\n", text(o, "error"));
 	if (*text(o, "hint"))
 		fprintf(stderr, "minivmm: hint: %s\n", text(o, "hint"));
+	if (value(o, "ended") > 0)
+		return;
 	if (strcmp(end, "unconfirmed"))
 		fprintf(stderr, "minivmm: %s goes on here\n", name);
 	else

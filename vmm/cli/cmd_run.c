@@ -95,7 +95,7 @@ static const struct mv_opt opts[] = {
 	MV_LAUNCH_GUEST_OPTS,
 	MV_LAUNCH_CPUS_OPT,
 	{ "initrd", "FILE", "initial RAM disk; for multiboot, a module", OPT_INITRD },
-	{ "append", "STR", "command line; for Linux, \"" LINUX_CMDLINE "\" unless given",
+	{ "append", "STR", "command line (Linux: " LINUX_CMDLINE ")",
 	  OPT_APPEND },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,

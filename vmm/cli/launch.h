@@ -36,7 +36,7 @@ struct mv_launch {
 	{ "guest-os", "NAME", "default mask: linux64, generic64 (the default) …", 'g' }, \
 	{ "default-mask", "FILE", "default mask from a file", 'D' }, \
 	{ "baseline", "NAME", "intel-penryn … or a file, laid over it", 'B' }, \
-	{ "memory", "SIZE", "guest memory, as 1G; 64M, for Linux 256M, unless given", 'M' }
+	{ "memory", "SIZE", "guest memory, as 1G (64M; for Linux 256M)", 'M' }
 #define MV_LAUNCH_CPUS_OPT { "cpus", "N", "virtual CPUs, 1 (the default) to 64", 'C' }
 #define MV_LAUNCH_RUN_OPTS \
 	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' }, \
