@@ -22,4 +22,10 @@ struct mv_policy {
 	char ignored[256];		/* refusals overridden by --unsafe-ignore-cpu, so far */
 };
 
+/*
+ * A feature MSR as the guest reads it: the source's value with the masks' `msr` lines applied. fixed
+ * (may be NULL) receives the bits that a 1 or 0 decided: nobody's to compare.
+ */
+uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *fixed);
+
 #endif

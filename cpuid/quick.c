@@ -146,7 +146,7 @@ void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	v->asks_clflush = mv_table_has(&p->guest, MV_F_CLFLUSH);
 	v->tsc_khz = p->source.tsc_khz;
 	v->asks_caps = mv_table_has(&p->guest, MV_F_ARCH_CAPABILITIES);
-	v->caps = mv_guest_arch_caps(p, &v->caps_fixed);
+	v->caps = mv_policy_msr(p, MSR_ARCH_CAPABILITIES, &v->caps_fixed);
 	v->can_patch = p->patchable && p->patch_cpl3;
 }
 

@@ -39,8 +39,6 @@ uint32_t mv_number_offered(const struct mv_table *offer, enum mv_field_id id);
 /* Within 250 ppm, unknown, or to be scaled. */
 bool mv_tsc_fits(uint64_t want_khz, uint64_t have_khz, bool scaling);
 
-/* MSR 0x10a as the guest reads it, and its bits that a mask line fixed: nobody's to compare. */
-uint64_t mv_guest_arch_caps(const struct mv_policy *p, uint64_t *fixed);
 /* What the guest loses there, and what it should be warned of. Both 0: it may go. */
 void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t *lost,
 			  uint64_t *gained);

@@ -239,43 +239,6 @@ static void tsc(struct mv_compare *c)
 	structural(c, MV_RULE_TSC, want, have, text);
 }
 
-uint64_t mv_guest_arch_caps(const struct mv_policy *p, uint64_t *fixed)
-{
-	uint64_t value = 0;
-
-	*fixed = 0;
-	mv_host_msr(&p->source, MSR_ARCH_CAPABILITIES, &value);
-	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
-		const struct mv_mask_msr *m = &p->final.msrs[i];
-
-		for (unsigned bit = 0; m->index == MSR_ARCH_CAPABILITIES && bit < 64; bit++) {
-			uint64_t b = UINT64_C(1) << bit;
-
-			switch ((m->plane[2] >> bit & 1) << 2 | (m->plane[1] >> bit & 1) << 1 |
-				(m->plane[0] >> bit & 1)) {
-			case MV_SYM_1:
-				value |= b;
-				*fixed |= b;
-				break;
-			case MV_SYM_0:
-				value &= ~b;
-				*fixed |= b;
-				break;
-			case MV_SYM_T:
-				value |= b;
-				break;
-			case MV_SYM_F:
-			case MV_SYM_R:
-				value &= ~b;
-				break;
-			default:
-				break;
-			}
-		}
-	}
-	return value;
-}
-
 void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t *lost,
 			  uint64_t *gained)
 {
@@ -298,7 +261,7 @@ static void arch_caps(struct mv_compare *c)
 
 	if (!mv_table_has(&c->p->guest, MV_F_ARCH_CAPABILITIES))
 		return;
-	want = mv_guest_arch_caps(c->p, &fixed);
+	want = mv_policy_msr(c->p, MSR_ARCH_CAPABILITIES, &fixed);
 	mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &have);
 	mv_arch_caps_compare(want, fixed, have, &lost, &gained);
 	if (!lost && !gained)

@@ -53,7 +53,6 @@
 #define MV_NOTE_CPUID 2
 #define MV_NOTE_CPL3_IOPL3 0x1 /* a port write works at CPL 3: IOPL is 3 there, and the TSS has an
 				  I/O bitmap for hosts that lose IOPL on the way (kvm_pvm) */
-#define MV_NOTE_ALL_SITES 0x2  /* MV_NOTE_CPUID names every CPUID the image executes */
 
 /*
  * The port write that stands in for a CPUID instruction where the VMM has to trap it itself:

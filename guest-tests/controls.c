@@ -63,7 +63,7 @@ static bool offered(enum mv_feature_id id)
 
 static void setup_xcr0(bool force)
 {
-	/* All that a row may ask for, then ever less: one component that is refused costs the others. */
+	/* All that a row may ask for, then ever less: one that is refused costs the others. */
 	static const uint32_t tries[] = {
 		MV_XCR0_AVX512 | MV_XCR0_AMX | MV_XCR0_APX | 1,
 		MV_XCR0_AVX512 | MV_XCR0_AMX | 1,

@@ -52,7 +52,7 @@
 
 	.long	8, 4, MV_NOTE_FLAGS
 	.asciz	MV_NOTE_OWNER
-	.long	MV_NOTE_CPL3_IOPL3 | MV_NOTE_ALL_SITES
+	.long	MV_NOTE_CPL3_IOPL3
 
 	/* The addresses follow, one from each use of mv_cpuid(); the linker script counts them. */
 	.section .note.1.cpuid, "a", @note

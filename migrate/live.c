@@ -497,11 +497,11 @@ void mv_live_send(const struct mv_live_src *src, struct mv_io *io, const struct 
 		rc = hand_over(&d, &result->err);
 	result->end = end_of(&d, rc);
 	/* From GO on it is not ours to resume, whatever became of the answer. */
-	if (!d.committed) {
+	if (!d.committed)
 		go_on(&d);
-		if (d.logging)
-			src->log_stop(src->ctx);
-	}
+	/* Last, as it takes its time; and always, as a guest that a person resumes may move again. */
+	if (d.logging)
+		src->log_stop(src->ctx);
 	if (rc == 0)
 		tell(&d, "done");
 	mv_state_finish(&d.state);

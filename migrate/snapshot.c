@@ -58,7 +58,9 @@ static int open_file(struct mv_snapshot *s, uint64_t *size, struct mv_err *err)
 	s->fd = open(s->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (s->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0, "no such file");
-	if (s->fd < 0 || fstat(s->fd, &sb))
+	if (s->fd < 0)
+		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0, "%s", strerror(errno));
+	if (fstat(s->fd, &sb))
 		return io_error(err, s->name, "opening");
 	if (!S_ISREG(sb.st_mode))
 		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0,

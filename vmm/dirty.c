@@ -26,8 +26,10 @@ int mv_dirty_start(struct mv_dirty *d, struct mv_vm *vm, struct mv_err *err)
 		d->all_set = can & KVM_DIRTY_LOG_INITIALLY_SET;
 	}
 	d->scratch = calloc(d->nwords, sizeof(*d->scratch));
-	rc = d->scratch ? mv_vm_map_ram(vm, KVM_MEM_LOG_DIRTY_PAGES, err)
-			: mv_err_set(err, MV_E_FAILED, "out of memory");
+	/* A log that is on already would not begin anew: off, then on. */
+	rc = d->scratch ? mv_vm_map_ram(vm, 0, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0)
+		rc = mv_vm_map_ram(vm, KVM_MEM_LOG_DIRTY_PAGES, err);
 	if (rc) {
 		free(d->scratch);
 		d->scratch = NULL;

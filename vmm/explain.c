@@ -39,8 +39,8 @@ size_t mv_code_parse(const char *text, uint8_t out[MV_CODE_MAX])
 /* ---- from the decoder's names to ours ---- */
 
 /*
- * Names of the decoder's that are not names of features, sets first, then mnemonics of sets that cover
- * more than one feature. "": part of every x86-64 CPU, or of something CPUID has no bit for. All other
+ * Names of the decoder's that are no features' names: sets, and mnemonics of sets that cover more
+ * than one feature. "": part of every x86-64 CPU, or of something CPUID has no bit for. All other
  * sets are called as the feature is.
  */
 struct alias {
@@ -201,7 +201,7 @@ int mv_code_features(const char *isa, const char *mnemonic,
 
 /* ---- decoding ---- */
 
-/* Instructions that are newer than the decoder, or NOPs to it, may be a probe's: all n bytes or some. */
+/* Instructions newer than the decoder, or NOPs to it, may be a probe's: all n bytes or some. */
 static bool from_rows(struct mv_code *c, const uint8_t *code, size_t n, bool all)
 {
 	for (size_t i = 0; i < mv_nrows; i++) {
@@ -249,7 +249,7 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 		if (from_rows(c, code, n, false))
 			return 0;
 		return mv_err_set(err, MV_E_INPUT,
-				  "these bytes are no instruction of 64-bit code that is known here");
+				  "no instruction of 64-bit code that is known here");
 	}
 	c->length = insn.length;
 	ZydisFormatterFormatInstruction(&formatter, &insn, operands, insn.operand_count_visible,
@@ -258,7 +258,7 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 	features = mv_code_features(c->isa, ZydisMnemonicGetString(insn.mnemonic), c->needs);
 	if (features < 0)
 		return mv_err_set(err, MV_E_INPUT,
-				  "'%s' is of the instruction set %s, which no feature here stands for",
+				  "'%s' is of instruction set %s, which no feature here stands for",
 				  c->text, c->isa);
 	c->n = (unsigned)features;
 	if (c->n == 0)
@@ -356,11 +356,11 @@ const char *mv_class_text(enum mv_feature_class c)
 {
 	switch (c) {
 	case MV_FC_PLAIN: return "plain: what is there on the source must be there later";
-	case MV_FC_HAZARD: return "hazard: a warning, to be shown if true of any host it may run on";
-	case MV_FC_INVERTED: return "inverted: says that something is gone, accumulates like a hazard";
+	case MV_FC_HAZARD: return "hazard: a warning, shown if true of any host it may run on";
+	case MV_FC_INVERTED: return "inverted: something is gone, accumulates like a hazard";
 	case MV_FC_MIRROR: return "mirror: AMD's copy of a bit of leaf 1, follows that";
 	case MV_FC_TOPOLOGY: return "topology: follows the VM's CPUs, never compared";
-	case MV_FC_DYNAMIC: return "dynamic: follows what the guest has switched on, never compared";
+	case MV_FC_DYNAMIC: return "dynamic: follows the guest's control bits, never compared";
 	case MV_FC_SYNTH: return "synthetic: the VMM's own, no statement about the host";
 	}
 	return "";

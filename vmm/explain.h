@@ -16,7 +16,7 @@
 struct mv_code {
 	unsigned length;
 	char text[96];		/* "ptest xmm0, xmm1" */
-	char isa[40];		/* the decoder's name of its instruction set; "" if a probe's row knew it */
+	char isa[40];		/* the decoder's name of its set; "" if it does not know it */
 	bool hint;		/* a no-op where it is unknown */
 	unsigned n;		/* features it needs; 0: every x86-64 CPU has it */
 	enum mv_feature_id needs[MV_CODE_FEATURES];
@@ -29,8 +29,8 @@ size_t mv_code_parse(const char *text, uint8_t out[MV_CODE_MAX]);
 int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_err *err);
 
 /*
- * The features behind a name of the decoder's: an instruction set (SSE42, AVX512F_256) or, where a set
- * covers several features, a mnemonic. Writes at most MV_CODE_FEATURES; -1: not known here.
+ * The features behind names of the decoder's: an instruction set (SSE42, AVX512F_256) and, where a
+ * set covers several features, a mnemonic. Writes at most MV_CODE_FEATURES; -1: not known here.
  */
 int mv_code_features(const char *isa, const char *mnemonic,
 		     enum mv_feature_id out[MV_CODE_FEATURES]);
@@ -56,8 +56,8 @@ void mv_feature_fate(struct mv_fate *f, const struct mv_policy *p, const struct 
 const char *mv_explain_place(char *buf, size_t size, const struct mv_policy *p, mv_at at);
 
 /*
- * Why that code may have failed in a guest, in one line: "ptest xmm0, xmm1 needs SSE4.1: hidden from
- * this guest (0, hide-sse41.mask:2), and this host lacks it". false if there is nothing to say.
+ * Why that code may have failed in a guest, in one line: "ptest xmm0, xmm1 needs SSE4.1: hidden
+ * from this guest (0, hide-sse41.mask:2), and this host lacks it". false: there is nothing to say.
  */
 bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const uint8_t *code,
 		      size_t n);

@@ -6,9 +6,9 @@
 #include "host.h"
 
 /*
- * Run the user-space probes and fill h->exec_known and h->exec_ran. A feature stays unknown if no probe
- * can decide it: hints, CPL 0, what this kernel has not switched on, a probe that took its process
- * along. Takes a few milliseconds. Nothing known is no error: the raw view stands alone then.
+ * Run the user-space probes and fill h->exec_known and h->exec_ran. A feature stays unknown if no
+ * probe can decide it: hints, CPL 0, what this kernel has not switched on, a probe that took its
+ * process along. Takes a few milliseconds. Nothing known is no error: raw stands alone then.
  */
 void mv_host_exec(struct mv_host *h);
 

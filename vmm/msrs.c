@@ -8,7 +8,6 @@
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
-#define MSR_IA32_ARCH_CAPABILITIES 0x10a
 #define MSR_IA32_PERF_CAPABILITIES 0x345
 #define MSR_IA32_UCODE_REV 0x8b
 #define MSR_PLATFORM_INFO 0xce
@@ -34,7 +33,6 @@ static const struct {
 static bool left_alone(uint32_t index)
 {
 	switch (index) {
-	case MSR_IA32_ARCH_CAPABILITIES:
 	case MSR_IA32_PERF_CAPABILITIES:
 	case MSR_IA32_UCODE_REV:
 	case MSR_PLATFORM_INFO:
@@ -105,6 +103,15 @@ int mv_msrs_get(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *err)
 	return rc;
 }
 
+/* Set it, or find that it has that value already: some MSRs can be read and not written. */
+static bool set_or_same(struct mv_vcpu *v, uint32_t index, uint64_t value)
+{
+	uint64_t now;
+
+	return mv_kvm_set_msr(v->fd, index, value) ||
+	       (mv_kvm_get_msr(v->fd, index, &now) && now == value);
+}
+
 /*
  * One by one, so that a refusal names its MSR. What the destination's KVM does not know may only be
  * left out if it holds nothing: a zero.
@@ -114,10 +121,27 @@ int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err 
 	for (uint32_t i = 0; i < s->nmsrs; i++) {
 		const struct mv_msr *m = &s->msrs[i];
 
-		if (!left_alone(m->index) && !mv_kvm_set_msr(v->fd, m->index, m->value) && m->value)
+		if (!left_alone(m->index) && m->value && !set_or_same(v, m->index, m->value))
 			return mv_err_set(err, MV_E_HOST,
 					  "this host's KVM refuses MSR 0x%x = 0x%llx", m->index,
 					  (unsigned long long)m->value);
+	}
+	return 0;
+}
+
+int mv_msrs_power_on(struct mv_vcpu *v, struct mv_err *err)
+{
+	const struct mv_policy *p = &v->vm->st->policy;
+
+	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
+		const struct mv_mask_msr *line = &p->final.msrs[i];
+		uint64_t value = mv_policy_msr(p, line->index, NULL);
+
+		if (!set_or_same(v, line->index, value))
+			return mv_err_at(err, MV_E_HOST, p->files.name[MV_AT_FILE(line->at)],
+					 MV_AT_LINE(line->at), 0,
+					 "this host's KVM refuses MSR 0x%x = 0x%llx", line->index,
+					 (unsigned long long)value);
 	}
 	return 0;
 }

@@ -169,6 +169,12 @@ int mv_msrs_get(struct mv_vcpu *vcpu, struct mv_vcpu_state *s, struct mv_err *er
 int mv_msrs_set(struct mv_vcpu *vcpu, const struct mv_vcpu_state *s, struct mv_err *err);
 
 /*
+ * At power-on: what the masks' `msr` lines make of feature MSRs. -MV_E_HOST with the line, if this
+ * host's KVM can't.
+ */
+int mv_msrs_power_on(struct mv_vcpu *vcpu, struct mv_err *err);
+
+/*
  * Give the vCPU the table that policy->guest means for it and read it back (vcpu_cpuid.c). Where KVM
  * is to answer from it, a difference outside the bits that KVM keeps up to date is -MV_E_HOST.
  */

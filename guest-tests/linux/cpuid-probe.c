@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpuid-probe: the probes of probes.def in any Linux, a KVM guest, a container or a bare machine. Two
- * facts about each feature: does CPUID show it, and does its instruction execute? The lines are those of
- * the bare-metal probe (../README.md), at CPL 3 alone, and what the kernel keeps off is said.
+ * cpuid-probe: the probes of probes.def in any Linux, a KVM guest, a container or a bare machine.
+ * Two facts about each feature: does CPUID show it, and does its instruction execute? The lines are
+ * those of the bare-metal probe (../README.md), at CPL 3 alone; what the kernel keeps off is said.
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -38,7 +38,7 @@ struct machine {
 	unsigned family, model, stepping;
 	struct utsname kernel;
 	struct mv_row_controls controls;
-	char flags[8192];	/* of /proc/cpuinfo, each with a blank around it; "" if unreadable */
+	char flags[8192];	/* of /proc/cpuinfo, blanks around each; "" if unreadable */
 	struct mv_row_result *results;
 	struct probe *probes;	/* as many as rows */
 	unsigned count[VERDICTS];
@@ -295,8 +295,9 @@ static void print_json(const struct machine *m, const char *only)
 
 static const char usage[] =
 	"usage: cpuid-probe [--only FEATURE] [--fail-on LIST] [--json]\n\n"
-	"Run the instructions behind the CPUID bits and compare: OK (shown, runs), LEAK (hidden, runs),\n"
-	"ABSENT (hidden, faults), BROKEN (shown, faults), BLOCKED (shown, and the kernel keeps it off).\n\n"
+	"Run the instructions behind the CPUID bits and compare: OK (shown, runs),\n"
+	"LEAK (hidden, runs), ABSENT (hidden, faults), BROKEN (shown, faults), BLOCKED\n"
+	"(shown, and the kernel keeps it off).\n\n"
 	"  --only FEATURE   this one feature\n"
 	"  --fail-on LIST   exit 7 if a verdict occurs: leak, broken, blocked, enforced\n"
 	"  --json           results as JSON\n\n"
@@ -336,7 +337,7 @@ static int probe(struct machine *m, const char *only, const char *fail_on, bool 
 	mv_row_controls_read(&m->controls);
 	rc = mv_rows_run(m->results);
 	if (rc) {
-		fprintf(stderr, "cpuid-probe: no process to run the probes in: %s\n", strerror(-rc));
+		fprintf(stderr, "cpuid-probe: no process for the probes: %s\n", strerror(-rc));
 		return EXIT_FAILURE;
 	}
 	evaluate(m, only);
@@ -350,8 +351,10 @@ static int probe(struct machine *m, const char *only, const char *fail_on, bool 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "only", required_argument, NULL, 'o' }, { "fail-on", required_argument, NULL, 'f' },
-		{ "json", no_argument, NULL, 'j' },	  { "help", no_argument, NULL, 'h' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "fail-on", required_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct machine m;

@@ -26,8 +26,8 @@
 /* ---- the rows ---- */
 
 /*
- * Each row becomes code of its own, between two labels that tell the signal handler what is a probe's.
- * The NOPs are for a CPU that decodes the bytes as something longer.
+ * Each row becomes code of its own, between two labels that tell the signal handler what belongs to
+ * probes. The NOPs are for a CPU that decodes the bytes as something longer.
  */
 __asm__(".pushsection .text.mv_rows, \"ax\", @progbits\n"
 	"mv_rows_first:\n"
@@ -44,8 +44,8 @@ __asm__(".pushsection .text.mv_rows, \"ax\", @progbits\n"
 
 /*
  * mv_rows_call(code, regs): loads RAX, RBX, RCX, RDX and RDI, runs code, which ends in a jump to
- * mv_rows_done, and stores RAX back. A row may change every register; RSP may come back too high, so
- * nothing is taken from the stack before it is known again. The handler of a fault goes on at
+ * mv_rows_done, and stores RAX back. A row may change every register; RSP may come back too high,
+ * so nothing is taken from the stack before it is known again. The handler of a fault goes on at
  * mv_rows_fault.
  */
 __asm__(".pushsection .text.mv_rows, \"ax\", @progbits\n"
@@ -213,7 +213,7 @@ static void __attribute__((noreturn)) child(struct shared *s, size_t first)
 
 /* ---- in the parent ---- */
 
-/* Run the rows from `first` on in one child. The row after the last that is done with, or -errno. */
+/* Run the rows from `first` on in one child. Returns the row to go on with, or -errno. */
 static long run_some(struct shared *s, size_t first)
 {
 	int status = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rows of probes.def as a Linux process runs them: at CPL 3, with what its kernel has switched on.
- * Used by cpuid-probe and by the VMM, which learns in this way what its host really executes.
+ * The rows of probes.def as a Linux process runs them: at CPL 3, with what its kernel has switched
+ * on. Used by cpuid-probe and by the VMM, which learns in this way what its host really executes.
  */
 #ifndef MV_GUEST_LINUX_ROWS_H
 #define MV_GUEST_LINUX_ROWS_H
@@ -37,9 +37,9 @@ struct mv_row_result {
 };
 
 /*
- * Run every row that has a meaning at CPL 3, in order, in child processes: what a row does to one stays
- * there, and the next row gets a new one. results has mv_nrows elements. 0, or -errno if there was
- * no memory or process to be had; what was found until then is kept.
+ * Run every row that has a meaning at CPL 3, in order, in a child process; the rows after one that
+ * ends it get a new one. results has mv_nrows elements. 0, or -errno if there was no memory or
+ * process to be had; what was found until then is kept.
  */
 int mv_rows_run(struct mv_row_result *results);
 

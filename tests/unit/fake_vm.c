@@ -189,6 +189,8 @@ static int op_log_start(void *ctx, struct mv_err *err)
 
 	int rc = fails(&f->logs, f->fail_log, "the log", err);
 
+	/* KVM takes no notice of a log that is on already: it would miss pages. */
+	cr_expect(!f->logging);
 	f->logging = rc == 0;
 	memset(f->dirty, 0xff, sizeof(f->dirty));
 	return rc;

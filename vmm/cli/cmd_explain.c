@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* minivmm explain: an instruction or a feature, what it needs, and what becomes of it in a guest. */
+/* minivmm explain: an instruction or a feature, what it needs, what becomes of it in a guest. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +55,7 @@ static int this_host(struct mv_host *h, struct mv_err *err)
 	return rc;
 }
 
-/* The guest that the masks make, on that host. A VM that could not start is explained all the same. */
+/* The guest that the masks make on that host, even if it could not be started there. */
 static int make_guest(struct explain_args *a, struct mv_err *err)
 {
 	struct mv_host *h;
@@ -126,7 +126,7 @@ static void outcome(char *buf, size_t size, const struct mv_fate *f, const char 
 	else if (f->visible)
 		snprintf(buf, size, "executes: %s has it", host);
 	else if (!f->intercepted)
-		snprintf(buf, size, "may execute: %s has it, and its KVM was not seen to honour masks",
+		snprintf(buf, size, "may execute: %s has it, and KVM there does not honour masks",
 			 host);
 	else if (f->enforced)
 		snprintf(buf, size, "faults: %s has it, and hiding it is enforced", host);
@@ -258,12 +258,12 @@ static struct json_object *json_fate(const struct explain_args *a, enum mv_featu
 	json_object_object_add(o, "symbol", string(sym));
 	*sym = mv_sym_char(f.effective);
 	json_object_object_add(o, "effective", string(sym));
-	json_object_object_add(o, "at", string(mv_explain_place(text, sizeof(text), a->policy, f.at)));
+	mv_explain_place(text, sizeof(text), a->policy, f.at);
+	json_object_object_add(o, "at", string(text));
 	if (f.cause) {
 		json_object_object_add(o, "cause", string(f.cause->name));
-		json_object_object_add(o, "cause-at", string(mv_explain_place(text, sizeof(text),
-									      a->policy,
-									      f.cause_at)));
+		mv_explain_place(text, sizeof(text), a->policy, f.cause_at);
+		json_object_object_add(o, "cause-at", string(text));
 	}
 	json_object_object_add(o, "enforced", json_object_new_boolean(f.enforced));
 	json_object_object_add(o, "host-executes", json_object_new_boolean(f.present));
@@ -346,7 +346,7 @@ static int explain_code(const struct explain_args *a, const uint8_t *code, size_
 	if (c.n == 0)
 		printf("needs no CPUID feature\n");
 	if (c.hint)
-		printf("a hint: where the feature is missing it does nothing, and faults nowhere\n");
+		printf("a hint: without the feature it does nothing, and faults nowhere\n");
 	for (unsigned i = 0; i < c.n; i++)
 		print_feature(a, c.needs[i]);
 	return MV_EXIT_OK;
@@ -361,10 +361,10 @@ static int explain(struct explain_args *a, const char *what)
 
 	if (!f && !n) {
 		mv_err_set(&err, MV_E_USAGE,
-			   "'%.60s' is neither a CPUID feature nor up to %d bytes in hexadecimal", what,
-			   MV_CODE_MAX);
-		mv_err_hint(&err, "as \"66 0f 38 17 c1\" or SSE4.1; a name that two systems use for "
-				  "different bits is none");
+			   "'%.60s' is neither a CPUID feature nor up to %d bytes in hexadecimal",
+			   what, MV_CODE_MAX);
+		mv_err_hint(&err, "as \"66 0f 38 17 c1\" or SSE4.1; a name that two systems use "
+				  "for different bits is none");
 		return mv_cli_error(&err);
 	}
 	if (a->guest && make_guest(a, &err))
@@ -410,8 +410,8 @@ const struct mv_cmd mv_cmd_explain = {
 	.args = "BYTES|NAME [--mask FILE] [--on HOST]",
 	.summary = "which instruction, which feature, hidden or absent, and why",
 	.opts = opts,
-	.more = "BYTES are those of one instruction in 64-bit code, as \"66 0f 38 17 c1\"; NAME is a\n"
-		"CPUID feature in any system's spelling. With a mask, a guest OS or a host it says\n"
-		"what becomes of it in that guest, and which line decided.\n",
+	.more = "BYTES are an instruction of 64-bit code, as \"66 0f 38 17 c1\"; NAME is\n"
+		"a CPUID feature in any system's spelling. With a mask, a guest OS or a host it\n"
+		"says what becomes of it in that guest, and which line decided.\n",
 	.run = run,
 };

@@ -274,7 +274,7 @@ static const struct mv_opt opts[] = {
 	{ "bandwidth", "RATE", "bytes a second at most while it runs, as 100M", OPT_BANDWIDTH },
 	{ "timeout", "SEC", "how long all of it may take", OPT_TIMEOUT },
 	{ "max-rounds", "N", "how often to copy what it wrote meanwhile (30)", OPT_ROUNDS },
-	{ "on-timeout", "WHAT", "if either is not enough: cancel (default) or stop it", OPT_ON_TIMEOUT },
+	{ "on-timeout", "WHAT", "not enough? cancel (default) or stop the guest", OPT_ON_TIMEOUT },
 	{ "peer-timeout", "SEC", "how long the destination may be silent (10)", OPT_PEER_TIMEOUT },
 	{ "insecure", NULL, "leave this machine without encryption", OPT_INSECURE },
 	{ "cancel", NULL, "end a migration that goes on", OPT_CANCEL },
@@ -287,8 +287,9 @@ const struct mv_cmd mv_cmd_migrate = {
 	.summary = "move a running VM to a host where minivmm receive waits",
 	.opts = opts,
 	.more = "ADDR is tcp:HOST:PORT or unix:PATH. The destination judges first: if it refuses\n"
-		"(exit 3) the guest never notices, and the whole report is printed here. If anything\n"
-		"fails (exit 1) the guest goes on here. Ctrl-C cancels. With --json: a line for each\n"
-		"step, sizes in bytes, times in milliseconds, dirty-rate in pages a second.\n",
+		"(exit 3) the guest never notices, and the whole report is printed here. If\n"
+		"anything fails (exit 1) the guest goes on here. Ctrl-C cancels. With --json: a\n"
+		"line for each step, sizes in bytes, times in milliseconds, dirty-rate in pages\n"
+		"a second.\n",
 	.run = run,
 };

@@ -246,9 +246,9 @@ const struct mv_cmd mv_cmd_receive = {
 	.args = "ADDR [OPTIONS]",
 	.summary = "accept one VM that migrates here, and go on with it",
 	.opts = opts,
-	.more = "ADDR is tcp:HOST:PORT (port 0: any; it is told) or unix:PATH. The verdict on this\n"
-		"host comes first: a refused VM (exit 3) goes on where it is, and its owner sees\n"
-		"the report. The guest keeps its CPUID, byte for byte. It runs here only once the\n"
-		"source has said that it will not run it any more.\n",
+	.more = "ADDR is tcp:HOST:PORT (port 0: any; it is told) or unix:PATH. The verdict on\n"
+		"this host comes first: a refused VM (exit 3) goes on where it is, and its owner\n"
+		"sees the report. The guest keeps its CPUID, byte for byte. It runs here only\n"
+		"once the source has said that it will not run it any more.\n",
 	.run = run,
 };

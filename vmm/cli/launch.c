@@ -353,6 +353,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, console, err);
 	if (rc == 0)
 		rc = mv_vm_boot(l->vm, img, l->cmdline, err);
+	for (unsigned i = 0; rc == 0 && i < l->vm->nvcpus; i++)
+		rc = mv_msrs_power_on(&l->vm->vcpu[i], err);
 	if (rc == 0) {
 		l->vm->sites = *sites;
 		if (l->st->policy.intercept == MV_INTERCEPTION_PATCH)

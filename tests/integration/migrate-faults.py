@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""migrate-faults.py MINIVMM HELLO.ELF [all]: break a live migration at every message, by a proxy that
+knows the protocol (docs/stream-format.md, 8 and 9), and look who runs the guest afterwards.
+
+One line a point, "ok NAME" or "not ok NAME: what". The points are MESSAGE of SIDE, and what happens
+right before it gets through: cut, stalled, corrupted, source killed, destination killed."""
+import ctypes
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+minivmm, image = sys.argv[1:3]
+everything = "all" in sys.argv[3:]
+
+NAMES = {
+    0x0100: "CONFIG", 0x0110: "POLICY", 0x0120: "SOURCE_HOST", 0x0130: "GUEST_TABLE",
+    0x0140: "MASK_FILES", 0x0150: "MASK_FINAL", 0x0160: "MASK_EFFECTIVE", 0x01F0: "STATIC_END",
+    0x0200: "MEMORY_PAGES", 0x0300: "CLOCK", 0x0310: "IRQCHIP", 0x0320: "DEVICE",
+    0x0330: "CPUID_SITES", 0x0340: "VCPU", 0x0500: "END",
+    0x1000: "HELLO", 0x1010: "ACCEPT", 0x1020: "REFUSE", 0x1030: "ROUND", 0x1040: "READY",
+    0x1050: "GO", 0x1060: "RUNNING", 0x1070: "FAILED",
+}
+MAGIC = b"\x89MVM\r\n\x1a\n"
+SOURCE = ["HELLO", "header", "CONFIG", "POLICY", "SOURCE_HOST", "GUEST_TABLE", "MASK_FILES",
+          "MASK_FINAL", "MASK_EFFECTIVE", "STATIC_END", "MEMORY_PAGES", "CLOCK", "IRQCHIP",
+          "DEVICE", "CPUID_SITES", "VCPU", "END", "GO"]
+DESTINATION = ["HELLO", "ACCEPT", "ROUND", "READY", "RUNNING"]
+ACTIONS = ["cut", "stalled", "corrupted", "source killed", "destination killed"]
+FEW = {"source": ["HELLO", "STATIC_END", "MEMORY_PAGES", "VCPU", "END", "GO"],
+       "destination": DESTINATION}
+PATIENCE = 0.8  # --peer-timeout
+
+
+class Proxy:
+    """Between the two, once. fire(action) is called right before the message gets through; rewrite
+    may change a payload."""
+
+    def __init__(self, listen, target, point=None, fire=None, rewrite=None):
+        self.point, self.fire, self.rewrite = point, fire, rewrite
+        self.target, self.fired, self.seen = target, False, []
+        self.stalled = set()
+        self.server = socket.socket(socket.AF_UNIX)
+        if os.path.exists(listen):
+            os.unlink(listen)
+        self.server.bind(listen)
+        self.server.listen(1)
+        self.server.settimeout(20)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        try:
+            self.a, _ = self.server.accept()
+            self.b = socket.socket(socket.AF_UNIX)
+            self.b.connect(self.target)
+        except OSError:
+            return
+        for side, src, dst in (("source", self.a, self.b), ("destination", self.b, self.a)):
+            threading.Thread(target=self.pump, args=(side, src, dst), daemon=True).start()
+
+    def exactly(self, s, n):
+        data = b""
+        while len(data) < n:
+            more = s.recv(min(n - len(data), 1 << 20))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def pump(self, side, src, dst):
+        try:
+            while True:
+                self.message(side, src, dst)
+        except (OSError, EOFError):
+            pass
+        if side not in self.stalled:
+            for s, how in ((src, socket.SHUT_RD), (dst, socket.SHUT_WR)):
+                try:
+                    s.shutdown(how)
+                except OSError:
+                    pass
+
+    def message(self, side, src, dst):
+        head = self.exactly(src, 24)
+        if head[:8] == MAGIC:
+            name, data = "header", bytearray(head + self.exactly(src, 40))
+        else:
+            kind, _, length = struct.unpack_from("<IIQ", head, 8)
+            name = NAMES[kind]
+            data = bytearray(head + self.exactly(src, length + -length % 8))
+            if self.rewrite and self.rewrite(name, data, length):
+                seal(data, length)
+        self.seen.append((side, name))
+        if self.point == (side, name) and not self.fired:
+            self.fired = True
+            action = self.fire(self)
+            if action == "cut":
+                raise EOFError
+            if action == "stalled":
+                self.stalled.add(side)
+                while True:
+                    time.sleep(60)
+            if action == "corrupted":
+                data[len(data) // 2] ^= 0x20
+        dst.sendall(data)
+
+    def close(self):
+        for s in (self.server, getattr(self, "a", None), getattr(self, "b", None)):
+            if s:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+                s.close()
+
+
+def seal(data, length):
+    xxh = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
+    xxh.restype = ctypes.c_uint64
+    body = bytes(data[8:24 + length])
+    struct.pack_into("<Q", data, 0, xxh(body, ctypes.c_size_t(len(body))))
+
+
+class Vm:
+    """A process that runs, or may run, the guest. What it prints tells whether it does."""
+
+    def __init__(self, name, *args):
+        self.name, self.log, self.err = name, open(name + ".log", "wb"), open(name + ".err", "wb")
+        self.process = subprocess.Popen([minivmm, *args, "--name", name], stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.err)
+
+    def count(self):
+        return os.path.getsize(self.name + ".log")
+
+    def runs(self):
+        before = self.count()
+        for _ in range(8):
+            time.sleep(0.05)
+            if self.count() != before:
+                return True
+        return False
+
+    def text(self):
+        return open(self.name + ".log", errors="replace").read()
+
+    def said(self):
+        return open(self.name + ".err", errors="replace").read()
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def wait(self, what, seconds=20):
+        end = time.time() + seconds
+        while time.time() < end:
+            if what():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def ended(self, seconds=5):
+        return self.wait(lambda: not self.alive(), seconds)
+
+    def kill(self):
+        if self.alive():
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self):
+        self.kill()
+        self.log.close()
+        self.err.close()
+
+
+number = 0
+source = None
+
+
+def new_source():
+    global source, number
+    if source and source.alive() and source.runs():
+        return source
+    if source:
+        source.close()
+    number += 1
+    source = Vm(f"s{number}", "run", image, "--append",
+                f"mode=counter ticks=100000000 delay=20000 nonce=n{number}")
+    if not source.wait(lambda: source.count() > 0):
+        raise SystemExit("the guest does not start: " + source.said())
+    return source
+
+
+def new_destination(*args):
+    global number
+    number += 1
+    d = Vm(f"d{number}", "receive", f"unix:{os.getcwd()}/d.sock", "--peer-timeout", str(PATIENCE), *args)
+    if not d.wait(lambda: "listening" in d.said()):
+        raise SystemExit("the receiver does not listen: " + d.said())
+    return d
+
+
+def migrate(vm):
+    return subprocess.run([minivmm, "migrate", vm.name, f"unix:{os.getcwd()}/p.sock",
+                           "--peer-timeout", str(PATIENCE)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, text=True)
+
+
+def say(*args):
+    return subprocess.run([minivmm, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=20, text=True)
+
+
+def numbers(text):
+    """The lines that are whole, as numbers."""
+    return [int(n) for n in re.findall(r"^counter: (\d+) n\d+$", text, re.M)]
+
+
+def contiguous(s, d):
+    """What the two printed is one guest's output, in one piece."""
+    got = numbers(s.text() + d.text())
+    return got == list(range(1, len(got) + 1)) and len(set(re.findall(r" (n\d+)\n", s.text() + d.text()))) == 1
+
+
+def report(name, problem):
+    print(f"not ok {name}: {problem}" if problem else f"ok {name}", flush=True)
+
+
+def judge(s, d, r, action, proxy):
+    """What is wrong with the world after that, if anything."""
+    if not proxy.fired:
+        return "the message never came: " + r.stderr
+    handed_over = "may be running at" in r.stderr
+    went = ("source", "GO") in proxy.seen
+    # Whoever is not to run it needs a moment to find out.
+    if not (d.count() or handed_over):
+        d.ended(PATIENCE * 3 + 3)
+    s_runs, d_runs = s.alive() and s.runs(), d.alive() and d.runs()
+    if s_runs and d_runs:
+        return "both run"
+    if d.count() and not contiguous(s, d):
+        return "the destination's output does not follow from the source's"
+    if action == "source killed":
+        if r.returncode != 1:
+            return f"exit status {r.returncode}"
+        if not went and d.count():
+            return "the destination runs what was not handed over"
+        return None if d_runs or not d.alive() else "the destination hangs"
+    if r.returncode == 0 and action == "destination killed" and ("destination", "RUNNING") in proxy.seen:
+        return None  # it ran there, and was killed there
+    if r.returncode == 0:
+        return None if d_runs and not s.alive() else "moved, but it does not run there"
+    if r.returncode != 1 or not r.stderr:
+        return f"exit status {r.returncode}: {r.stderr}"
+    if handed_over:
+        if not went or s_runs or not s.alive():
+            return "handed over, but not halted"
+        if "paused" not in say("status", s.name).stdout or "may be running" not in say("status", s.name).stdout:
+            return "status does not tell"
+        if d_runs:
+            return None if say("stop", s.name).returncode == 0 and s.ended() else "stop does not work"
+        d.ended(PATIENCE * 3 + 3)
+        if d.alive() and not d.runs():
+            return "the destination hangs"
+        return None if say("resume", s.name).returncode == 0 and s.runs() else "resume does not work"
+    if not s_runs:
+        return "it does not go on at the source: " + r.stderr
+    if proxy.point == ("source", "HELLO"):
+        # It met nobody it could have believed, and waits for somebody else.
+        return None if not d.alive() or "not a VM" in d.said() else "it does not say who was there"
+    return "the destination is still there" if d.alive() else None
+
+
+def fault(side, message, action):
+    s, d = new_source(), new_destination()
+
+    def fire(_):
+        if action == "source killed":
+            s.kill()
+        if action == "destination killed":
+            d.kill()
+        return action
+
+    proxy = Proxy("p.sock", f"{os.getcwd()}/d.sock", (side, message), fire)
+    problem = judge(s, d, migrate(s), action, proxy)
+    proxy.close()
+    d.close()
+    report(f"migrate: {message} of the {side}, {action}", problem)
+
+
+def refused():
+    """The source claims another vendor's CPU, as one with another CPU would."""
+    s, d = new_source(), new_destination()
+
+    def rewrite(name, data, _):
+        if name != "SOURCE_HOST":
+            return False
+        at = 24 + 64 + 128 + 64 + 8 + 1
+        for _ in ("raw", "kvm"):
+            n = struct.unpack_from("<I", data, at)[0]
+            for leaf in range(at + 4, at + 4 + n * 24, 24):
+                if struct.unpack_from("<II", data, leaf) == (0, 0):
+                    data[leaf + 12:leaf + 16] = b"Xenu"
+            at += 4 + n * 24
+        return True
+
+    proxy = Proxy("p.sock", f"{os.getcwd()}/d.sock", rewrite=rewrite)
+    r = migrate(s)
+    problem = None
+    if r.returncode != 3:
+        problem = f"exit status {r.returncode}: {r.stderr}"
+    elif "vendor" not in r.stderr or "goes on here" not in r.stderr:
+        problem = "the report is not in full: " + r.stderr
+    elif not s.runs():
+        problem = "the guest does not go on"
+    elif not d.ended() or d.process.returncode != 3 or d.count():
+        problem = "the destination did not exit with 3"
+    elif ("source", "MEMORY_PAGES") in proxy.seen:
+        problem = "memory was sent"
+    proxy.close()
+    d.close()
+    report("migrate: refused with the whole report, and goes on", problem)
+
+
+def main():
+    refused()
+    for side, all_messages in (("source", SOURCE), ("destination", DESTINATION)):
+        for message in all_messages if everything else FEW[side]:
+            for action in ACTIONS:
+                try:
+                    fault(side, message, action)
+                except subprocess.TimeoutExpired as e:
+                    report(f"migrate: {message} of the {side}, {action}", f"hangs: {e.cmd}")
+    if source:
+        source.close()
+
+
+main()

@@ -1,0 +1,240 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Live migration between two processes on this machine: the guest goes on where it was, with what it
+# had, and whatever fails, it runs in one place. MIGRATE_FAULTS=all tries every message there is.
+. "$(dirname "$0")/../lib.sh"
+
+if ! have_kvm; then
+	skip migrate "no /dev/kvm"
+	exit 0
+fi
+cd "$tmp" || exit 1
+trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
+
+counter() { # NAME [OPTIONS]: a guest that counts, into NAME.out
+	local name=$1
+	shift
+	rm -f "$name.out"
+	"$minivmm" run "$guests/hello.elf" --name "$name" --append \
+		"mode=counter ticks=100000000 delay=20000 nonce=$name" "$@" >"$name.out" 2>"$name.err" &
+	eval "pid_$name=$!"
+	until_true test -s "$name.out"
+}
+
+receiver() { # NAME ADDR [OPTIONS]: into NAME.out; $to is where it listens
+	local name=$1 addr=$2
+	shift 2
+	rm -f "$name.out" "$name.err"
+	"$minivmm" receive "$addr" "$@" >"$name.out" 2>"$name.err" &
+	eval "pid_$name=$!"
+	until_true grep -q listening "$name.err"
+	to=$(sed -n 's/.*listening on //p' "$name.err")
+}
+
+until_true() { # COMMAND: within 20 s
+	local i
+	for i in $(seq 200); do
+		"$@" 2>/dev/null && return 0
+		sleep 0.1
+	done
+	problem "in vain: $*"
+	return 1
+}
+
+grows() { # FILE
+	local before
+	before=$(stat -c %s "$1")
+	sleep 0.4
+	[ "$(stat -c %s "$1")" != "$before" ]
+}
+
+expect_grows() {
+	grows "$1" || problem "$1: the guest does not run"
+}
+
+# The outputs are one guest's: every number once, in order, and its own word with each.
+expect_one_guest() { # NONCE FILE...
+	local nonce=$1
+	shift
+	cat "$@" | tr -d '\r' | sed '$d' | awk -v nonce="$nonce" '
+		$0 != "counter: " NR " " nonce { print "line " NR " is " $0; exit 1 }' >wrong ||
+		problem "$*: $(cat wrong)"
+}
+
+gone() { # NAME: its process ended; $code is how
+	local pid
+	eval "pid=\$pid_$1"
+	wait "$pid"
+	code=$?
+}
+
+# ---- it moves ----
+
+for addr in "unix:$tmp/sock" tcp:127.0.0.1:0 'tcp:[::1]:0'; do
+	if [ "$addr" = 'tcp:[::1]:0' ] && ! grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
+		skip "migrate: over $addr" "no IPv6 here"
+		continue
+	fi
+	counter a
+	receiver b "$addr"
+	ran "$minivmm" migrate a "$to" --json
+	expect_status 0
+	expect_out '"end":"moved"'
+	for key in processed remaining total iteration dirty-rate downtime; do
+		expect_out "\"$key\":"
+	done
+	gone a
+	expect_equal "$code" 0 "the source's exit status"
+	expect_grows b.out
+	expect_one_guest a a.out b.out
+	# Its name came with it, as soon as the source had let go of it.
+	until_true "$minivmm" status a >/dev/null
+	ran "$minivmm" stop a
+	expect_status 0
+	gone b
+	expect_equal "$code" 0 "the destination's exit status"
+	check "migrate: over ${addr%:*}, while it counts"
+done
+
+counter a
+cp a.out all.out
+from=a
+for hop in 1 2 3 4; do
+	receiver "h$hop" "unix:$tmp/sock$hop" --name "hop$hop"
+	ran "$minivmm" migrate "$from" "$to"
+	expect_status 0
+	from=hop$hop
+	expect_grows "h$hop.out"
+done
+expect_one_guest a a.out h1.out h2.out h3.out h4.out
+ran "$minivmm" stop hop4
+wait
+check "migrate: four times in a row"
+
+# The guest's own CPUID dump, half of it printed here and half there: nobody reads what the source
+# prints, so that it has to wait in the middle.
+ran "$minivmm" run "$guests/probe.elf" --append "nonce=x"
+cp .out whole.txt
+: >p.go
+python3 - "$minivmm" "$guests/probe.elf" <<'EOF' &
+import fcntl, subprocess, sys, time
+p = subprocess.Popen([sys.argv[1], "run", sys.argv[2], "--append", "nonce=x", "--name", "p"],
+                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=open("p.err", "wb"))
+fcntl.fcntl(p.stdout, 1031, 4096)  # F_SETPIPE_SZ
+while "ready" not in open("p.go").read():
+    time.sleep(0.05)
+open("p.out", "wb").write(p.stdout.read())
+sys.exit(p.wait())
+EOF
+pid_p=$!
+until_true "$minivmm" status p >/dev/null
+sleep 1
+receiver q "unix:$tmp/sock"
+ran "$minivmm" migrate p "$to"
+expect_status 0
+echo ready >p.go
+gone p
+gone q
+[ -s q.out ] || problem "the probe was over before it moved"
+expect_equal "$(grep -c '^cpuid: ' p.out | awk '{ print ($1 > 0) }')" 1 "CPUID printed at the source"
+grep -E '^(cpuid|probe): ' whole.txt | grep -v summary >want.txt
+cat p.out q.out | grep -E '^(cpuid|probe): ' | grep -v summary >got.txt
+cmp -s want.txt got.txt || problem "the guest's CPUID changed: $(diff want.txt got.txt | head -3)"
+grep -q '^cpuid-check: .* 0 differ.* 0 differ' q.out || problem "no clean cpuid-check at the destination"
+check "migrate: the guest's CPUID is the same, byte for byte"
+
+# ---- it stays ----
+
+counter a
+ran "$minivmm" migrate a "unix:$tmp/nobody"
+expect_status 1
+expect_err "connecting to unix:$tmp/nobody"
+expect_err "a goes on here"
+expect_grows a.out
+check "migrate: nobody listens"
+
+ran "$minivmm" migrate a tcp:192.0.2.1:4444
+expect_status 1
+expect_err "neither encrypted nor authenticated"
+ran "$minivmm" receive tcp:0.0.0.0:0
+expect_status 2
+expect_err "--insecure"
+check "migrate: beyond this machine only with --insecure"
+
+ran "$minivmm" migrate a 127.0.0.1:4444
+expect_status 2
+expect_err "neither tcp: nor unix:"
+for bad in tcp:host tcp::1 tcp:host:99999 'tcp:[::1:5' unix: tcp:a:b:1; do
+	ran "$minivmm" migrate a "$bad"
+	expect_status 2
+done
+ran "$minivmm" migrate a
+expect_status 2
+ran "$minivmm" migrate nobody "unix:$tmp/nobody"
+expect_status 2
+check "migrate: wrong usage"
+
+ran "$minivmm" pause a
+ran "$minivmm" migrate a "unix:$tmp/nobody"
+expect_status 1
+expect_err "paused"
+ran "$minivmm" resume a
+check "migrate: not while it is paused"
+
+# A destination that says nothing at all.
+python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind("mute"); s.listen(9); time.sleep(60)' &
+mute=$!
+until_true test -S mute
+"$minivmm" migrate a "unix:$tmp/mute" >m.out 2>m.err &
+pid_m=$!
+until_true sh -c "'$minivmm' status a | grep -q 'state *moving'"
+ran "$minivmm" snapshot a "$tmp/no.snap"
+expect_status 1
+expect_err "it is being migrated"
+ran "$minivmm" migrate a "unix:$tmp/mute"
+expect_status 1
+ran "$minivmm" migrate a --cancel
+expect_status 0
+gone m
+expect_equal "$code" 1 "the cancelled migration's exit status"
+grep -q cancelled m.err || problem "it does not say that it was cancelled"
+"$minivmm" migrate a "unix:$tmp/mute" >m.out 2>m.err &
+pid_m=$!
+until_true sh -c "'$minivmm' status a | grep -q 'state *moving'"
+kill -TERM $pid_m
+gone m
+until_true sh -c "'$minivmm' status a | grep -q 'state *running'"
+ran "$minivmm" migrate a "unix:$tmp/mute" --peer-timeout 0.3
+expect_status 1
+expect_err "sent nothing for 0.3 s"
+ran "$minivmm" migrate a --cancel
+expect_status 1
+expect_err "not being migrated"
+expect_grows a.out
+kill $mute
+check "migrate: cancelled, given up, timed out"
+
+receiver b "unix:$tmp/sock"
+python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX); s.connect("sock"); s.send(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"); s.recv(1)' 2>/dev/null
+until_true grep -q "not a VM" b.err
+ran "$minivmm" migrate a "$to"
+expect_status 0
+expect_grows b.out
+expect_one_guest a a.out b.out
+ran "$minivmm" stop a
+wait
+check "migrate: who connects and is no minivmm is let go"
+
+ran "$minivmm" receive "unix:$tmp/sock" --timeout 0.5
+expect_status 1
+expect_err "nobody came in time"
+expect_no_file "$tmp/sock"
+check "migrate: nobody comes"
+
+# ---- it breaks ----
+
+for f in a b; do rm -f $f.out $f.err; done
+timeout 1500 python3 "$top/tests/integration/migrate-faults.py" "$minivmm" "$guests/hello.elf" \
+	"${MIGRATE_FAULTS:-}" || echo "not ok migrate: faults: the script failed"
