@@ -103,7 +103,7 @@ all: $(OUT)/minivmm guest-images
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
 PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev
-PKGS_TEST  := libcriterion-dev pkg-config
+PKGS_TEST  := libcriterion-dev libvirt0 python3
 
 # Installs only what is missing, and only as root; otherwise says what is needed.
 define need

@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The default masks name every register that KVM offers: on the described hosts and on this one.
+. "$(dirname "$0")/../lib.sh"
+
+files=("$top"/tests/data/hosts/*.json)
+if have_kvm; then
+	ran "$minivmm" host -o "$tmp/here.json"
+	expect_status 0
+	check "this host described"
+	files+=("$tmp/here.json")
+else
+	skip "this host described" "no /dev/kvm"
+fi
+
+for os in $("$minivmm" mask show); do
+	ran "$minivmm" mask final --guest-os "$os" --host "${files[0]}" --json
+	expect_status 0
+	python3 - "$tmp/.out" "${files[@]}" <<'EOF' || problem "registers without a symbol"
+import json, sys
+named = {(r["level"], r["sublevel"], r["register"]) for r in json.load(open(sys.argv[1]))["registers"]}
+missing = set()
+for path in sys.argv[2:]:
+    for leaf, regs in json.load(open(path))["kvm"].items():
+        level, _, sub = leaf.partition(".")
+        for register, value in zip(("eax", "ebx", "ecx", "edx"), regs):
+            key = (hex(int(level, 16)), hex(int(sub or "0", 16)), register)
+            if int(value, 16) and key not in named:
+                missing.add(key)
+if missing:
+    print("    " + str(sorted(missing)), file=sys.stderr)
+sys.exit(bool(missing))
+EOF
+	check "$os names every register that KVM offers on ${#files[@]} hosts"
+done
