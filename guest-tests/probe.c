@@ -110,6 +110,8 @@ static enum verdict judge(const struct mv_probe *p, const struct mv_ran *ran, bo
 		return HINT;
 	if (ran->outcome == MV_RAN)
 		return advertised ? OK : LEAK;
+	if (advertised && p->flags & (MV_P_CR4 | MV_P_EFER))
+		return BLOCKED;
 	if (advertised)
 		return mv_controls_allow(controls, p) ? BROKEN : BLOCKED;
 	return host > 0 ? ENFORCED : ABSENT;

@@ -27,7 +27,9 @@ enum mv_probe_flags {
 	MV_P_KL = 0x800,	/* CR4.KL */
 	MV_P_UINTR = 0x1000,	/* CR4.UINTR */
 
-	MV_P_CR4 = 0x2000,	/* tries a bit of CR4: hangs QEMU's TCG where it is reserved */
+	/* Tries a bit of a control register: if it can't be set, the feature is blocked, not broken. */
+	MV_P_CR4 = 0x2000,	/* hangs QEMU's TCG where the bit is reserved */
+	MV_P_EFER = 0x4000,
 };
 
 /* State components in XCR0. */

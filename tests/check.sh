@@ -66,11 +66,16 @@ begin "the tree"
 script layers tests/layers.sh "$build"
 [ ! -x tests/mutate.sh ] || script mutate tests/mutate.sh "$build"
 
-# The emulators are slow and have a core each to themselves while the rest goes on.
+# The emulators are slow: one at a time for each vendor, while the rest goes on.
+chain() { # TEST…
+	for t; do
+		"tests/lab/test-$t.sh" "$build" >"$log/lab-$t" 2>"$log/lab-$t.err" </dev/null
+		echo $? >"$log/lab-$t.status"
+	done
+}
+
 lab_tests=()
 for kind in amd intel; do
-	t=tests/lab/test-$kind.sh
-	[ -x "$t" ] || continue
 	missing=$(tests/lab/lab deps "$([ $kind = amd ] && echo tcg || echo bochs)" --missing)
 	if [ -n "$missing" ]; then
 		if must "lab-$kind"; then word="not ok"; else word=skip; fi
@@ -86,8 +91,10 @@ done
 	lab_tests=()
 }
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
-	tests/lab/test-$kind.sh "$build" >"$log/lab-$kind" 2>"$log/lab-$kind.err" </dev/null &
-	eval "pid_$kind=$!"
+	case $kind in
+	amd) chain amd linux & pid_amd=$! ;;
+	intel) chain intel & pid_intel=$! ;;
+	esac
 done
 
 begin "integration tests"
@@ -101,8 +108,13 @@ done
 
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	begin "lab: $kind hosts"
-	eval "wait \$pid_$kind"
-	finish "lab-$kind" $?
+	case $kind in
+	amd) wait "$pid_amd"; tests="amd linux" ;;
+	intel) wait "$pid_intel"; tests=intel ;;
+	esac
+	for t in $tests; do
+		finish "lab-$t" "$(cat "$log/lab-$t.status" 2>/dev/null || echo 1)"
+	done
 done
 
 echo

@@ -45,7 +45,7 @@ void mv_devices_in(struct mv_devices *d, uint16_t port, unsigned size, uint32_t 
 
 /* All devices' state as named, versionless byte strings (docs/stream-format.md, DEVICE). */
 void mv_devices_save(const struct mv_devices *d, struct mv_state *state);
-/* -MV_E_INPUT for a device that is unknown, missing, of another size or in no state it can be in. */
+/* -MV_E_INPUT for a device that is unknown, missing, of another size or in an impossible state. */
 int mv_devices_load(struct mv_devices *d, const struct mv_state *state, struct mv_err *err);
 
 #endif

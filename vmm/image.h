@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest images as files: Linux bzImage, ELF with a PVH note, ELF or raw with a multiboot header; and
- * an initrd to go with it. Parsed as hostile input; nothing is placed in memory here (vmm/boot.c).
+ * Guest images as files: Linux bzImage, ELF with a PVH note, ELF or raw with a multiboot header; an
+ * initrd to go with it. Parsed as hostile input; nothing is placed in memory here (vmm/boot.c).
  */
 #ifndef MV_VMM_IMAGE_H
 #define MV_VMM_IMAGE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a PC is switched off and reset: ACPI's PM1 registers (ACPI 6.4, 4.8.3.1 and 4.8.3.2), the reset
- * register of PC chipsets, and the line of the keyboard controller that resets the CPU. Every PM1
- * event register reads as zero: nothing ever happens here that an operating system had to be told.
+ * How a PC is switched off and reset: ACPI's PM1 registers (ACPI 6.4, 4.8.3.1 and 4.8.3.2), the
+ * reset register of PC chipsets, and the line of the keyboard controller that resets the CPU. PM1's
+ * status reads as zero: nothing ever happens here that an operating system had to be told.
  */
 #ifndef MV_VMM_POWER_H
 #define MV_VMM_POWER_H

@@ -508,7 +508,8 @@ int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_resul
 
 	memset(result, 0, sizeof(*result));
 	mv_control_init(&r.control);
-	if (opts->name) {
+	/* A guest that runs already is not lost for the lack of a socket: the loop claims one. */
+	if (opts->name && !opts->started) {
 		rc = mv_control_open(&r.control, opts->name, opts->name_required ? err : NULL);
 		if (rc && opts->name_required)
 			return rc;

@@ -37,11 +37,11 @@ uint8_t mv_serial_in(struct mv_serial *s, unsigned reg);
 bool mv_serial_out_string(struct mv_serial *s, const uint8_t *data, size_t len);
 
 /*
- * How many bytes it takes. None before the guest has shown that it wants any, so that a program that
- * never reads does not swallow what is not meant for it, and a kernel's first look at the port does
- * not lose what its shell should have. With its interrupts let through (OUT2), the receive interrupt
- * must be on, too; without, RTS be set and the data register have been read once, as polling software
- * does.
+ * How many bytes it takes. None before the guest has shown that it wants any, so that a program
+ * that never reads does not swallow what is not meant for it, and a kernel's first look at the port
+ * does not lose what its shell should have. With its interrupts let through (OUT2), the receive
+ * interrupt must be on, too; without, RTS be set and the data register have been read once, as
+ * polling software does.
  */
 size_t mv_serial_room(const struct mv_serial *s);
 size_t mv_serial_receive(struct mv_serial *s, const uint8_t *data, size_t len);

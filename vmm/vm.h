@@ -138,8 +138,8 @@ bool mv_vm_take_event(struct mv_vm *vm, struct mv_event *event);
 void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event);
 
 /*
- * Input for the first serial port: how many bytes the guest takes now (none before it has shown that
- * it wants any, none while it is paused), and handing them over; returns how many were taken.
+ * Input for the first serial port: how many bytes the guest takes now (none before it has shown
+ * that it wants any, none while it is paused), and handing them over; returns how many were taken.
  */
 size_t mv_vm_input_room(struct mv_vm *vm);
 size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest for tests/integration/linux-guest.sh: a 32-bit multiboot program that looks at the machine
- * it runs on. The first word of its command line says at what. Ends through port 0xf4.
+ * A guest for tests/integration/linux-guest.sh: a 32-bit multiboot program that looks at the
+ * machine it runs on. The first word of its command line says at what. Ends through port 0xf4.
  */
 #include <stdint.h>
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # First process of the guest of tests/lab/test-linux.sh. guest= and nonce= are words of the kernel's
 # command line, which Linux passes on to init's environment.
+# shellcheck shell=dash disable=SC2154
 export PATH=/bin
 for tool in mount cat grep cut sleep poweroff; do
 	/bin/busybox ln -s busybox /bin/$tool
@@ -20,7 +21,7 @@ case $guest in
 one)
 	cat /proc/cpuinfo
 	grep -E 'ttyS0|rtc0|acpi' /proc/interrupts
-	cat /sys/class/rtc/rtc0/since_epoch | grep -q . && echo "rtc $(cat /sys/class/rtc/rtc0/since_epoch)"
+	read -r seconds </sys/class/rtc/rtc0/since_epoch && echo "rtc $seconds"
 	/lib64/ld-linux-x86-64.so.2 --list-diagnostics | grep -E 'cpu_features.*cpuid\[0x2\]|dl_hwcap'
 	/lib64/ld-linux-x86-64.so.2 --help | grep x86-64-v
 	read -r word said

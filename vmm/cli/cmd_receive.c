@@ -9,6 +9,7 @@
 #include "admit.h"
 #include "mig_ops.h"
 #include "save.h"
+#include "terminal.h"
 
 extern const struct mv_cmd mv_cmd_receive;
 
@@ -90,8 +91,10 @@ static int op_create(void *ctx, struct mv_static *st, uint8_t **ram, uint64_t *l
 static int op_load(void *ctx, const struct mv_state *state, struct mv_err *err)
 {
 	struct receive_args *a = ctx;
+	int rc = mv_vm_adopt(a->launch.vm, state, err);
 
-	return mv_vm_adopt(a->launch.vm, state, err);
+	/* What may fail comes before the guest is ours. */
+	return rc ? rc : mv_terminal_start(a->launch.vm, err);
 }
 
 static int op_run(void *ctx, struct mv_err *err)
@@ -105,6 +108,7 @@ static void op_discard(void *ctx)
 {
 	struct receive_args *a = ctx;
 
+	mv_terminal_stop();
 	mv_vm_destroy(a->launch.vm);
 	a->launch.vm = NULL;
 }
@@ -221,7 +225,8 @@ static int run(int argc, char **argv)
 	if (rc == 0) {
 		mv_cli_note("%s runs here now", a.launch.st->config.name);
 		a.launch.run.started = true;
-		rc = mv_run(a.launch.vm, &a.launch.run, &result, &err);
+		rc = mv_launch_run(&a.launch, &result, &err);
+		mv_terminal_stop();
 	}
 	if (rc == 0)
 		code = mv_launch_report(&a.launch, &result);

@@ -34,7 +34,7 @@ static void cooked(void)
 	term.raw = 0;
 }
 
-/* Signals that end the program where it stands; those that end it in good order are the runner's. */
+/* Signals that end the program where it stands; those that end it in order are the runner's. */
 static const int fatal[] = { SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 
 static void restore_and_die(int sig)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Standard input as the guest's first serial port. Nothing is read before the guest wants it. A
- * terminal is raw from then on until the end: every key is the guest's, but for Ctrl-A x, which ends
- * it, and Ctrl-A Ctrl-A, which is one Ctrl-A. From anything else all bytes go through as they are.
+ * terminal is raw from then on until the end: every key is the guest's, but for Ctrl-A x, which
+ * ends it, and Ctrl-A Ctrl-A, which is one Ctrl-A. From anything else all bytes go through as they
+ * are.
  */
 #ifndef MV_CLI_TERMINAL_H
 #define MV_CLI_TERMINAL_H
