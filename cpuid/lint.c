@@ -39,12 +39,13 @@ static void shown(struct findings *f, const struct mv_notes *notes)
 	}
 }
 
-/* Hidden by a mask line, not for lack of it: the host has the feature, the guest could have seen it. */
+/* Hidden by a mask, not because the host does not show it; and the host has it all the same. */
 static bool hidden(const struct mv_policy *p, enum mv_feature_id id)
 {
 	const struct mv_feature *f = &mv_features[id];
+	enum mv_sym s = mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit);
 
-	return (f->cls == MV_FC_PLAIN) && !mv_table_has(&p->guest, id) &&
+	return f->cls == MV_FC_PLAIN && (s == MV_SYM_0 || s == MV_SYM_R || s == MV_SYM_F) &&
 	       mv_host_executes(&p->source, f->leaf, f->subleaf, f->reg, f->bit);
 }
 

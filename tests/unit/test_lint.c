@@ -48,6 +48,8 @@ static const struct {
 	  "orphan AVX2<AVX signature AVX" },
 	{ "a pinned model promises nothing", "haswell", "avx=0 model=0 ext-model=0", true, "" },
 	{ "lacking is not hiding", "penryn", "avx=0", true, "" },
+	{ "what executes unannounced is not the mask's doing", "penryn exec+rdseed", "", true, "" },
+	{ "unless the mask hides it", "penryn exec+rdseed", "rdseed=0", false, "hidden-only RDSEED" },
 };
 
 Test(lint, rows)
