@@ -166,6 +166,30 @@ int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 	return 0;
 }
 
+/*
+ * The TSCs were written one vCPU after the other and so ran apart by as much. The distances between
+ * their offsets are put back to what they were (as a rule, none). Older kernels have no such
+ * attribute and do what they can when TSCs are written.
+ */
+static void align_tsc(struct mv_vm *vm, const struct mv_state *s)
+{
+	uint64_t first = 0, offset;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&first,
+	};
+
+	if (mv_kvm_do(vm->vcpu[0].fd, KVM_GET_DEVICE_ATTR, &attr, NULL) < 0)
+		return;
+	attr.addr = (uintptr_t)&offset;
+	for (unsigned i = 1; i < vm->nvcpus; i++) {
+		if (!s->vcpus[0].has_tsc_offset || !s->vcpus[i].has_tsc_offset)
+			return;
+		offset = first + (s->vcpus[i].tsc_offset - s->vcpus[0].tsc_offset);
+		mv_kvm_do(vm->vcpu[i].fd, KVM_SET_DEVICE_ATTR, &attr, NULL);
+	}
+}
+
 int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *s, struct mv_err *err)
 {
 	struct kvm_clock_data clock = { .clock = s->clock_ns };
@@ -173,6 +197,8 @@ int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *s, struct mv_err *e
 
 	for (unsigned i = 0; i < vm->nvcpus && rc >= 0; i++)
 		rc = mv_vcpu_set_state(&vm->vcpu[i], &s->vcpus[i], err);
+	if (rc >= 0)
+		align_tsc(vm, s);
 	if (rc >= 0 && s->has_irqchip)
 		rc = set_pit(vm, s, err);
 	if (rc >= 0 && s->has_irqchip)
