@@ -5,6 +5,7 @@
 #   make demo       the main job, on this machine's /dev/kvm or in a lab host
 #   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
 #   make layers     who may depend on whom
+#   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make deps       install what Debian 12 has to provide; make clean removes what was built
 #

@@ -216,6 +216,12 @@ void mv_vm_unpatch(struct mv_vm *vm)
 
 /* ---- threads, pausing, events ---- */
 
+/* Written under lock; vCPU threads look at it before each KVM_RUN without. */
+static void set_pausing(struct mv_vm *vm, bool pausing)
+{
+	__atomic_store_n(&vm->pausing, pausing, __ATOMIC_SEQ_CST);
+}
+
 /* Only there to make KVM_RUN return. */
 static void kicked(int sig)
 {
@@ -274,7 +280,7 @@ static bool all_parked(const struct mv_vm *vm)
 void mv_vm_pause(struct mv_vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
-	vm->pausing = true;
+	set_pausing(vm, true);
 	kick_all(vm);
 	while (!all_parked(vm))
 		pthread_cond_wait(&vm->changed, &vm->lock);
@@ -286,7 +292,7 @@ void mv_vm_resume(struct mv_vm *vm)
 	pthread_mutex_lock(&vm->lock);
 	/* An event that nobody took yet holds the guest; whoever takes it goes on from there. */
 	if (vm->event.kind == MV_EVENT_NONE) {
-		vm->pausing = false;
+		set_pausing(vm, false);
 		pthread_cond_broadcast(&vm->changed);
 		signal_fd(vm->input_fd);
 	}
@@ -301,7 +307,7 @@ void mv_vm_post(struct mv_vm *vm, const struct mv_event *event)
 		vm->event = *event;
 		if (event->kind == MV_EVENT_EXIT)
 			vm->ending = event->ending;
-		vm->pausing = true;
+		set_pausing(vm, true);
 		kick_all(vm);
 		signal_fd(vm->event_fd);
 	}
@@ -358,7 +364,8 @@ size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len)
 static void stop_threads(struct mv_vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
-	vm->stopping = vm->pausing = true;
+	vm->stopping = true;
+	set_pausing(vm, true);
 	kick_all(vm);
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
