@@ -57,7 +57,14 @@ $(CPUID_OBJS):   INC := $(CPUID_INC)
 $(MIGRATE_OBJS): INC := $(MIGRATE_INC)
 $(VMM_OBJS) $(CLI_OBJS): INC := $(VMM_INC) -D_GNU_SOURCE
 
-$(OUT)/%.o: %.c
+# Objects of another compiler or with other flags are stale.
+$(OUT)/.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS) $(SANFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(SANFLAGS)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(OUT)/%.o: %.c $(OUT)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS) $(SANFLAGS) $(INC) $(DEPFLAGS) -c -o $@ $<
