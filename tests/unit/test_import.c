@@ -717,27 +717,38 @@ Test(import, damaged_dumps)
 	}
 }
 
-/* A folder of anyone's dumps. Each imports, or the reason is told. */
-Test(import, folder_of_dumps)
+/* Every dump below folder; returns how many there were. */
+static unsigned import_folder(const char *folder)
 {
-	const char *folder = getenv("MV_DUMPS");
-	DIR *dir = folder ? opendir(folder) : NULL;
+	DIR *dir = opendir(folder);
 	struct dirent *e;
 	char path[1024];
 	unsigned n = 0;
 
-	if (!folder)
-		cr_skip_test("MV_DUMPS names no folder");
 	cr_assert(dir, "%s can't be opened", folder);
 	while ((e = readdir(dir))) {
-		if (e->d_name[0] == '.' || !strcmp(e->d_name, "COPYING") || strstr(e->d_name,
-		".md"))
+		if (e->d_name[0] == '.' || !strcmp(e->d_name, "COPYING") ||
+		    strstr(e->d_name, ".md"))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
+		if (e->d_type == DT_DIR) {
+			n += import_folder(path);
+			continue;
+		}
 		import_file(path, 0);
 		cr_expect(report->cpus && mv_table_find(&host->kvm, 1, 0), "%s", path);
 		n++;
 	}
 	closedir(dir);
-	cr_expect(n, "%s is empty", folder);
+	return n;
+}
+
+/* Anyone's dumps. Each imports, or the reason is told. */
+Test(import, folder_of_dumps)
+{
+	const char *folder = getenv("MV_DUMPS");
+
+	if (!folder)
+		cr_skip_test("MV_DUMPS names no folder");
+	cr_expect(import_folder(folder), "%s is empty", folder);
 }
