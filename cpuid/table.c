@@ -101,6 +101,37 @@ int mv_table_set_field(struct mv_table *t, enum mv_field_id id, uint32_t value)
 	return 0;
 }
 
+bool mv_leaf_counts_subleaves(uint32_t leaf)
+{
+	switch (leaf) {
+	case 0x7:
+	case 0x14:
+	case 0x17:
+	case 0x18:
+	case 0x1d:
+	case 0x20:
+	case 0x24:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool mv_leaf_ends_list(uint32_t leaf, const uint32_t reg[MV_NREGS])
+{
+	switch (leaf) {
+	case 0x4:
+	case 0x8000001d:
+		return (reg[MV_EAX] & 0x1f) == 0;
+	case 0xb:
+	case 0x1f:
+	case 0x80000026:
+		return (reg[MV_ECX] >> 8 & 0xff) == 0;
+	default:
+		return false;
+	}
+}
+
 static bool leaf_before(const struct mv_leaf *a, const struct mv_leaf *b)
 {
 	return a->leaf != b->leaf ? a->leaf < b->leaf : a->subleaf < b->subleaf;

@@ -50,6 +50,11 @@ int mv_table_set_field(struct mv_table *t, enum mv_field_id id, uint32_t value);
 /* Order by leaf, then subleaf: for people and for comparing. */
 void mv_table_sort(struct mv_table *t);
 
+/* Leaves whose first subleaf tells the highest one in EAX. */
+bool mv_leaf_counts_subleaves(uint32_t leaf);
+/* Does this entry of a leaf mark the end of its list: no cache, no further topology level? */
+bool mv_leaf_ends_list(uint32_t leaf, const uint32_t reg[MV_NREGS]);
+
 enum mv_vendor mv_table_vendor(const struct mv_table *t);
 /* The vendor string of leaf 0 (12 characters) and the brand of 0x80000002-4 (up to 47). */
 void mv_table_vendor_string(const struct mv_table *t, char out[13]);

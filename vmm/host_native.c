@@ -29,43 +29,16 @@ static struct mv_leaf execute(uint32_t leaf, uint32_t subleaf)
 /* How many subleaves the leaf has to be asked for, from what its first one says. */
 static uint32_t subleaves(const struct mv_leaf *first)
 {
-	switch (first->leaf) {
-	case 0x7:
-	case 0x14:
-	case 0x17:
-	case 0x18:
-	case 0x1d:
-	case 0x20:
-	case 0x24:
-		return first->reg[MV_EAX] < MAX_SUBLEAVES ? first->reg[MV_EAX] + 1 : MAX_SUBLEAVES;
-	default:
-		return MAX_SUBLEAVES;
-	}
+	return mv_leaf_counts_subleaves(first->leaf) && first->reg[MV_EAX] < MAX_SUBLEAVES
+		       ? first->reg[MV_EAX] + 1
+		       : MAX_SUBLEAVES;
 }
 
-/* Leaves whose list ends at the first empty subleaf, or at a type of 0. */
+/* Leaf 0xD and those that count their subleaves may have gaps; others end at an empty one. */
 static bool is_last(const struct mv_leaf *e)
 {
-	switch (e->leaf) {
-	case 0x4:
-	case 0x8000001d:
-		return (e->reg[MV_EAX] & 0x1f) == 0;
-	case 0xb:
-	case 0x1f:
-	case 0x80000026:
-		return (e->reg[MV_ECX] >> 8 & 0xff) == 0;
-	case 0xd:	/* has gaps */
-	case 0x7:
-	case 0x14:
-	case 0x17:
-	case 0x18:
-	case 0x1d:
-	case 0x20:
-	case 0x24:
-		return false;
-	default:
-		return empty(e);
-	}
+	return mv_leaf_ends_list(e->leaf, e->reg) ||
+	       (e->leaf != 0xd && !mv_leaf_counts_subleaves(e->leaf) && empty(e));
 }
 
 static void take(struct mv_table *out, const struct mv_leaf *e)

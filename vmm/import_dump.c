@@ -149,37 +149,16 @@ static bool in_subrange(const struct mv_dump_leaves *l, const struct mv_dump_lea
 {
 	const struct mv_dump_leaf *zero;
 
-	switch (e->leaf) {
-	case 0x7:
-	case 0x14:
-	case 0x17:
-	case 0x18:
-	case 0x1d:
-	case 0x20:
-	case 0x24:
-		zero = find(l, e->leaf, 0);
-		return !zero || e->subleaf <= zero->reg[MV_EAX];
-	default:
+	if (!mv_leaf_counts_subleaves(e->leaf))
 		return mv_leaf_has_subleaves(e->leaf) || e->subleaf == 0;
-	}
+	zero = find(l, e->leaf, 0);
+	return !zero || e->subleaf <= zero->reg[MV_EAX];
 }
 
 /* The entry that only marks the end of a list: described by tools, kept out of host files. */
 static bool end_of_list(const struct mv_dump_leaf *e)
 {
-	if (!e->subleaf)
-		return false;
-	switch (e->leaf) {
-	case 0x4:
-	case 0x8000001d:
-		return (e->reg[MV_EAX] & 0x1f) == 0;
-	case 0xb:
-	case 0x1f:
-	case 0x80000026:
-		return (e->reg[MV_ECX] >> 8 & 0xff) == 0;
-	default:
-		return false;
-	}
+	return e->subleaf && mv_leaf_ends_list(e->leaf, e->reg);
 }
 
 /* Leave out what says nothing, and what is there twice; first: also tell about it. */
