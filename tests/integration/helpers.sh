@@ -83,3 +83,15 @@ without_kvm_possible() {
 	: >"$tmp/no-kvm"
 	unshare -m sh -c 'mount --bind "$0" /dev/kvm' "$tmp/no-kvm" 2>/dev/null
 }
+
+# FILE...: whole lines of the counter guest, one by one and with $nonce; prints first and last number.
+counted() {
+	cat "$@" | tr -d '\r' | awk -v nonce="$nonce" '
+		/^counter: [0-9]+ / && NF == 3 {
+			if ($3 != nonce) { print "a wrong nonce: " $0; exit }
+			if (last && $2 != last + 1) { print "a gap: " last " to " $2; exit }
+			if (!last) first = $2
+			last = $2
+		}
+		END { print first, last }'
+}

@@ -342,18 +342,6 @@ check "control: requests by hand"
 
 # ---- snapshots of a running VM ----
 
-# FILE...: whole lines of the counter, one by one and with the nonce; prints first and last number.
-counted() {
-	cat "$@" | tr -d '\r' | awk -v nonce="$nonce" '
-		/^counter: [0-9]+ / && NF == 3 {
-			if ($3 != nonce) { print "a wrong nonce: " $0; exit }
-			if (last && $2 != last + 1) { print "a gap: " last " to " $2; exit }
-			if (!last) first = $2
-			last = $2
-		}
-		END { print first, last }'
-}
-
 nonce=n$RANDOM$RANDOM
 start count "$minivmm" run "$hello" --name count --append "mode=counter ticks=1500 delay=1000000 nonce=$nonce"
 wait_for grep -q "counter: 20 " "$tmp/count.out"

@@ -95,17 +95,6 @@ check "restore: as JSON"
 
 # ---- generations ----
 
-counted() {
-	cat "$@" | tr -d '\r' | awk -v nonce="$nonce" '
-		/^counter: [0-9]+ / && NF == 3 {
-			if ($3 != nonce) { print "a wrong nonce: " $0; exit }
-			if (last && $2 != last + 1) { print "a gap: " last " to " $2; exit }
-			if (!last) first = $2
-			last = $2
-		}
-		END { print first, last }'
-}
-
 start gen0 "$minivmm" run "$hello" --append "mode=counter ticks=900 delay=300000 nonce=$nonce" \
 	--snapshot-on-sync "$tmp/gen1.snap" --stop --name gen
 ended gen0

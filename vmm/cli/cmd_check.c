@@ -40,20 +40,6 @@ static int option(void *ctx, int key, const char *arg)
 	}
 }
 
-static int load_vm(struct check_args *a, const char *file, struct mv_static *st,
-		   struct mv_err *err)
-{
-	struct mv_snapshot *snap;
-	int rc;
-
-	if (a->start_host)
-		return mv_launch_described(&a->launch, a->start_host, st, err);
-	rc = mv_snapshot_open(&snap, file, st, err);
-	if (rc == 0)
-		mv_snapshot_close(snap);
-	return rc;
-}
-
 /* One destination: an exit code. */
 static int check_one(const struct check_args *a, const struct mv_static *st, const char *file,
 		     struct json_object *results)
@@ -123,7 +109,7 @@ static int run(int argc, char **argv)
 		free(st);
 		return mv_cli_usage(&mv_cmd_check, "a snapshot has its mask; masks go with --on");
 	}
-	rc = load_vm(&a, argv[first], st, &err);
+	rc = mv_launch_judged_vm(&a.launch, a.start_host, argv[first], st, &err);
 	if (rc)
 		code = rc > 0 ? rc : mv_cli_error(&err);
 	if (rc == 0 && mv_output.json)

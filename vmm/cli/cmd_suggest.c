@@ -169,20 +169,6 @@ static void print_json(const struct job *j)
 
 /* ---- suggest ---- */
 
-static int load_vm(struct suggest_args *a, const char *file, struct mv_static *st,
-		   struct mv_err *err)
-{
-	struct mv_snapshot *snap;
-	int rc;
-
-	if (a->start_host)
-		return mv_launch_described(&a->launch, a->start_host, st, err);
-	rc = mv_snapshot_open(&snap, file, st, err);
-	if (rc == 0)
-		mv_snapshot_close(snap);
-	return rc;
-}
-
 static int suggest(struct job *j, const struct suggest_args *a, struct mv_err *err)
 {
 	unsigned ncpus = j->st->config.nvcpus ? j->st->config.nvcpus : 1;
@@ -231,7 +217,7 @@ int mv_mask_suggest(int argc, char **argv)
 	j.s = calloc(1, sizeof(*j.s));
 	j.w = calloc(1, sizeof(*j.w));
 	rc = j.st && j.all && j.hosts && j.s && j.w
-		     ? load_vm(&a, argv[first], j.st, &err)
+		     ? mv_launch_judged_vm(&a.launch, a.start_host, argv[first], j.st, &err)
 		     : mv_err_set(&err, MV_E_FAILED, "out of memory");
 	if (rc == 0)
 		rc = suggest(&j, &a, &err);

@@ -252,6 +252,20 @@ int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_s
 	return rc;
 }
 
+int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const char *file,
+			struct mv_static *st, struct mv_err *err)
+{
+	struct mv_snapshot *snap;
+	int rc;
+
+	if (start_host)
+		return mv_launch_described(l, start_host, st, err);
+	rc = mv_snapshot_open(&snap, file, st, err);
+	if (rc == 0)
+		mv_snapshot_close(snap);
+	return rc;
+}
+
 int mv_launch_host(struct mv_launch *l, struct mv_err *err)
 {
 	int rc;

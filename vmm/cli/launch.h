@@ -78,6 +78,13 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_static *st,
 			struct mv_err *err);
 
+/*
+ * The VM that a verdict is asked for: the static part of snapshot file, or with start_host (may be
+ * NULL) the VM as mv_launch_described makes it there.
+ */
+int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const char *file,
+			struct mv_static *st, struct mv_err *err);
+
 /* Run the VM to its end with standard input as its first serial port; as mv_run. */
 int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err);
 
