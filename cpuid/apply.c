@@ -11,15 +11,19 @@ static int full(struct mv_err *err)
 	return mv_err_set(err, MV_E_INPUT, "the guest table has more than %d entries", MV_TABLE_MAX);
 }
 
+static void add_note(struct mv_notes *notes, struct mv_note n)
+{
+	if (n.kind == MV_NOTE_T_MISSING || n.kind == MV_NOTE_F_PRESENT || n.kind == MV_NOTE_T_ORPHAN)
+		notes->refusals++;
+	if (notes->n < MV_NOTES)
+		notes->note[notes->n++] = n;
+}
+
 static void note(struct mv_notes *notes, enum mv_note_kind kind, const struct mv_mask *final,
 		 uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,
 		 const struct mv_feature *cause, mv_at cause_at)
 {
-	if (kind == MV_NOTE_T_MISSING || kind == MV_NOTE_F_PRESENT || kind == MV_NOTE_T_ORPHAN)
-		notes->refusals++;
-	if (notes->n == MV_NOTES)
-		return;
-	notes->note[notes->n++] = (struct mv_note){
+	add_note(notes, (struct mv_note){
 		.kind = kind,
 		.leaf = leaf,
 		.subleaf = subleaf,
@@ -29,7 +33,36 @@ static void note(struct mv_notes *notes, enum mv_note_kind kind, const struct mv
 		.at = mv_mask_at(final, leaf, subleaf, reg, bit),
 		.cause = cause,
 		.cause_at = cause_at,
+	});
+}
+
+/* What `msr` lines ask of this host; an MSR that it lacks counts as 0. */
+static void msr_notes(const struct mv_policy *p, struct mv_notes *notes)
+{
+	static const struct {
+		enum mv_sym sym;
+		enum mv_note_kind kind;
+		bool if_set;
+	} asks[] = {
+		{ MV_SYM_T, MV_NOTE_T_MISSING, false },
+		{ MV_SYM_F, MV_NOTE_F_PRESENT, true },
+		{ MV_SYM_1, MV_NOTE_FORCED, false },
 	};
+
+	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
+		const struct mv_mask_msr *line = &p->final.msrs[i];
+		uint64_t value = 0;
+
+		mv_host_msr(&p->source, line->index, &value);
+		for (size_t k = 0; k < sizeof(asks) / sizeof(asks[0]); k++)
+			for (unsigned bit = 0; bit < 64; bit++)
+				if (mv_mask_msr_with(line, asks[k].sym) >> bit & 1 &&
+				    (value >> bit & 1) == asks[k].if_set)
+					add_note(notes, (struct mv_note){
+						.kind = asks[k].kind, .msr = line->index,
+						.bit = (uint8_t)bit, .sym = asks[k].sym,
+						.at = line->at });
+	}
 }
 
 /* Does the bit tell something about the host? The VMM's own bits need no permission. */
@@ -105,6 +138,7 @@ static const struct {
 
 struct closure {
 	struct mv_policy *p;
+	const struct mv_table *offer;
 	struct mv_notes *notes;
 	struct mv_featset visible;
 	struct mv_featset told;		/* orphans that were noted */
@@ -171,7 +205,9 @@ static bool orphan(struct closure *c, enum mv_feature_id id, enum mv_feature_id 
 		return true;
 	}
 	if (s == MV_SYM_T || s == MV_SYM_1) {
-		if (tell && !mv_featset_has(&c->told, id)) {
+		/* A T that the host lacks was told of already. */
+		if (tell && !mv_featset_has(&c->told, id) &&
+		    (s == MV_SYM_1 || mv_table_has(c->offer, id))) {
 			mv_featset_add(&c->told, id);
 			note(c->notes, s == MV_SYM_T ? MV_NOTE_T_ORPHAN : MV_NOTE_ORPHAN,
 			     &c->p->final, f->leaf, f->subleaf, f->reg, f->bit, parent,
@@ -229,9 +265,9 @@ static void find_registers(struct closure *c)
 	}
 }
 
-static void closure(struct mv_policy *p, struct mv_notes *notes)
+static void closure(struct mv_policy *p, const struct mv_table *offer, struct mv_notes *notes)
 {
-	struct closure c = { .p = p, .notes = notes };
+	struct closure c = { .p = p, .offer = offer, .notes = notes };
 
 	find_registers(&c);
 	for (unsigned i = 0; i < MV_NFEATURES; i++)
@@ -466,6 +502,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 	/* The guest runs under a hypervisor, whatever the host's own CPU says of itself. */
 	mv_table_set_feature(&offer, MV_F_HYPERVISOR, true);
 	p->effective = p->final;
+	p->kvm_controls = p->source.kvm_controls;
 	p->guest.n = 0;
 	notes->n = notes->refusals = 0;
 	for (uint32_t i = 0; i < p->final.nregs; i++) {
@@ -484,7 +521,8 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 	for (unsigned i = 0; i < MV_NFEATURES; i++)
 		if (mv_features[i].cls == MV_FC_DYNAMIC)
 			mv_table_set_feature(&p->guest, (enum mv_feature_id)i, false);
-	closure(p, notes);
+	msr_notes(p, notes);
+	closure(p, &offer, notes);
 	mirror_bits(&p->guest);
 	rc = xsave_leaves(p, &offer, err);
 	if (rc == 0)

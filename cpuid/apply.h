@@ -20,6 +20,7 @@ enum mv_note_kind {
 
 struct mv_note {
 	enum mv_note_kind kind;
+	uint32_t msr;			/* 0: a bit of CPUID */
 	uint32_t leaf, subleaf;
 	uint8_t reg, bit;
 	enum mv_sym sym;		/* of the final mask */

@@ -10,6 +10,28 @@ const char *mv_intercept_name(enum mv_intercept i)
 	return i < MV_NINTERCEPTIONS ? names[i] : "?";
 }
 
+const char *mv_kvm_control_name(enum mv_kvm_control c)
+{
+	static const char *const names[MV_NKVM_CONTROLS] = {
+#define MV_KVM_CONTROL(id, name, what) name,
+		MV_KVM_CONTROLS
+#undef MV_KVM_CONTROL
+	};
+
+	return c < MV_NKVM_CONTROLS ? names[c] : "?";
+}
+
+const char *mv_kvm_control_what(enum mv_kvm_control c)
+{
+	static const char *const what[MV_NKVM_CONTROLS] = {
+#define MV_KVM_CONTROL(id, name, what) what,
+		MV_KVM_CONTROLS
+#undef MV_KVM_CONTROL
+	};
+
+	return c < MV_NKVM_CONTROLS ? what[c] : "?";
+}
+
 /*
  * Can a guest use the feature on a host whose KVM does not name it? Plain instructions run at CPL 3
  * whatever KVM says; state components as far as KVM_SET_XCRS went; XSAVE's own variants come with

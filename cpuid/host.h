@@ -60,6 +60,30 @@ enum mv_intercept {
 #define MV_PROOF_CPL3 0x2
 #define MV_PROOF_BOTH (MV_PROOF_CPL0 | MV_PROOF_CPL3)
 
+/*
+ * What KVM does to keep guests to their CPUID if it is asked to, and kernels differ in having.
+ * MV_KVM_CONTROL(symbol, name, what). docs/stream-format.md numbers them as they stand here.
+ */
+#define MV_KVM_CONTROLS \
+	MV_KVM_CONTROL(PV_ENFORCED, "enforce-pv-features", \
+		       "hidden KVM features fault (KVM_CAP_ENFORCE_PV_FEATURE_CPUID)") \
+	MV_KVM_CONTROL(MWAIT_KEPT, "misc-enable-mwait-off", \
+		       "MISC_ENABLE does not change the MONITOR bit (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)") \
+	MV_KVM_CONTROL(MWAIT_FAULTS, "mwait-faults", \
+		       "hidden MWAIT faults (KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)")
+
+enum mv_kvm_control {
+#define MV_KVM_CONTROL(id, name, what) MV_KC_##id,
+	MV_KVM_CONTROLS
+#undef MV_KVM_CONTROL
+	MV_NKVM_CONTROLS
+};
+#define MV_KVM_CONTROL_BIT(id) (UINT32_C(1) << MV_KC_##id)
+#define MV_KVM_CONTROLS_ALL ((UINT32_C(1) << MV_NKVM_CONTROLS) - 1)
+
+const char *mv_kvm_control_name(enum mv_kvm_control c);
+const char *mv_kvm_control_what(enum mv_kvm_control c);
+
 struct mv_host {
 	char name[64];
 	char kernel[128];	/* uname release and version of the host, "" if unknown */
@@ -77,6 +101,7 @@ struct mv_host {
 	uint64_t xcr0;		/* what KVM_SET_XCRS was seen to accept; 0 = not even x87+SSE */
 	uint32_t tsc_khz;	/* 0 = unknown */
 	bool tsc_scaling;	/* KVM can give a guest another frequency */
+	uint32_t kvm_controls;	/* MV_KVM_CONTROL_BIT: what this kernel's KVM has */
 
 	uint8_t proof[MV_NINTERCEPTIONS];	/* MV_PROOF_*: where each mechanism held */
 	bool proved;		/* the proof ran here; otherwise proof[] is an assumption */

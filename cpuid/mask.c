@@ -26,6 +26,13 @@ int mv_sym_parse(char c)
 	}
 }
 
+uint64_t mv_mask_msr_with(const struct mv_mask_msr *m, enum mv_sym s)
+{
+	return ~((m->plane[0] ^ (s & 1 ? UINT64_MAX : 0)) |
+		 (m->plane[1] ^ (s & 2 ? UINT64_MAX : 0)) |
+		 (m->plane[2] ^ (s & 4 ? UINT64_MAX : 0)));
+}
+
 enum mv_sym mv_mask_reg_sym(const struct mv_mask_reg *r, unsigned bit)
 {
 	return (enum mv_sym)((r->plane[2] >> bit & 1) << 2 | (r->plane[1] >> bit & 1) << 1 |

@@ -73,6 +73,9 @@ struct mv_mask {
 	struct mv_mask_msr msrs[MV_MASK_MSRS];
 };
 
+/* The bits of an MSR line that have symbol s. */
+uint64_t mv_mask_msr_with(const struct mv_mask_msr *m, enum mv_sym s);
+
 enum mv_sym mv_mask_reg_sym(const struct mv_mask_reg *r, unsigned bit);
 void mv_mask_reg_set(struct mv_mask_reg *r, unsigned bit, enum mv_sym s, mv_at at);
 /* Lay the symbols of `from` that are not '-' over `to`, with where they were written. */

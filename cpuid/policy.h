@@ -17,15 +17,16 @@ struct mv_policy {
 	struct mv_host source;		/* where it runs, or ran when it was saved */
 	char guest_os[32];		/* the default mask's name */
 	uint8_t intercept;		/* enum mv_intercept in force */
+	uint32_t kvm_controls;		/* MV_KVM_CONTROL_BIT in force: all that the source has */
 	bool patchable;			/* the image's CPUID instructions are accounted for */
 	bool patch_cpl3;		/* … and its code at CPL 3 runs with IOPL 3 */
 	char ignored[256];		/* refusals overridden by --unsafe-ignore-cpu, so far */
 };
 
 /*
- * A feature MSR as the guest reads it: the source's value with the masks' `msr` lines applied. fixed
- * (may be NULL) receives the bits that a 1 or 0 decided: nobody's to compare.
+ * A feature MSR as the guest reads it: the source's value with the masks' `msr` lines applied. named
+ * (may be NULL) receives the bits that have a symbol there: it alone says how they are compared.
  */
-uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *fixed);
+uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named);
 
 #endif

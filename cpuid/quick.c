@@ -109,13 +109,29 @@ static void vm_components(struct mv_quick_vm *v, const struct mv_policy *p)
 	}
 }
 
-/* Bits that warn the guest and that no symbol compares need more than a comparison of words. */
-static bool has_open_hazards(const struct mv_policy *p)
+/* Symbols on MSRs are rare enough to be left to the long way. */
+static bool has_msr_symbols(const struct mv_policy *p)
+{
+	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
+		const struct mv_mask_msr *m = &p->final.msrs[i];
+
+		if (mv_mask_msr_with(m, MV_SYM_T) | mv_mask_msr_with(m, MV_SYM_F) |
+		    mv_mask_msr_with(m, MV_SYM_H) | mv_mask_msr_with(m, MV_SYM_R))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Bits that warn the guest, or that KVM itself provides, and that no symbol compares need more than
+ * a comparison of words.
+ */
+static bool has_open_rules(const struct mv_policy *p)
 {
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
 		const struct mv_feature *f = &mv_features[i];
 
-		if ((f->cls == MV_FC_HAZARD || f->cls == MV_FC_INVERTED) &&
+		if ((f->cls == MV_FC_HAZARD || f->cls == MV_FC_INVERTED || f->vmx == MV_FE_KVM) &&
 		    mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit) == MV_SYM_X)
 			return true;
 	}
@@ -128,7 +144,7 @@ void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	struct mv_table offer;
 
 	memset(v, 0, sizeof(*v));
-	v->unsure = p->intercept == MV_INTERCEPTION_NONE || has_open_hazards(p);
+	v->unsure = p->intercept == MV_INTERCEPTION_NONE || has_open_rules(p) || has_msr_symbols(p);
 	mv_host_offer(&p->source, &offer);
 	vm_words(v, l, p, &offer);
 	vm_components(v, p);
@@ -146,8 +162,9 @@ void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	v->asks_clflush = mv_table_has(&p->guest, MV_F_CLFLUSH);
 	v->tsc_khz = p->source.tsc_khz;
 	v->asks_caps = mv_table_has(&p->guest, MV_F_ARCH_CAPABILITIES);
-	v->caps = mv_policy_msr(p, MSR_ARCH_CAPABILITIES, &v->caps_fixed);
+	v->caps = mv_policy_msr(p, MSR_ARCH_CAPABILITIES, &v->caps_named);
 	v->can_patch = p->patchable && p->patch_cpl3;
+	v->kvm_controls = mv_kvm_controls_needed(p, MV_VERDICT_GUIDE);
 }
 
 void mv_quick_host_init(struct mv_quick_host *h, const struct mv_quick_layout *l,
@@ -185,6 +202,7 @@ void mv_quick_host_init(struct mv_quick_host *h, const struct mv_quick_layout *l
 	h->answers_any = mv_host_intercepts(host) ||
 			 host->proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH;
 	h->answers_patch = host->proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH;
+	h->kvm_controls = host->kvm_controls;
 }
 
 static bool words_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
@@ -228,7 +246,7 @@ static bool caps_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
 
 	if (!v->asks_caps)
 		return true;
-	mv_arch_caps_compare(v->caps, v->caps_fixed, h->caps, &lost, &gained);
+	mv_arch_caps_compare(v->caps, v->caps_named, h->caps, &lost, &gained);
 	return !lost && !gained;
 }
 
@@ -239,7 +257,7 @@ enum mv_quick_answer mv_quick_verdict(const struct mv_quick_vm *v, const struct 
 	return !memcmp(v->vendor, h->vendor, sizeof(v->vendor)) && words_fit(v, h) &&
 			       numbers_fit(v, h) && components_fit(v, h) &&
 			       mv_tsc_fits(v->tsc_khz, h->tsc_khz, h->tsc_scaling) &&
-			       caps_fit(v, h) &&
+			       caps_fit(v, h) && !(v->kvm_controls & ~h->kvm_controls) &&
 			       (h->answers_any || (h->answers_patch && v->can_patch))
 		       ? MV_QUICK_ACCEPT
 		       : MV_QUICK_REFUSE;

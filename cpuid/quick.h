@@ -43,8 +43,9 @@ struct mv_quick_vm {
 	bool asks_clflush;
 	uint32_t clflush, tsc_khz;
 	bool asks_caps;
-	uint64_t caps, caps_fixed;
+	uint64_t caps, caps_named;
 	bool can_patch;
+	uint32_t kvm_controls;
 };
 
 struct mv_quick_host {
@@ -59,6 +60,7 @@ struct mv_quick_host {
 	bool tsc_scaling;
 	uint64_t caps;
 	bool answers_any, answers_patch;
+	uint32_t kvm_controls;
 };
 
 /* Add the registers that p's effective mask asks about. -MV_E_INPUT if there is no more room. */

@@ -263,6 +263,11 @@ static bool answer(struct suggest *c, uint32_t host, const struct mv_mismatch *m
 				      .leaf = m->leaf, .subleaf = m->subleaf,
 				      .reg = (uint8_t)m->reg, .lo = (uint8_t)m->lo,
 				      .hi = (uint8_t)m->hi, .sym = remedy(m) });
+	case MV_RULE_KVM:
+		return add(c, feature_line(mv_feature_id(mv_feature_at(m->leaf, m->subleaf,
+								       (unsigned)m->reg,
+								       (unsigned)m->lo)),
+					   MV_SYM_0));
 	case MV_RULE_HAZARD:
 		return add(c, feature_line(mv_feature_id(mv_feature_at(m->leaf, m->subleaf,
 								       (unsigned)m->reg,
@@ -313,13 +318,23 @@ static void block_notes(struct suggest *c)
 	for (uint32_t i = 0; i < c->w->notes.n; i++) {
 		const struct mv_note *n = &c->w->notes.note[i];
 
-		if (n->kind == MV_NOTE_T_MISSING || n->kind == MV_NOTE_F_PRESENT ||
-		    n->kind == MV_NOTE_T_ORPHAN)
-			block(c, c->n, &(struct mv_mismatch){
-					       .rule = MV_RULE_SYMBOL, .leaf = n->leaf,
-					       .subleaf = n->subleaf, .reg = (int8_t)n->reg,
-					       .lo = (int8_t)n->bit, .hi = (int8_t)n->bit,
-					       .sym = n->sym, .at = n->at });
+		struct mv_mismatch m = {
+			.rule = MV_RULE_SYMBOL, .leaf = n->leaf, .subleaf = n->subleaf,
+			.reg = (int8_t)n->reg, .lo = (int8_t)n->bit, .hi = (int8_t)n->bit,
+			.sym = n->sym, .at = n->at,
+		};
+
+		if (n->kind != MV_NOTE_T_MISSING && n->kind != MV_NOTE_F_PRESENT &&
+		    n->kind != MV_NOTE_T_ORPHAN)
+			continue;
+		if (n->msr) {
+			m.rule = MV_RULE_MSR;
+			m.msr = n->msr;
+			m.reg = -1;
+			snprintf(m.text, sizeof(m.text), "MSR 0x%x bit %u; %c", n->msr, n->bit,
+				 mv_sym_char(n->sym));
+		}
+		block(c, c->n, &m);
 	}
 }
 

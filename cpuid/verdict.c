@@ -10,8 +10,8 @@
 const char *mv_rule_name(enum mv_rule r)
 {
 	static const char *const names[MV_NRULES] = {
-		"symbol", "vendor", "max-leaf", "xsave", "phys-bits", "linear-bits",
-		"clflush", "tsc", "arch-caps", "hazard", "interception",
+		"symbol", "msr", "vendor", "max-leaf", "xsave", "phys-bits", "linear-bits",
+		"clflush", "tsc", "arch-caps", "hazard", "kvm", "interception",
 	};
 
 	return r < MV_NRULES ? names[r] : "?";
@@ -130,6 +130,11 @@ static bool enforced(const struct mv_compare *c, const struct mv_feature *f)
 	bool vmx = mv_table_vendor(&c->src_offer) == MV_VENDOR_INTEL;
 	uint8_t by = vmx ? f->vmx : f->svm;
 
+	/* What only a control of KVM's disables runs where the kernel did not have it. */
+	if ((by == MV_FE_KVM && !(c->p->kvm_controls & MV_KVM_CONTROL_BIT(PV_ENFORCED))) ||
+	    (mv_feature_id(f) == MV_F_MONITOR &&
+	     !(c->p->kvm_controls & MV_KVM_CONTROL_BIT(MWAIT_FAULTS))))
+		return false;
 	return (by == MV_FE_INFO || by == MV_FE_NA || mv_host_intercepts(&c->p->source)) &&
 	       mv_feature_enforced(&c->p->guest, mv_feature_id(f), vmx);
 }
@@ -241,6 +246,63 @@ static void symbols(struct mv_compare *c)
 	}
 }
 
+/* What a guest reads only if CPUID tells of it. */
+static bool msr_shown(const struct mv_policy *p, uint32_t index)
+{
+	static const struct {
+		uint32_t index;
+		enum mv_feature_id id;
+	} told[] = {
+		{ MSR_ARCH_CAPABILITIES, MV_F_ARCH_CAPABILITIES },
+		{ MSR_CORE_CAPABILITIES, MV_F_CORE_CAPABILITIES },
+		{ MSR_PERF_CAPABILITIES, MV_F_PDCM },
+	};
+
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+		if (told[i].index == index)
+			return mv_table_has(&p->guest, told[i].id);
+	return true;
+}
+
+/* The same table of symbols for the bits of `msr` lines; an MSR that a host lacks counts as 0. */
+static void msr_symbols(struct mv_compare *c)
+{
+	const struct mv_mask *final = &c->p->final;
+
+	for (uint32_t i = 0; i < final->nmsrs; i++) {
+		const struct mv_mask_msr *line = &final->msrs[i];
+		uint64_t t = mv_mask_msr_with(line, MV_SYM_T), f = mv_mask_msr_with(line, MV_SYM_F);
+		uint64_t h = mv_mask_msr_with(line, MV_SYM_H), r = mv_mask_msr_with(line, MV_SYM_R);
+		uint64_t src = 0, dst = 0, bad;
+
+		if (c->opts->cold || !msr_shown(c->p, line->index))
+			h = r = 0;
+		mv_host_msr(&c->p->source, line->index, &src);
+		mv_host_msr(c->dst, line->index, &dst);
+		bad = (t & ~dst) | (f & dst) | ((h | r) & (src ^ dst));
+		for (unsigned bit = 0; bad >> bit; bit++) {
+			bool have = dst >> bit & 1;
+			struct mv_mismatch m = {
+				.rule = MV_RULE_MSR, .msr = line->index, .reg = -1,
+				.lo = (int8_t)bit, .hi = (int8_t)bit, .at = line->at,
+				.sym = t >> bit & 1   ? MV_SYM_T
+				       : f >> bit & 1 ? MV_SYM_F
+				       : h >> bit & 1 ? MV_SYM_H
+						      : MV_SYM_R,
+				.want = !have, .have = have,
+			};
+
+			if (!(bad >> bit & 1))
+				continue;
+			snprintf(m.text, sizeof(m.text), "MSR 0x%x bit %u: the destination %s it; %c",
+				 line->index, bit, have ? "has" : "lacks", mv_sym_char(m.sym));
+			mv_compare_add(c, m);
+			if (bit == 63)
+				break;
+		}
+	}
+}
+
 void mv_verdict_vectors(const struct mv_policy *p, const struct mv_host *dst, uint32_t leaf,
 			uint32_t subleaf, unsigned reg, char host[MV_MASK_TEXT],
 			char required[MV_MASK_TEXT])
@@ -305,6 +367,7 @@ int mv_verdict(struct mv_verdict *v, const struct mv_policy *p, const struct mv_
 	ran_table(&c.src_ran, &p->source);
 	ran_table(&c.dst_ran, dst);
 	symbols(&c);
+	msr_symbols(&c);
 	mv_verdict_rules(&c);
 	return 0;
 }
@@ -314,6 +377,8 @@ enum mv_sym mv_mismatch_remedy(const struct mv_mismatch *m)
 	/* A warning that would be lost is not given; one that becomes true is given in advance. */
 	if (m->rule == MV_RULE_HAZARD)
 		return m->want ? MV_SYM_0 : MV_SYM_1;
+	if (m->rule == MV_RULE_KVM)
+		return MV_SYM_0;
 	if (m->rule != MV_RULE_SYMBOL)
 		return MV_SYM_INHERIT;
 	/* A field's value can be anything: not comparing it is all a mask can do. */

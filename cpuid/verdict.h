@@ -11,6 +11,7 @@
 /* What a mismatch is about. The structural rules hold whatever the mask says. */
 enum mv_rule {
 	MV_RULE_SYMBOL,		/* a mask symbol: T, F, H or R */
+	MV_RULE_MSR,		/* … of an `msr` line */
 	MV_RULE_VENDOR,
 	MV_RULE_MAX_LEAF,
 	MV_RULE_XSAVE,
@@ -20,6 +21,7 @@ enum mv_rule {
 	MV_RULE_TSC,
 	MV_RULE_ARCH_CAPS,
 	MV_RULE_HAZARD,
+	MV_RULE_KVM,
 	MV_RULE_INTERCEPTION,
 	MV_NRULES
 };
@@ -40,9 +42,10 @@ struct mv_verdict_opts {
 struct mv_mismatch {
 	enum mv_rule rule;
 	uint32_t leaf, subleaf;	/* MV_RULE_XSAVE: the component's, with reg -1 */
+	uint32_t msr;		/* MV_RULE_MSR: its index, with reg -1 */
 	int8_t reg;		/* -1: not about a register */
 	int8_t lo, hi;		/* bits; the same for a single bit */
-	enum mv_sym sym;	/* MV_RULE_SYMBOL: the effective symbol */
+	enum mv_sym sym;	/* MV_RULE_SYMBOL, MV_RULE_MSR: the effective symbol */
 	mv_at at;		/* the line that wrote it */
 	uint64_t have;		/* the destination's value of the bits, or of what the rule compares */
 	uint64_t want;		/* the VM's or the source's */

@@ -5,7 +5,9 @@
 
 #include "verdict.h"
 
+#define MSR_CORE_CAPABILITIES 0xcf
 #define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_PERF_CAPABILITIES 0x345
 
 struct mv_compare {
 	const struct mv_policy *p;
@@ -40,8 +42,14 @@ uint32_t mv_number_offered(const struct mv_table *offer, enum mv_field_id id);
 bool mv_tsc_fits(uint64_t want_khz, uint64_t have_khz, bool scaling);
 
 /* What the guest loses there, and what it should be warned of. Both 0: it may go. */
-void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t *lost,
+void mv_arch_caps_compare(uint64_t want, uint64_t named, uint64_t have, uint64_t *lost,
 			  uint64_t *gained);
+
+/*
+ * The controls in force that the guest's mask depends on: a hidden feature under R counts on being
+ * disabled, and a MONITOR bit that is shown on staying.
+ */
+uint32_t mv_kvm_controls_needed(const struct mv_policy *p, enum mv_verdict_mode mode);
 
 /* Every structural rule; for a cold VM those that power-on needs. */
 void mv_verdict_rules(struct mv_compare *c);

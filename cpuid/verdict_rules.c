@@ -239,14 +239,14 @@ static void tsc(struct mv_compare *c)
 	structural(c, MV_RULE_TSC, want, have, text);
 }
 
-void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t *lost,
+void mv_arch_caps_compare(uint64_t want, uint64_t named, uint64_t have, uint64_t *lost,
 			  uint64_t *gained)
 {
 	const uint64_t hazards = ARCH_CAP_RSBA | ARCH_CAP_RRSBA;
 	const uint64_t fb_no = ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO;
 
-	*lost = want & ~have & ~hazards & ~fixed;
-	*gained = have & ~want & hazards & ~fixed;
+	*lost = want & ~have & ~hazards & ~named;
+	*gained = have & ~want & hazards & ~named;
 	/* A way to clear buffers may go where there is nothing to clear. */
 	if ((have & fb_no) == fb_no)
 		*lost &= ~ARCH_CAP_FB_CLEAR;
@@ -256,19 +256,31 @@ void mv_arch_caps_compare(uint64_t want, uint64_t fixed, uint64_t have, uint64_t
 
 static void arch_caps(struct mv_compare *c)
 {
-	uint64_t want, have = 0, fixed, lost, gained;
+	uint64_t want, have = 0, named, lost, gained;
 	char text[96];
 
 	if (!mv_table_has(&c->p->guest, MV_F_ARCH_CAPABILITIES))
 		return;
-	want = mv_policy_msr(c->p, MSR_ARCH_CAPABILITIES, &fixed);
+	want = mv_policy_msr(c->p, MSR_ARCH_CAPABILITIES, &named);
 	mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &have);
-	mv_arch_caps_compare(want, fixed, have, &lost, &gained);
+	mv_arch_caps_compare(want, named, have, &lost, &gained);
 	if (!lost && !gained)
 		return;
 	snprintf(text, sizeof(text), "MSR 0x10a: lost 0x%llx, new hazards 0x%llx",
 		 (unsigned long long)lost, (unsigned long long)gained);
 	structural(c, MV_RULE_ARCH_CAPS, want, have, text);
+}
+
+/* A structural rule about a feature's bit. */
+static struct mv_mismatch at_feature(const struct mv_compare *c, enum mv_rule rule,
+				     const struct mv_feature *f)
+{
+	return (struct mv_mismatch){
+		.rule = rule, .leaf = f->leaf, .subleaf = f->subleaf, .reg = (int8_t)f->reg,
+		.lo = (int8_t)f->bit, .hi = (int8_t)f->bit,
+		.sym = mv_mask_sym(&c->p->effective, f->leaf, f->subleaf, f->reg, f->bit),
+		.at = mv_mask_at(&c->p->effective, f->leaf, f->subleaf, f->reg, f->bit),
+	};
 }
 
 /*
@@ -280,27 +292,93 @@ static void hazards(struct mv_compare *c)
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
 		const struct mv_feature *f = &mv_features[i];
 		enum mv_feature_id id = (enum mv_feature_id)i;
+		struct mv_mismatch m = at_feature(c, MV_RULE_HAZARD, f);
 		bool guest, dst;
-		struct mv_mismatch m = {
-			.rule = MV_RULE_HAZARD, .leaf = f->leaf, .subleaf = f->subleaf,
-			.reg = (int8_t)f->reg, .lo = (int8_t)f->bit, .hi = (int8_t)f->bit,
-			.sym = MV_SYM_X,
-		};
 
-		if ((f->cls != MV_FC_HAZARD && f->cls != MV_FC_INVERTED) ||
-		    mv_mask_sym(&c->p->effective, f->leaf, f->subleaf, f->reg, f->bit) != MV_SYM_X)
+		if ((f->cls != MV_FC_HAZARD && f->cls != MV_FC_INVERTED) || m.sym != MV_SYM_X)
 			continue;
 		guest = mv_table_has(&c->p->guest, id);
 		dst = mv_table_has(&c->dst_offer, id);
 		if (mv_hazard_excused(c, id, guest, dst))
 			continue;
-		m.at = mv_mask_at(&c->p->effective, f->leaf, f->subleaf, f->reg, f->bit);
 		m.want = guest;
 		m.have = dst;
 		snprintf(m.text, sizeof(m.text), "%s",
 			 guest ? "the guest relies on it, the destination lacks it"
 			       : "true on the destination, and the guest was not told");
 		mv_compare_add(c, m);
+	}
+}
+
+/* ---- KVM ---- */
+
+/* The controls that the guest's mask counts on for one feature. */
+static uint32_t controls_of(const struct mv_policy *p, enum mv_feature_id id,
+			    enum mv_verdict_mode mode)
+{
+	const struct mv_feature *f = &mv_features[id];
+
+	if (id == MV_F_MONITOR && mv_table_has(&p->guest, id))
+		return MV_KVM_CONTROL_BIT(MWAIT_KEPT);
+	/* The subset rule drops R where something enforces it: the guest can't have come to rely on it. */
+	if (mode == MV_VERDICT_SUBSET ||
+	    mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit) != MV_SYM_R)
+		return 0;
+	if (id == MV_F_MONITOR)
+		return MV_KVM_CONTROL_BIT(MWAIT_KEPT) | MV_KVM_CONTROL_BIT(MWAIT_FAULTS);
+	return f->vmx == MV_FE_KVM ? MV_KVM_CONTROL_BIT(PV_ENFORCED) : 0;
+}
+
+uint32_t mv_kvm_controls_needed(const struct mv_policy *p, enum mv_verdict_mode mode)
+{
+	uint32_t need = 0;
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		need |= controls_of(p, (enum mv_feature_id)i, mode);
+	return need & p->kvm_controls;
+}
+
+static void kvm_controls(struct mv_compare *c, enum mv_feature_id id)
+{
+	uint32_t lost = controls_of(c->p, id, c->opts->mode) & c->p->kvm_controls &
+			~c->dst->kvm_controls;
+	uint32_t always = controls_of(c->p, id, MV_VERDICT_SUBSET);
+
+	for (unsigned i = 0; lost >> i; i++) {
+		struct mv_mismatch m = at_feature(c, MV_RULE_KVM, &mv_features[id]);
+
+		if (!(lost >> i & 1))
+			continue;
+		m.want = 1;
+		m.subset_accepts = !(always >> i & 1);
+		snprintf(m.text, sizeof(m.text), "in force for this guest, and the destination's KVM lacks it: %s",
+			 mv_kvm_control_name((enum mv_kvm_control)i));
+		mv_compare_add(c, m);
+	}
+}
+
+/*
+ * What KVM itself provides must be there, whatever a symbol leaves open: the guest uses it by MSRs
+ * and hypercalls that only the kernel of the destination can answer.
+ */
+static void kvm_feature(struct mv_compare *c, enum mv_feature_id id)
+{
+	const struct mv_feature *f = &mv_features[id];
+	struct mv_mismatch m = at_feature(c, MV_RULE_KVM, f);
+
+	if (f->vmx != MV_FE_KVM || m.sym != MV_SYM_X || !mv_table_has(&c->p->guest, id) ||
+	    mv_table_has(&c->dst_offer, id))
+		return;
+	m.want = 1;
+	snprintf(m.text, sizeof(m.text), "the guest uses it, the destination's KVM lacks it");
+	mv_compare_add(c, m);
+}
+
+static void kvm(struct mv_compare *c)
+{
+	for (unsigned i = 0; i < MV_NFEATURES; i++) {
+		kvm_controls(c, (enum mv_feature_id)i);
+		kvm_feature(c, (enum mv_feature_id)i);
 	}
 }
 
@@ -409,4 +487,5 @@ void mv_verdict_rules(struct mv_compare *c)
 	tsc(c);
 	arch_caps(c);
 	hazards(c);
+	kvm(c);
 }

@@ -33,6 +33,15 @@ void mv_walk_config(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 	mv_wire_u64(w, &c->saved_at);
 }
 
+/* Another version's KVM controls would be a promise that this one can't keep. */
+static void walk_controls(struct mv_wire *w, uint32_t *controls)
+{
+	mv_wire_u32(w, controls);
+	if (*controls & ~MV_KVM_CONTROLS_ALL)
+		mv_wire_fail(w, "unknown KVM controls 0x%" PRIx32,
+			     *controls & ~MV_KVM_CONTROLS_ALL);
+}
+
 void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
 	struct mv_policy *p = rs->policy;
@@ -43,6 +52,7 @@ void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 	mv_wire_bool(w, &p->patchable, "patchable");
 	mv_wire_bool(w, &p->patch_cpl3, "patch_cpl3");
 	mv_wire_str(w, p->ignored, sizeof(p->ignored), "the list of overridden refusals");
+	walk_controls(w, &p->kvm_controls);
 }
 
 static void walk_table(struct mv_wire *w, struct mv_table *t, uint32_t min)
@@ -167,6 +177,7 @@ void mv_walk_source_host(struct mv_wire *w, struct mv_records *rs, uint32_t inde
 	mv_wire_u64(w, &h->xcr0);
 	mv_wire_u32(w, &h->tsc_khz);
 	mv_wire_bool(w, &h->tsc_scaling, "tsc_scaling");
+	walk_controls(w, &h->kvm_controls);
 	for (i = 0; i < MV_NINTERCEPTIONS; i++)
 		mv_wire_u8_max(w, &h->proof[i], MV_PROOF_BOTH, "a proof");
 	mv_wire_bool(w, &h->proved, "proved");

@@ -81,7 +81,11 @@ one() { # DIR FILE SED
 	elif ! compile "$1/$2.c" "$1/$2.o" 2>"$1/log"; then
 		echo 'does not compile' >"$1/broken"
 	else
-		run "$1" "${2%_rules}" "$1/$2.o" >"$1/noticed" || :
+		case $2 in
+		verdict_rules | policy) test=verdict ;;
+		*) test=$2 ;;
+		esac
+		run "$1" "$test" "$1/$2.o" >"$1/noticed" || :
 	fi
 }
 
@@ -146,6 +150,21 @@ mutant verdict_rules 'arch-caps: counts when hidden'   '/^static void arch_caps/
 mutant verdict_rules 'hazard: what the guest was not told' '/^bool mv_hazard_excused/,/^}/s/return false;/return true;/'
 mutant verdict_rules 'hazard: MDS_NO does not matter'  's/ && caps & ARCH_CAP_MDS_NO;/;/'
 mutant verdict_rules 'hazard: inverted bits must not go' 's/return mv_features\[id\].cls == MV_FC_INVERTED;/return false;/'
+mutant verdict_rules 'kvm: controls are forgotten' 's/^\t\tkvm_controls(c, .*/;/'
+mutant verdict_rules 'kvm: features are forgotten'  's/^\t\tkvm_feature(c, .*/;/'
+mutant verdict_rules 'kvm: what was not in force'   '/^static void kvm_controls/,/^}/s/ & c->p->kvm_controls &/ \&/'
+mutant verdict_rules 'kvm: R without MWAIT faults'  's/MV_KVM_CONTROL_BIT(MWAIT_KEPT) | MV_KVM_CONTROL_BIT(MWAIT_FAULTS)/MV_KVM_CONTROL_BIT(MWAIT_KEPT)/'
+mutant verdict_rules 'kvm: hidden by 0 counts'      '/^static uint32_t controls_of/,/^}/s/ != MV_SYM_R)/ == MV_SYM_X)/'
+mutant verdict_rules 'kvm: other symbols do not matter' 's/ || m.sym != MV_SYM_X || !mv_table_has(&c->p->guest, id)/ || !mv_table_has(\&c->p->guest, id)/'
+mutant verdict 'kvm: enforced without the control'  's/^\tif ((by == MV_FE_KVM \&\& .*/\tif ((0) ||/'
+mutant verdict 'msr: T is not compared'             's/bad = (t & ~dst) | (f & dst)/bad = (f \& dst)/'
+mutant verdict 'msr: F is not compared'             's/bad = (t & ~dst) | (f & dst)/bad = (t \& ~dst)/'
+mutant verdict 'msr: H and R are not compared'      's/ | ((h | r) & (src ^ dst));/;/'
+mutant verdict 'msr: hidden ones are compared'      's/ || !msr_shown(c->p, line->index))/)/'
+mutant apply 'msr: T and F at power-on'             's/^\tmsr_notes(p, notes);//'
+mutant apply 'a T the host lacks is told twice'     's/ || mv_table_has(c->offer, id))) {/ || 1)) {/'
+mutant policy 'msr: T is not given'                 's/ | mv_mask_msr_with(m, MV_SYM_T);/;/'
+mutant policy 'msr: bits under x are compared'      's/by_symbol |= .*/by_symbol = 0;/'
 mutant verdict_rules 'interception: CPL 3 is forgotten' 's/p->patchable && p->patch_cpl3 &&/p->patchable \&\&/'
 mutant verdict_rules 'interception: step at one level' 's/proof\[MV_INTERCEPTION_STEP\] == MV_PROOF_BOTH/proof[MV_INTERCEPTION_STEP]/'
 

@@ -60,6 +60,17 @@ static struct json_object *proof_to_json(const struct mv_host *h)
 	return o;
 }
 
+static struct json_object *controls_to_json(const struct mv_host *h)
+{
+	struct json_object *a = json_object_new_array();
+
+	for (unsigned i = 0; i < MV_NKVM_CONTROLS; i++)
+		if (h->kvm_controls >> i & 1)
+			json_object_array_add(a, json_object_new_string(mv_kvm_control_name(
+							 (enum mv_kvm_control)i)));
+	return a;
+}
+
 static struct json_object *string(const char *s)
 {
 	return json_object_new_string(s);
@@ -100,6 +111,7 @@ struct json_object *mv_host_to_json(const struct mv_host *h)
 	json_object_object_add(o, "xcr0", mv_json_hex(h->xcr0, 1));
 	json_object_object_add(o, "tsc-khz", json_object_new_int64(h->tsc_khz));
 	json_object_object_add(o, "tsc-scaling", json_object_new_boolean(h->tsc_scaling));
+	json_object_object_add(o, "kvm-controls", controls_to_json(h));
 	json_object_object_add(o, "proved", json_object_new_boolean(h->proved));
 	json_object_object_add(o, "proof", proof_to_json(h));
 	json_object_object_add(o, "cpl0-interpreted", json_object_new_boolean(h->cpl0_interpreted));
@@ -284,6 +296,26 @@ static int read_proof(const struct reading *r, struct mv_host *h)
 	return 0;
 }
 
+/* A newer program may know controls that this one does not. */
+static int read_controls(const struct reading *r, struct mv_host *h)
+{
+	struct json_object *a = mv_json_get(r->o, "kvm-controls", json_type_array, r->file, r->err);
+
+	if (!a)
+		return -MV_E_INPUT;
+	for (size_t i = 0; i < json_object_array_length(a); i++) {
+		struct json_object *name = json_object_array_get_idx(a, i);
+
+		if (!json_object_is_type(name, json_type_string))
+			return bad(r, "kvm-controls", "not a list of names");
+		for (unsigned c = 0; c < MV_NKVM_CONTROLS; c++)
+			if (!strcmp(json_object_get_string(name),
+				    mv_kvm_control_name((enum mv_kvm_control)c)))
+				h->kvm_controls |= UINT32_C(1) << c;
+	}
+	return 0;
+}
+
 static int from_json(struct mv_host *h, const struct reading *r)
 {
 	uint64_t version = 0, tsc = 0;
@@ -320,6 +352,8 @@ static int from_json(struct mv_host *h, const struct reading *r)
 	h->tsc_khz = (uint32_t)tsc;
 	if (rc == 0)
 		rc = read_bool(r, "tsc-scaling", &h->tsc_scaling);
+	if (rc == 0)
+		rc = read_controls(r, h);
 	if (rc == 0)
 		rc = read_bool(r, "proved", &h->proved);
 	if (rc == 0)

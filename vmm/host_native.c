@@ -146,6 +146,7 @@ static int tsc(struct mv_host *h, const struct mv_kvm *kvm, struct mv_err *err)
 	vcpu = mv_kvm_do_value(vm, KVM_CREATE_VCPU, 0, err);
 	if (vcpu >= 0)
 		khz = mv_kvm_do_value(vcpu, KVM_GET_TSC_KHZ, 0, err);
+	h->kvm_controls = mv_kvm_controls(vm);
 	h->tsc_scaling = mv_kvm_cap(vm, KVM_CAP_TSC_CONTROL) > 0;
 	if (vcpu >= 0)
 		close(vcpu);

@@ -467,6 +467,7 @@ void mv_host_assume(struct mv_host *h, const uint64_t *caps)
 	features(&a);
 	limit_fields(&a);
 	kvm_signature(&h->kvm);
+	h->kvm_controls = MV_KVM_CONTROLS_ALL;
 	h->xcr0 = xcr0(&a);
 	xsave(&a, h->xcr0);
 	drop_empty(&h->kvm);

@@ -69,6 +69,46 @@ int mv_kvm_enable_cap(int fd, unsigned cap, uint64_t arg, struct mv_err *err)
 		     : r;
 }
 
+/* Quirks that make KVM forget what CPUID said: each is a control by being switched off. */
+static const struct {
+	uint32_t control;
+	uint64_t quirk;
+} quirks[] = {
+	{ MV_KVM_CONTROL_BIT(MWAIT_KEPT), KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT },
+	{ MV_KVM_CONTROL_BIT(MWAIT_FAULTS), KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS },
+};
+#define NQUIRKS (sizeof(quirks) / sizeof(quirks[0]))
+
+uint32_t mv_kvm_controls(int fd)
+{
+	uint64_t can = (uint64_t)mv_kvm_cap(fd, KVM_CAP_DISABLE_QUIRKS2);
+	uint32_t controls = 0;
+
+	if (mv_kvm_cap(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID))
+		controls |= MV_KVM_CONTROL_BIT(PV_ENFORCED);
+	for (size_t i = 0; i < NQUIRKS; i++)
+		if (can & quirks[i].quirk)
+			controls |= quirks[i].control;
+	return controls;
+}
+
+int mv_kvm_enforce_vm(int vm_fd, uint32_t controls, struct mv_err *err)
+{
+	uint64_t off = 0;
+
+	for (size_t i = 0; i < NQUIRKS; i++)
+		if (controls & quirks[i].control)
+			off |= quirks[i].quirk;
+	return off ? mv_kvm_enable_cap(vm_fd, KVM_CAP_DISABLE_QUIRKS2, off, err) : 0;
+}
+
+int mv_kvm_enforce_vcpu(int vcpu_fd, uint32_t controls, struct mv_err *err)
+{
+	return controls & MV_KVM_CONTROL_BIT(PV_ENFORCED)
+		       ? mv_kvm_enable_cap(vcpu_fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, err)
+		       : 0;
+}
+
 int mv_kvm_run(int vcpu_fd)
 {
 	return ioctl(vcpu_fd, KVM_RUN, 0) < 0 ? -errno : 0;

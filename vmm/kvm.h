@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
+#include "host.h"
 
 struct mv_kvm {
 	int fd;			/* /dev/kvm */
@@ -26,6 +26,11 @@ void mv_kvm_close(struct mv_kvm *kvm);
 int mv_kvm_cap(int fd, unsigned cap);
 /* KVM_ENABLE_CAP with one argument. */
 int mv_kvm_enable_cap(int fd, unsigned cap, uint64_t arg, struct mv_err *err);
+
+/* The controls that this kernel's KVM has, and putting them in force: MV_KVM_CONTROL_BIT. */
+uint32_t mv_kvm_controls(int fd);
+int mv_kvm_enforce_vm(int vm_fd, uint32_t controls, struct mv_err *err);
+int mv_kvm_enforce_vcpu(int vcpu_fd, uint32_t controls, struct mv_err *err);
 
 /*
  * The call behind the macros: returns what ioctl returns, or -MV_E_FAILED with "NAME: reason".

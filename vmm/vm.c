@@ -17,19 +17,6 @@ void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len)
 	return gpa <= vm->ram_size && len <= vm->ram_size - gpa ? vm->ram + gpa : NULL;
 }
 
-/*
- * What can be enforced is: KVM's own features follow the guest's CPUID, and MONITOR/MWAIT fault
- * where they are hidden. Kernels that lack a capability leave that feature hidden-only.
- */
-static int enforce(struct mv_vm *vm, struct mv_err *err)
-{
-	int quirks = mv_kvm_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2) &
-		     (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS);
-
-	return quirks ? mv_kvm_enable_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2, (uint64_t)quirks, err)
-		      : 0;
-}
-
 static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -85,8 +72,8 @@ static int create_vcpu(struct mv_vm *vm, unsigned id, struct mv_err *err)
 		return mv_err_set(err, MV_E_FAILED, "mapping vCPU %u: %s", id, strerror(errno));
 	}
 	rc = mv_vcpu_set_cpuid(vcpu, &vm->st->policy.guest, vm->nvcpus, err);
-	if (rc == 0 && mv_kvm_cap(vm->fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID))
-		rc = mv_kvm_enable_cap(vcpu->fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, err);
+	if (rc == 0)
+		rc = mv_kvm_enforce_vcpu(vcpu->fd, vm->st->policy.kvm_controls, err);
 	return rc;
 }
 
@@ -138,7 +125,7 @@ static int create(struct mv_vm *vm, struct mv_err *err)
 	vm->fd = mv_kvm_create_vm(vm->kvm, err);
 	if (vm->fd < 0)
 		return vm->fd;
-	rc = enforce(vm, err);
+	rc = mv_kvm_enforce_vm(vm->fd, vm->st->policy.kvm_controls, err);
 	if (rc == 0)
 		rc = create_irqchip(vm, err);
 	if (rc == 0)

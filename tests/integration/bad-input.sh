@@ -205,7 +205,7 @@ cat >"$in/host.json" <<'END'
  "raw": {"0x00000000": ["0x1", "0x756e6547", "0x6c65746e", "0x49656e69"], "0x00000001": [1, 0, 0, 0]},
  "kvm": {"0x00000000": ["0x1", "0x756e6547", "0x6c65746e", "0x49656e69"], "0x00000001": [1, 0, 0, 0]},
  "exec": {"SSE3": true}, "msrs": {"0x10a": "0x0"}, "xcr0": "0x3", "tsc-khz": 1, "tsc-scaling": true,
- "proved": true, "proof": {"kernel": ["cpl0", "cpl3"], "patch": [], "step": []},
+ "kvm-controls": [], "proved": true, "proof": {"kernel": ["cpl0", "cpl3"], "patch": [], "step": []},
  "cpl0-interpreted": false}
 END
 printf 'Level 0x1h\nEAX: xxxx xxxx xxxx xxxx xxxx xxxx xxxx xxxx\n' >"$in/any.mask"

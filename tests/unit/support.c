@@ -201,6 +201,8 @@ static void host_number(struct mv_host *h, const char *word, const char *value)
 						       number(value, 0, word) };
 	} else if (!strncmp(word, "xcr0=", 5)) {
 		h->xcr0 = number(value, 0, word);
+	} else if (!strncmp(word, "controls=", 9)) {
+		h->kvm_controls = (uint32_t)number(value, 0, word);
 	} else if (!strncmp(word, "microcode=", 10)) {
 		h->microcode = number(value, 0, word);
 	} else if (!strncmp(word, "tsc=", 4)) {
@@ -231,6 +233,7 @@ void make_host(struct mv_host *h, const char *words)
 	h->proved = true;
 	h->proof[MV_INTERCEPTION_KERNEL] = MV_PROOF_BOTH;
 	h->xcr0 = mv_xstate_xcr0(&h->raw);
+	h->kvm_controls = MV_KVM_CONTROLS_ALL;
 	while ((word = strtok_r(NULL, " ", &save))) {
 		char *eq = strchr(word, '=');
 
@@ -411,8 +414,11 @@ const char *notes_text(const struct mv_notes *n)
 	for (uint32_t i = 0; i < n->n; i++) {
 		const struct mv_note *m = &n->note[i];
 
-		add("%s%s %x.%x:%s[%u]", i ? " " : "", kinds[m->kind], m->leaf, m->subleaf,
-		    mv_reg_name_lower(m->reg), m->bit);
+		add("%s%s ", i ? " " : "", kinds[m->kind]);
+		if (m->msr)
+			add("msr:%x[%u]", m->msr, m->bit);
+		else
+			add("%x.%x:%s[%u]", m->leaf, m->subleaf, mv_reg_name_lower(m->reg), m->bit);
 		if (m->at && MV_AT_FILE(m->at) == 0)
 			add("@%u", MV_AT_LINE(m->at));
 		if (m->cause)
@@ -436,6 +442,8 @@ const char *verdict_text(const struct mv_verdict *v)
 		else if (m->reg >= 0)
 			add(" %x.%x:%s[%d-%d]", m->leaf, m->subleaf,
 			    mv_reg_name_lower((unsigned)m->reg), m->hi, m->lo);
+		else if (m->rule == MV_RULE_MSR)
+			add(" %x[%d]", m->msr, m->lo);
 		else if (m->rule == MV_RULE_XSAVE)
 			add(" %x.%x", m->leaf, m->subleaf);
 		add("%s%s", m->subset_accepts ? "~" : "", m->ignored ? "!" : "");

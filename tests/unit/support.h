@@ -9,7 +9,7 @@
  *	exec+NAME		seen to execute
  *	FIELD=N			a field by name, in both views
  *	L.S:reg=N		a register, in both views (numbers in hex): 1.0:ecx=8e3bd
- *	xcr0=N tsc=KHZ scaling microcode=N msr:INDEX=N
+ *	xcr0=N tsc=KHZ scaling microcode=N msr:INDEX=N controls=BITS
  *	kernel=N patch=N step=N	where the mechanism is proved (MV_PROOF_*); kernel=3 at first
  *	layout=CPU		that CPU's XSAVE component sizes and offsets
  *

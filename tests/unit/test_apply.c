@@ -98,6 +98,26 @@ Test(apply, symbols)
 	"avx512_vnni avx512_bitalg avx512_vpopcntdq avx512_bf16 avx512_fp16 xstate-opmask "   \
 	"xstate-zmm-hi256 xstate-hi16-zmm"
 
+static const struct row msr_rows[] = {
+	{ "T there", "haswell msr:ce=0x80000000", "msr:ce[31]=T", "", "", "", 0 },
+	{ "T not there", "haswell msr:ce=1", "msr:ce[31]=T", "", "", "T-missing msr:ce[31]@1", 1 },
+	{ "T, and the host lacks the MSR", "haswell", "msr:ce[63]=T", "", "",
+	  "T-missing msr:ce[63]@1", 1 },
+	{ "F there", "haswell msr:ce=1", "sse3=x msr:ce[0]=F", "", "", "F-present msr:ce[0]@2", 1 },
+	{ "F not there", "haswell msr:ce=2", "msr:ce[0]=F", "", "", "", 0 },
+	{ "1 not there", "haswell", "msr:ce[0]=1", "", "", "forced msr:ce[0]@1", 0 },
+	{ "1 there", "haswell msr:ce=1", "msr:ce[0]=1", "", "", "", 0 },
+	{ "the others ask nothing", "haswell msr:ce=1", "msr:ce[0]=0 msr:ce[1]=H msr:ce[2]=R msr:ce[3]=x",
+	  "", "", "", 0 },
+	{ "with bits of CPUID", "haswell", "msr:ce[0]=T adx=T", "", "",
+	  "T-missing 7.0:ebx[19]@2 T-missing msr:ce[0]@1", 2 },
+};
+
+Test(apply, msr_lines)
+{
+	run(msr_rows, COUNT(msr_rows));
+}
+
 static const struct row closure_rows[] = {
 	{ "nothing to do", "sapphirerapids", "", "xsave avx " NEEDS_AVX " " NEEDS_AVX512, "", "",
 	  0 },
@@ -146,6 +166,8 @@ static const struct row closure_rows[] = {
 	  "xsaveopt=1", "xsaveopt", "xsave xstate-avx", NULL, 0 },
 	{ "a forced component without a user stays", "sandybridge", "avx=0 xstate-avx=1",
 	  "xstate-avx", "avx", "orphan d.0:eax[2]@2<AVX@1", 0 },
+	{ "a T that the host lacks is told once, whatever else is missing", "haswell -avx -avx2",
+	  "avx2=T fma=0 f16c=0 xstate-avx=0", "", "", "T-missing 7.0:ebx[5]@1", 1 },
 	{ "an orphan is told once", "sapphirerapids", "none 7.0:ebx[16]=T", "avx512f", "",
 	  "T-orphan 7.0:ebx[16]@2<AVX2", 1 },
 	{ "SSE4.1 hides SSE4.2", "penryn +sse4.2", "sse4.1=0", "ssse3", "sse4.1 sse4.2",

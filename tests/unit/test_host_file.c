@@ -169,6 +169,7 @@ static const char good[] =
 	"\"kvm\": {},\n"
 	"\"exec\": {\"SSE3\": true, \"some-feature-of-the-future\": true},\n"
 	"\"msrs\": {\"0x10a\": \"0x0\"}, \"xcr0\": 3, \"tsc-khz\": 1, \"tsc-scaling\": true,\n"
+	"\"kvm-controls\": [\"mwait-faults\", \"what-comes-later\"],\n"
 	"\"proved\": true, \"proof\": {\"kernel\": [\"cpl0\", \"cpl3\"], \"patch\": [], \"step\": []},\n"
 	"\"cpl0-interpreted\": false, \"what-comes-later\": [1, 2, 3]\n"
 	"}\n";
@@ -183,6 +184,7 @@ Test(host_file, strangers_are_ignored, .init = new_folder, .fini = remove_folder
 	cr_expect_eq(h->raw.n, 2);
 	cr_expect(mv_featset_has(&h->exec_ran, MV_F_SSE3));
 	cr_expect_eq(h->xcr0, 3);
+	cr_expect_eq(h->kvm_controls, MV_KVM_CONTROL_BIT(MWAIT_FAULTS));
 	free(h);
 }
 
@@ -258,6 +260,10 @@ static const struct bad {
 	  "member \"0x10a\": not an MSR and its value", 0 },
 	{ "an MSR twice", "\"0x10a\": \"0x0\"", "\"0x10a\": 1, \"0x010A\": 1",
 	  "member \"0x010A\": given twice", 0 },
+	{ "no controls", "\"kvm-controls\"", "\"xen-controls\"",
+	  "member \"kvm-controls\" is missing", 0 },
+	{ "a control that is a number", "\"mwait-faults\"", "4",
+	  "member \"kvm-controls\": not a list of names", 0 },
 	{ "a proof elsewhere", "\"cpl0\", \"cpl3\"", "\"cpl1\"",
 	  "member \"kernel\": neither cpl0 nor cpl3", 0 },
 	{ "a proof that is a number", "\"cpl0\", \"cpl3\"", "0",
@@ -265,12 +271,12 @@ static const struct bad {
 	{ "a proof that is null", "\"cpl0\", \"cpl3\"", "null",
 	  "member \"kernel\": neither cpl0 nor cpl3", 0 },
 	{ "a proof that is missing", "\"step\": []", "\"stop\": []", "member \"step\" is missing", 0 },
-	{ "text behind the end", "2, 3]\n}\n", "2, 3]\n}\n{}\n", NULL, 11 },
-	{ "a comma too many", "2, 3]\n}\n", "2, 3],\n}\n", NULL, 10 },
+	{ "text behind the end", "2, 3]\n}\n", "2, 3]\n}\n{}\n", NULL, 12 },
+	{ "a comma too many", "2, 3]\n}\n", "2, 3],\n}\n", NULL, 11 },
 	{ "a comment", "{\n", "{ /* hosts */\n", NULL, 1 },
 	{ "no quotes", "\"kernel\"", "kernel", NULL, 2 },
 	{ "an end too early", "\"cpl0-interpreted\": false, \"what-comes-later\": [1, 2, 3]\n}\n", "",
-	  NULL, 9 },
+	  NULL, 10 },
 	{ "no UTF-8", "\"x\"", "\"\xff\"", NULL, 2 },
 };
 

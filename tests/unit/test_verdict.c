@@ -4,6 +4,7 @@
  * mismatches that come of it. support.h has the notation.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -333,16 +334,114 @@ static const struct row arch_caps_rows[] = {
 	{ "a bit hidden by a line", "cascadelake msr:10a=0x2b", "msr:10a[0]=0",
 	  "cascadelake msr:10a=0x2a", "", NULL },
 	{ "a bit hidden by R", "cascadelake msr:10a=0x2b", "msr:10a[0]=R",
-	  "cascadelake msr:10a=0x2a", "", NULL },
+	  "cascadelake msr:10a=0x2a", "msr 10a[0]", NULL },
 	{ "a hazard told in advance", "cascadelake msr:10a=0", "msr:10a[2]=1",
 	  "cascadelake msr:10a=" RSBA, "", NULL },
 	{ "a bit promised by T", "cascadelake msr:10a=0", "msr:10a[0]=T", "cascadelake msr:10a=0",
-	  "arch-caps", NULL },
+	  "msr 10a[0]", NULL },
 };
 
 Test(verdict, arch_caps)
 {
 	run(arch_caps_rows, COUNT(arch_caps_rows));
+}
+
+static const struct row msr_rows[] = {
+	{ "T there", "haswell msr:ce=0", "msr:ce[31]=T", "haswell msr:ce=0x80000000", "", NULL },
+	{ "T missing", "haswell msr:ce=0x80000000", "msr:ce[31]=T", "haswell msr:ce=0", "msr ce[31]",
+	  NULL },
+	{ "T, and the MSR is unknown there", "haswell msr:ce=0x80000000", "msr:ce[31]=T", "haswell",
+	  "msr ce[31]", NULL },
+	{ "F absent", "haswell msr:ce=1", "msr:ce[0]=F", "haswell", "", NULL },
+	{ "F present", "haswell", "msr:ce[0]=F", "haswell msr:ce=1", "msr ce[0]", NULL },
+	{ "H equal", "haswell msr:ce=3", "msr:ce[0]=H", "haswell msr:ce=1", "", NULL },
+	{ "H lost", "haswell msr:ce=1", "msr:ce[0]=H", "haswell msr:ce=2", "msr ce[0]", NULL },
+	{ "H gained", "haswell", "msr:ce[63]=H", "haswell msr:ce=0x8000000000000000", "msr ce[63]",
+	  NULL },
+	{ "R gained", "haswell", "msr:ce[1]=R", "haswell msr:ce=2", "msr ce[1]", NULL },
+	{ "x, 0 and 1 ask nothing", "haswell msr:ce=7", "msr:ce[0]=x msr:ce[1]=0 msr:ce[2]=1",
+	  "haswell", "", NULL },
+	{ "all that differ", "haswell msr:ce=1", "msr:ce[0]=H msr:ce[1]=R msr:ce[2]=T",
+	  "haswell msr:ce=2", "msr ce[0] msr ce[1] msr ce[2]", NULL },
+	{ "T wins over the class of a hazard bit", "cascadelake msr:10a=0", "msr:10a[2]=F",
+	  "cascadelake msr:10a=" RSBA, "msr 10a[2]", NULL },
+	{ "H of an MSR that CPUID hides", "cascadelake msr:10a=1",
+	  "msr:10a[0]=H arch-capabilities=0", "cascadelake", "", NULL },
+	{ "T of an MSR that CPUID hides", "cascadelake msr:10a=1",
+	  "msr:10a[0]=T arch-capabilities=0", "cascadelake", "msr 10a[0]", NULL },
+};
+
+Test(verdict, msr_lines)
+{
+	run(msr_rows, COUNT(msr_rows));
+}
+
+/* Bits 0 and 1 of each row under the symbol, the host's value is 1. */
+static const struct {
+	const char *symbol;
+	uint64_t value, named;
+} msr_value_rows[] = {
+	{ "x", 1, 3 }, { "T", 3, 3 }, { "F", 0, 3 }, { "1", 3, 3 },
+	{ "0", 0, 3 }, { "H", 1, 3 }, { "R", 0, 3 }, { "-", 1, 0 },
+};
+
+Test(verdict, what_the_guest_reads_from_an_msr)
+{
+	for (size_t i = 0; i < COUNT(msr_value_rows); i++) {
+		const char *s = msr_value_rows[i].symbol;
+		struct fixture f;
+		uint64_t named;
+		char mask[64];
+
+		fixture_init(&f);
+		snprintf(mask, sizeof(mask), "msr:ce[0]=%s msr:ce[1]=%s", s, s);
+		make_policy(&f, "haswell msr:ce=1", mask, 1);
+		cr_expect_eq(mv_policy_msr(f.p, 0xce, &named), msr_value_rows[i].value, "%s", s);
+		cr_expect_eq(named, msr_value_rows[i].named, "%s", s);
+		fixture_finish(&f);
+	}
+}
+
+static const struct row kvm_rows[] = {
+	{ "the same controls", "haswell controls=7", "monitor=R", "haswell controls=7", "", NULL },
+	{ "PV features hidden by R, and nothing enforces it", "haswell", "kvm-pv-eoi=R",
+	  "haswell controls=6", "kvm 40000001.0:eax[6]~", "" },
+	{ "hidden by 0: nothing is promised", "haswell", "kvm-pv-eoi=0", "haswell controls=6", "",
+	  NULL },
+	{ "PV features are shown", "haswell", "", "haswell controls=6", "", NULL },
+	{ "MONITOR hidden by R", "haswell", "monitor=R", "haswell controls=1",
+	  "kvm 1.0:ecx[3]~ kvm 1.0:ecx[3]~", "" },
+	{ "MONITOR hidden by R, MWAIT would not fault", "haswell", "monitor=R", "haswell controls=3",
+	  "kvm 1.0:ecx[3]~", "" },
+	{ "MONITOR hidden by 0", "haswell", "monitor=0", "haswell controls=1", "", NULL },
+	{ "MONITOR shown, MISC_ENABLE would take it away", "haswell", "", "haswell controls=5",
+	  "kvm 1.0:ecx[3]", NULL },
+	{ "MONITOR shown, MWAIT faults are not asked for", "haswell", "", "haswell controls=3", "",
+	  NULL },
+	{ "what the source could not enforce", "haswell controls=0", "monitor=R kvm-pv-eoi=R",
+	  "haswell controls=0", "", NULL },
+	{ "richer", "haswell controls=0", "monitor=R kvm-pv-eoi=R", "haswell controls=7", "", NULL },
+	{ "a PV feature under x that is lost", "haswell", "kvm-pv-eoi=x", "haswell kvm-kvm-pv-eoi",
+	  "kvm 40000001.0:eax[6]", NULL },
+	{ "a PV feature under x that is gained", "haswell kvm-kvm-pv-eoi", "kvm-pv-eoi=x", "haswell",
+	  "", NULL },
+	{ "R on a PV feature that KVM refuses", "haswell", "kvm-pv-eoi=R", "haswell -kvm-pv-eoi",
+	  "symbol 40000001.0:eax[6]~", "" },
+	{ "R on a PV feature that nothing refuses", "haswell controls=6", "kvm-pv-eoi=R",
+	  "haswell -kvm-pv-eoi", "symbol 40000001.0:eax[6]", NULL },
+	{ "R on MONITOR where MWAIT faults", "haswell", "monitor=R", "haswell -monitor",
+	  "symbol 1.0:ecx[3]~", "" },
+	{ "R on MONITOR where MWAIT does not", "haswell controls=3", "monitor=R",
+	  "haswell -monitor controls=3", "symbol 1.0:ecx[3]", NULL },
+	{ "a PV feature under H is the symbol's", "haswell", "", "haswell kvm-kvm-pv-eoi",
+	  "symbol 40000001.0:eax[6]", NULL },
+	{ "a PV feature under 1: the user decided", "haswell", "kvm-pv-eoi=1",
+	  "haswell kvm-kvm-pv-eoi", "", NULL },
+};
+
+Test(verdict, kvm)
+{
+	run(kvm_rows, COUNT(kvm_rows));
 }
 
 static const struct row hazard_rows[] = {
@@ -734,6 +833,7 @@ Test(verdict, the_remedy_removes_the_mismatch)
 	expect_remedies(symbol_rows, COUNT(symbol_rows));
 	expect_remedies(field_rows, COUNT(field_rows));
 	expect_remedies(hazard_rows, COUNT(hazard_rows));
+	expect_remedies(kvm_rows, COUNT(kvm_rows));
 	expect_remedies(structural_rows, COUNT(structural_rows));
 	expect_remedies(known_rows, COUNT(known_rows));
 }
@@ -800,8 +900,8 @@ Test(verdict, more_mismatches_than_are_kept_are_counted)
 Test(verdict, rule_names)
 {
 	static const char *const names[MV_NRULES] = {
-		"symbol",  "vendor", "max-leaf",  "xsave",  "phys-bits",    "linear-bits",
-		"clflush", "tsc",    "arch-caps", "hazard", "interception",
+		"symbol",  "msr",    "vendor", "max-leaf",  "xsave",  "phys-bits",    "linear-bits",
+		"clflush", "tsc",    "arch-caps", "hazard", "kvm",	      "interception",
 	};
 
 	for (unsigned i = 0; i < MV_NRULES; i++)

@@ -86,6 +86,8 @@ int mv_cli_admit(struct mv_launch *l, const struct mv_verdict_opts *opts, char *
 		rc = choose(l, err);
 	if (rc == 0)
 		rc = record_ignored(&l->st->policy, opts->ignore, err);
+	/* What was overridden is no longer in force. */
+	l->st->policy.kvm_controls &= l->host->kvm_controls;
 	if (rc == 0)
 		l->st->policy.source = *l->host;
 	return rc;

@@ -146,6 +146,9 @@ static void print_host(const struct mv_host *h)
 	printf("tsc        %u kHz, %s\n", h->tsc_khz,
 	       h->tsc_scaling ? "can be scaled for a guest" : "no scaling");
 	printf("xcr0       0x%llx\n", (unsigned long long)h->xcr0);
+	for (unsigned i = 0; i < MV_NKVM_CONTROLS; i++)
+		printf("%-10s %s %s\n", i ? "" : "controls", h->kvm_controls >> i & 1 ? "yes" : "no ",
+		       mv_kvm_control_what((enum mv_kvm_control)i));
 	if (!h->proved)
 		return;
 	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++)

@@ -79,7 +79,10 @@ static void note_text(char *buf, size_t size, const struct mv_policy *p, const s
 	char bit[96], at[300], cause_at[300];
 	const char *cause = n->cause ? n->cause->name : "";
 
-	mv_bit_format(bit, sizeof(bit), n->leaf, n->subleaf, n->reg, n->bit);
+	if (n->msr)
+		snprintf(bit, sizeof(bit), "MSR 0x%x bit %u", n->msr, n->bit);
+	else
+		mv_bit_format(bit, sizeof(bit), n->leaf, n->subleaf, n->reg, n->bit);
 	mv_print_place(at, sizeof(at), p, n->at);
 	mv_print_place(cause_at, sizeof(cause_at), p, n->cause_at);
 	switch (n->kind) {
@@ -152,12 +155,16 @@ struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_not
 
 		note_text(text, sizeof(text), p, n);
 		json_object_object_add(o, "kind", json_object_new_string(kinds[n->kind]));
-		if (f)
-			json_object_object_add(o, "subject", json_object_new_string(f->name));
-		json_object_object_add(o, "level", mv_json_hex(n->leaf, 1));
-		json_object_object_add(o, "sublevel", mv_json_hex(n->subleaf, 1));
-		json_object_object_add(o, "register",
-				       json_object_new_string(mv_reg_name_lower(n->reg)));
+		if (n->msr) {
+			json_object_object_add(o, "msr", mv_json_hex(n->msr, 1));
+		} else {
+			if (f)
+				json_object_object_add(o, "subject", json_object_new_string(f->name));
+			json_object_object_add(o, "level", mv_json_hex(n->leaf, 1));
+			json_object_object_add(o, "sublevel", mv_json_hex(n->subleaf, 1));
+			json_object_object_add(o, "register",
+					       json_object_new_string(mv_reg_name_lower(n->reg)));
+		}
 		json_object_object_add(o, "bit", json_object_new_int(n->bit));
 		json_object_object_add(o, "symbol", json_object_new_string(symbol));
 		if (*mv_print_place(at, sizeof(at), p, n->at))
@@ -312,8 +319,11 @@ void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *
 		uint32_t first = i++;
 
 		if (m[first]->reg < 0) {
-			fprintf(f, "rule %s: %s%s\n", mv_rule_name(m[first]->rule), m[first]->text,
-				m[first]->ignored ? " [ignored]" : "");
+			char at[300];
+
+			mv_print_place(at, sizeof(at), p, m[first]->at);
+			fprintf(f, "rule %s: %s%s%s%s\n", mv_rule_name(m[first]->rule), m[first]->text,
+				*at ? " " : "", at, m[first]->ignored ? " [ignored]" : "");
 			continue;
 		}
 		while (i < n && m[i]->reg >= 0 && same_register(m[first], m[i]))
@@ -343,7 +353,11 @@ static struct json_object *json_mismatch(const struct mv_policy *p, const struct
 		json_object_object_add(o, "bit", json_object_new_int(m->lo));
 		json_object_object_add(o, "last-bit", json_object_new_int(m->hi));
 	}
-	if (m->rule == MV_RULE_SYMBOL)
+	if (m->rule == MV_RULE_MSR) {
+		json_object_object_add(o, "msr", mv_json_hex(m->msr, 1));
+		json_object_object_add(o, "bit", json_object_new_int(m->lo));
+	}
+	if (m->rule == MV_RULE_SYMBOL || m->rule == MV_RULE_MSR)
 		json_object_object_add(o, "symbol", json_object_new_string(symbol));
 	if (*mv_print_place(at, sizeof(at), p, m->at))
 		json_object_object_add(o, "line", json_object_new_string(at));
