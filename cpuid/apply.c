@@ -11,6 +11,25 @@ static int full(struct mv_err *err)
 	return mv_err_set(err, MV_E_INPUT, "the guest table has more than %d entries", MV_TABLE_MAX);
 }
 
+/* Masks and the bit table go through registers in order: most are in the leaf of the one before. */
+struct leaf_cache {
+	const struct mv_table *t;
+	bool any;
+	uint32_t leaf, subleaf;
+	const struct mv_leaf *e;
+};
+
+static uint32_t cached_reg(struct leaf_cache *c, uint32_t leaf, uint32_t subleaf, unsigned reg)
+{
+	if (!c->any || c->leaf != leaf || c->subleaf != subleaf) {
+		c->any = true;
+		c->leaf = leaf;
+		c->subleaf = subleaf;
+		c->e = mv_table_find(c->t, leaf, subleaf);
+	}
+	return c->e ? c->e->reg[reg] : 0;
+}
+
 static void add_note(struct mv_notes *notes, struct mv_note n)
 {
 	if (n.kind == MV_NOTE_T_MISSING || n.kind == MV_NOTE_F_PRESENT || n.kind == MV_NOTE_T_ORPHAN)
@@ -77,41 +96,24 @@ static bool checked(const struct mv_mask_reg *r, unsigned bit)
 static uint32_t apply_register(const struct mv_policy *p, const struct mv_mask_reg *r,
 			       uint32_t offer, struct mv_notes *notes)
 {
-	uint32_t value = 0;
+	uint32_t t = mv_mask_reg_with(r, MV_SYM_T), one = mv_mask_reg_with(r, MV_SYM_1);
+	uint32_t f = mv_mask_reg_with(r, MV_SYM_F);
+	uint32_t host = mv_mask_reg_with(r, MV_SYM_X) | mv_mask_reg_with(r, MV_SYM_H);
+	uint32_t look = ((t | one) & ~offer) | f;
 
-	for (unsigned bit = 0; bit < 32; bit++) {
-		bool has = offer >> bit & 1, set = false;
-		enum mv_note_kind kind = MV_NOTE_FORCED;
-		bool say = false;
+	for (unsigned bit = 0; look >> bit; bit++) {
+		enum mv_note_kind kind = t >> bit & 1	  ? MV_NOTE_T_MISSING
+					 : one >> bit & 1 ? MV_NOTE_FORCED
+							  : MV_NOTE_F_PRESENT;
 
-		switch (mv_mask_reg_sym(r, bit)) {
-		case MV_SYM_X:
-		case MV_SYM_H:
-			set = has;
-			break;
-		case MV_SYM_T:
-			set = true;
-			say = !has;
-			kind = MV_NOTE_T_MISSING;
-			break;
-		case MV_SYM_F:
-			say = mv_host_executes(&p->source, r->leaf, r->subleaf, r->reg, bit);
-			kind = MV_NOTE_F_PRESENT;
-			break;
-		case MV_SYM_1:
-			set = true;
-			say = !has;
-			break;
-		case MV_SYM_0:
-		case MV_SYM_R:
-		case MV_SYM_INHERIT:
-			break;
-		}
-		if (say && checked(r, bit))
+		if (look >> bit & 1 && checked(r, bit) &&
+		    (kind != MV_NOTE_F_PRESENT ||
+		     mv_host_executes(&p->source, r->leaf, r->subleaf, r->reg, bit)))
 			note(notes, kind, &p->final, r->leaf, r->subleaf, r->reg, bit, NULL, 0);
-		value |= (uint32_t)set << bit;
+		if (bit == 31)
+			break;
 	}
-	return value;
+	return (offer & host) | t | one;
 }
 
 static struct mv_mask_reg *effective_reg(struct mv_policy *p, uint32_t leaf, uint32_t subleaf,
@@ -268,11 +270,15 @@ static void find_registers(struct closure *c)
 static void closure(struct mv_policy *p, const struct mv_table *offer, struct mv_notes *notes)
 {
 	struct closure c = { .p = p, .offer = offer, .notes = notes };
+	struct leaf_cache guest = { .t = &p->guest };
 
 	find_registers(&c);
-	for (unsigned i = 0; i < MV_NFEATURES; i++)
-		if (mv_table_has(&p->guest, (enum mv_feature_id)i))
+	for (unsigned i = 0; i < MV_NFEATURES; i++) {
+		const struct mv_feature *f = &mv_features[i];
+
+		if (cached_reg(&guest, f->leaf, f->subleaf, f->reg) >> f->bit & 1)
 			mv_featset_add(&c.visible, (enum mv_feature_id)i);
+	}
 	while (close_once(&c, false))
 		;
 	close_once(&c, true);
@@ -496,6 +502,7 @@ static void order(struct mv_table *t)
 int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct mv_err *err)
 {
 	struct mv_table offer;
+	struct leaf_cache offered = { .t = &offer };
 	int rc;
 
 	mv_host_offer(&p->source, &offer);
@@ -508,7 +515,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 	for (uint32_t i = 0; i < p->final.nregs; i++) {
 		const struct mv_mask_reg *r = &p->final.regs[i];
 		uint32_t value = apply_register(
-			p, r, mv_table_reg(&offer, r->leaf, r->subleaf, r->reg), notes);
+			p, r, cached_reg(&offered, r->leaf, r->subleaf, r->reg), notes);
 		struct mv_leaf *e;
 
 		if (!value)

@@ -80,6 +80,13 @@ enum mv_sym mv_mask_reg_sym(const struct mv_mask_reg *r, unsigned bit);
 void mv_mask_reg_set(struct mv_mask_reg *r, unsigned bit, enum mv_sym s, mv_at at);
 /* Lay the symbols of `from` that are not '-' over `to`, with where they were written. */
 void mv_mask_reg_overlay(struct mv_mask_reg *to, const struct mv_mask_reg *from);
+/* The bits that have symbol s. */
+static inline uint32_t mv_mask_reg_with(const struct mv_mask_reg *r, enum mv_sym s)
+{
+	return ~((r->plane[0] ^ (s & 1 ? UINT32_MAX : 0)) |
+		 (r->plane[1] ^ (s & 2 ? UINT32_MAX : 0)) |
+		 (r->plane[2] ^ (s & 4 ? UINT32_MAX : 0)));
+}
 /* The bits that have a symbol other than '-'. */
 static inline uint32_t mv_mask_reg_named(const struct mv_mask_reg *r)
 {

@@ -13,21 +13,16 @@ struct asked {
 
 static struct asked asked_by(const struct mv_mask_reg *reg)
 {
-	struct asked a = { 0 };
+	uint32_t care = 0;
+	struct asked a;
 
-	for (unsigned bit = 0; bit < 32; bit++) {
-		uint32_t b = UINT32_C(1) << bit;
-
-		if (!mv_symbols_compare(reg->leaf, reg->subleaf, reg->reg, bit))
-			continue;
-		switch (mv_mask_reg_sym(reg, bit)) {
-		case MV_SYM_T: a.t |= b; break;
-		case MV_SYM_F: a.f |= b; break;
-		case MV_SYM_H: a.h |= b; break;
-		case MV_SYM_R: a.r |= b; break;
-		default: break;
-		}
-	}
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (mv_symbols_compare(reg->leaf, reg->subleaf, reg->reg, bit))
+			care |= UINT32_C(1) << bit;
+	a.t = mv_mask_reg_with(reg, MV_SYM_T) & care;
+	a.f = mv_mask_reg_with(reg, MV_SYM_F) & care;
+	a.h = mv_mask_reg_with(reg, MV_SYM_H) & care;
+	a.r = mv_mask_reg_with(reg, MV_SYM_R) & care;
 	return a;
 }
 

@@ -100,13 +100,6 @@ void mv_compare_add(struct mv_compare *c, struct mv_mismatch m)
 
 /* ---- mask symbols ---- */
 
-static uint32_t with_symbol(const struct mv_mask_reg *r, enum mv_sym s)
-{
-	return ~((r->plane[0] ^ (s & 1 ? UINT32_MAX : 0)) |
-		 (r->plane[1] ^ (s & 2 ? UINT32_MAX : 0)) |
-		 (r->plane[2] ^ (s & 4 ? UINT32_MAX : 0)));
-}
-
 static uint32_t field_bits(const struct mv_field *f)
 {
 	return UINT32_MAX >> (31 - f->hi + f->lo) << f->lo;
@@ -222,9 +215,9 @@ static void symbols(struct mv_compare *c)
 
 	for (uint32_t i = 0; i < eff->nregs; i++) {
 		const struct mv_mask_reg *r = &eff->regs[i];
-		uint32_t t = with_symbol(r, MV_SYM_T), f = with_symbol(r, MV_SYM_F);
-		uint32_t h = equality ? with_symbol(r, MV_SYM_H) : 0;
-		uint32_t x = equality ? with_symbol(r, MV_SYM_R) : 0;
+		uint32_t t = mv_mask_reg_with(r, MV_SYM_T), f = mv_mask_reg_with(r, MV_SYM_F);
+		uint32_t h = equality ? mv_mask_reg_with(r, MV_SYM_H) : 0;
+		uint32_t x = equality ? mv_mask_reg_with(r, MV_SYM_R) : 0;
 		uint32_t so, d, se, de, bad;
 
 		if (!(t | f | h | x))

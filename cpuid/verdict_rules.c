@@ -292,10 +292,13 @@ static void hazards(struct mv_compare *c)
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
 		const struct mv_feature *f = &mv_features[i];
 		enum mv_feature_id id = (enum mv_feature_id)i;
-		struct mv_mismatch m = at_feature(c, MV_RULE_HAZARD, f);
+		struct mv_mismatch m;
 		bool guest, dst;
 
-		if ((f->cls != MV_FC_HAZARD && f->cls != MV_FC_INVERTED) || m.sym != MV_SYM_X)
+		if (f->cls != MV_FC_HAZARD && f->cls != MV_FC_INVERTED)
+			continue;
+		m = at_feature(c, MV_RULE_HAZARD, f);
+		if (m.sym != MV_SYM_X)
 			continue;
 		guest = mv_table_has(&c->p->guest, id);
 		dst = mv_table_has(&c->dst_offer, id);
@@ -312,7 +315,13 @@ static void hazards(struct mv_compare *c)
 
 /* ---- KVM ---- */
 
-/* The controls that the guest's mask counts on for one feature. */
+/* Features that KVM itself provides, or takes away on request. */
+static bool is_kvms(enum mv_feature_id id)
+{
+	return mv_features[id].vmx == MV_FE_KVM || id == MV_F_MONITOR;
+}
+
+/* The controls that the guest's mask counts on for one of them. */
 static uint32_t controls_of(const struct mv_policy *p, enum mv_feature_id id,
 			    enum mv_verdict_mode mode)
 {
@@ -324,9 +333,9 @@ static uint32_t controls_of(const struct mv_policy *p, enum mv_feature_id id,
 	if (mode == MV_VERDICT_SUBSET ||
 	    mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit) != MV_SYM_R)
 		return 0;
-	if (id == MV_F_MONITOR)
-		return MV_KVM_CONTROL_BIT(MWAIT_KEPT) | MV_KVM_CONTROL_BIT(MWAIT_FAULTS);
-	return f->vmx == MV_FE_KVM ? MV_KVM_CONTROL_BIT(PV_ENFORCED) : 0;
+	return id == MV_F_MONITOR
+		       ? MV_KVM_CONTROL_BIT(MWAIT_KEPT) | MV_KVM_CONTROL_BIT(MWAIT_FAULTS)
+		       : MV_KVM_CONTROL_BIT(PV_ENFORCED);
 }
 
 uint32_t mv_kvm_controls_needed(const struct mv_policy *p, enum mv_verdict_mode mode)
@@ -334,7 +343,8 @@ uint32_t mv_kvm_controls_needed(const struct mv_policy *p, enum mv_verdict_mode 
 	uint32_t need = 0;
 
 	for (unsigned i = 0; i < MV_NFEATURES; i++)
-		need |= controls_of(p, (enum mv_feature_id)i, mode);
+		if (is_kvms((enum mv_feature_id)i))
+			need |= controls_of(p, (enum mv_feature_id)i, mode);
 	return need & p->kvm_controls;
 }
 
@@ -377,6 +387,8 @@ static void kvm_feature(struct mv_compare *c, enum mv_feature_id id)
 static void kvm(struct mv_compare *c)
 {
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
+		if (!is_kvms((enum mv_feature_id)i))
+			continue;
 		kvm_controls(c, (enum mv_feature_id)i);
 		kvm_feature(c, (enum mv_feature_id)i);
 	}

@@ -108,8 +108,8 @@ mutant verdict_rules 'no check of raw without interception' 's/^\t\t\tuntouched(
 # Symbols.
 mutant verdict 'T counts what executes'          's/(t & ~d)/(t \& ~de)/'
 mutant verdict 'F counts what is offered'        's/(f & de)/(f \& d)/'
-mutant verdict 'H is x'                          's/equality ? with_symbol(r, MV_SYM_H) : 0/0/'
-mutant verdict 'R is 0'                          's/equality ? with_symbol(r, MV_SYM_R) : 0/0/'
+mutant verdict 'H is x'                          's/equality ? mv_mask_reg_with(r, MV_SYM_H) : 0/0/'
+mutant verdict 'R is 0'                          's/equality ? mv_mask_reg_with(r, MV_SYM_R) : 0/0/'
 mutant verdict 'H compares what executes'        's/(h & (so ^ d))/(h \& (se ^ de))/'
 mutant verdict 'R compares offers'               's/(x & (se ^ de))/(x \& (so ^ d))/'
 mutant verdict 'H asks for a subset'             's/(h & (so ^ d))/(h \& so \& ~d)/'
@@ -177,10 +177,10 @@ mutant verdict 'the remedy of a hazard is 1'     's/m->want ? MV_SYM_0 : MV_SYM_
 mutant verdict_rules 'the line of a number is the register'\''s' 's/line ? line->at : //'
 
 # From mask to table.
-mutant apply 'H and x are 0'                     's/^\t\t\tset = has;/\t\t\tset = false;/'
-mutant apply 'T is not checked'                  '/case MV_SYM_T:/,/break;/s/say = !has;/say = false;/'
-mutant apply 'F is not checked'                  's/say = mv_host_executes(.*/say = false;/'
-mutant apply '1 does not warn'                   '/case MV_SYM_1:/,/break;/s/say = !has;/say = false;/'
+mutant apply 'H and x are 0'                     's/return (offer & host) | t | one;/return t | one;/'
+mutant apply 'T is not checked'                  's/look = ((t | one) & ~offer)/look = (one \& ~offer)/'
+mutant apply 'F is not checked'                  's/ & ~offer) | f;/ \& ~offer);/'
+mutant apply '1 does not warn'                   's/look = ((t | one) & ~offer)/look = (t \& ~offer)/'
 mutant apply 'bits of the VMM need permission'   's/ || !mv_feature_computed(f);/ || 1;/'
 mutant apply 'no closure'                        's/^\tclosure(p, notes);//'
 mutant apply 'a single round of closure'         's/^\twhile (close_once(&c, false))/\twhile (0)/'
