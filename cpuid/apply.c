@@ -474,6 +474,30 @@ static int fixed_fields(struct mv_policy *p, struct mv_err *err)
 	return 0;
 }
 
+/*
+ * KVM answers from any entry that is there, whatever the maxima say, and so would a guest see what a
+ * number line cut off: such entries go. What answers beyond a maximum then is told by
+ * mv_table_answer. Hypervisor leaves have their maximum in 0x40000000.
+ */
+static void drop_out_of_range(struct mv_table *t)
+{
+	uint32_t basic = mv_table_field(t, MV_FIELD_MAX_LEAF), n = 0;
+	uint32_t ext = mv_table_field(t, MV_FIELD_MAX_EXT_LEAF);
+	uint32_t hyp = mv_table_reg(t, 0x40000000, 0, MV_EAX);
+	uint32_t sub = mv_table_field(t, MV_FIELD_MAX_SUBLEAF_7);
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct mv_leaf *e = &t->e[i];
+		uint32_t max = e->leaf < 0x40000000   ? basic
+			       : e->leaf < 0x80000000 ? hyp
+						      : ext;
+
+		if (e->leaf <= max && (e->leaf != 7 || e->subleaf <= sub))
+			t->e[n++] = *e;
+	}
+	t->n = n;
+}
+
 /* KVM looks entries up from the front: what software asks for all the time goes there. */
 static unsigned heat(const struct mv_leaf *e)
 {
@@ -540,6 +564,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 		rc = max_leaves(p, &offer, err);
 	if (rc)
 		return rc;
+	drop_out_of_range(&p->guest);
 	order(&p->guest);
 	offer = p->guest;
 	mv_table_for_cpu(&p->guest, &offer, 0, ncpus);

@@ -182,7 +182,7 @@ mutant apply 'T is not checked'                  's/look = ((t | one) & ~offer)/
 mutant apply 'F is not checked'                  's/ & ~offer) | f;/ \& ~offer);/'
 mutant apply '1 does not warn'                   's/look = ((t | one) & ~offer)/look = (t \& ~offer)/'
 mutant apply 'bits of the VMM need permission'   's/ || !mv_feature_computed(f);/ || 1;/'
-mutant apply 'no closure'                        's/^\tclosure(p, notes);//'
+mutant apply 'no closure'                        's/^\tclosure(p, &offer, notes);//'
 mutant apply 'a single round of closure'         's/^\twhile (close_once(&c, false))/\twhile (0)/'
 mutant apply 'closure leaves the symbols'        's/^\tif (r)$/\tif (0)/'
 mutant apply 'a child of R becomes 0'            's/== MV_SYM_R ? MV_SYM_R : MV_SYM_0/== MV_SYM_R ? MV_SYM_0 : MV_SYM_0/'
@@ -198,6 +198,7 @@ mutant apply 'maxima beat number lines'          's/^\tif (mv_mask_find_field(&p
 mutant apply 'number lines are forgotten'        's/rc = fixed_fields(p, err);/;/'
 mutant apply 'numbers stay comparable'           '/^static int fixed_fields/,/^}/s/r && bit <= f->hi/0/'
 mutant apply 'leaf 0xB as the highest leaf'      's/highest_leaf(g, 0, 0x3fffffff) > 0xb && //'
+mutant apply 'what a number line cuts off stays'    's/^\tdrop_out_of_range(&p->guest);//'
 mutant apply 'leaves in the order of numbers'    's/^\torder(&p->guest);//'
 
 # What a host offers.

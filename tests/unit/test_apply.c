@@ -357,6 +357,35 @@ Test(apply, max_leaves)
 	}
 }
 
+/* KVM would answer from an entry that is there, whatever the maximum says. */
+Test(apply, nothing_beyond_the_maxima)
+{
+	static const struct {
+		const char *name, *src, *mask;
+		uint32_t kept, kept_sub, gone, gone_sub;
+	} rows[] = {
+		{ "basic", "haswell", "field:max-leaf=4", 4, 0, 7, 0 },
+		{ "basic, a list", "haswell", "field:max-leaf=7", 7, 0, 0xd, 1 },
+		{ "extended", "haswell", "field:max-ext-leaf=0x80000004", 0x80000002, 0, 0x80000008, 0 },
+		{ "subleaves of leaf 7", "sapphirerapids", "field:max-subleaf-7=0", 7, 0, 7, 1 },
+		{ "hypervisor", "haswell 40000000.0:eax=40000000", "", 0x40000000, 0, 0x40000001, 0 },
+		{ "a forced bit above the host's maximum", "haswell", "80000021.0:eax[2]=1", 0x80000008,
+		  0, 0x80000021, 0 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fixture f;
+
+		fixture_init(&f);
+		cr_assert_eq(make_policy(&f, rows[i].src, rows[i].mask, 1), 0);
+		cr_expect(mv_table_find(&f.p->guest, rows[i].kept, rows[i].kept_sub), "row %s",
+			  rows[i].name);
+		cr_expect(!mv_table_find(&f.p->guest, rows[i].gone, rows[i].gone_sub), "row %s",
+			  rows[i].name);
+		fixture_finish(&f);
+	}
+}
+
 static const struct {
 	const char *name, *src, *mask;
 	const char *visible, *hidden;
