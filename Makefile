@@ -7,6 +7,8 @@
 #   make layers     who may depend on whom
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
+#   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
+#   make deb        Debian packages in build/deb, checked by lintian
 #   make deps       install what Debian 12 has to provide; make clean removes what was built
 #
 # OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0.
@@ -103,6 +105,7 @@ $(OUT)/minivmm: $(CLI_OBJS) $(LIBS)
 
 include tests/module.mk
 include bench/module.mk
+include contrib/module.mk
 
 .PHONY: all
 all: $(OUT)/minivmm guest-images

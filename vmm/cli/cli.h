@@ -23,7 +23,9 @@ enum mv_exit {
 	MV_EXIT_HOST = 5,	/* this host can't */
 	MV_EXIT_GUEST = 6,	/* the guest failed, crashed or timed out */
 	MV_EXIT_FOUND = 7,	/* the probe found what --fail-on names */
+	MV_NEXITS
 };
+extern const char *const mv_exit_texts[MV_NEXITS];	/* for people */
 
 /* Set once, by main. */
 struct mv_output {
@@ -48,6 +50,9 @@ struct mv_cmd {
 };
 
 extern const struct mv_cmd *const mv_cmds[];	/* ends with NULL */
+
+/* The whole table, with the options that every command takes. */
+struct json_object *mv_cli_describe(const struct mv_opt *common);
 
 /*
  * Parse a command's options. handle is called for each with its key and argument; a non-zero return

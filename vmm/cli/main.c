@@ -20,6 +20,17 @@ const struct mv_cmd *const mv_cmds[] = {
 	&mv_cmd_migrate, &mv_cmd_receive, NULL,
 };
 
+const char *const mv_exit_texts[MV_NEXITS] = {
+	[MV_EXIT_OK] = "done, accepted, the guest passed",
+	[MV_EXIT_FAILED] = "run-time failure",
+	[MV_EXIT_USAGE] = "wrong usage",
+	[MV_EXIT_REFUSED] = "refused: power-on or destination",
+	[MV_EXIT_INPUT] = "malformed or corrupt input",
+	[MV_EXIT_HOST] = "this host can't",
+	[MV_EXIT_GUEST] = "the guest failed, crashed or hung",
+	[MV_EXIT_FOUND] = "the probe found what --fail-on names",
+};
+
 /* Options that every command takes. */
 static const struct mv_opt common[] = {
 	{ "json", NULL, "results and errors as JSON on standard output", 'J' },
@@ -60,11 +71,10 @@ static void print_help(FILE *f)
 		   "snapshots that carry them, and a verdict on every destination.\n\ncommands:\n");
 	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
 		fprintf(f, "  %-9s %s\n", (*c)->name, (*c)->summary);
-	fprintf(f, "\nminivmm COMMAND --help tells more. Exit codes:\n"
-		   "  0 done, accepted, the guest passed     4 malformed or corrupt input\n"
-		   "  1 run-time failure                     5 this host can't\n"
-		   "  2 wrong usage                          6 the guest failed, crashed or hung\n"
-		   "  3 refused: power-on or destination     7 the probe found what --fail-on names\n");
+	fprintf(f, "\nminivmm COMMAND --help tells more. Exit codes:\n");
+	for (unsigned i = 0; i < MV_NEXITS / 2; i++)
+		fprintf(f, "  %u %-36s %u %s\n", i, mv_exit_texts[i], i + MV_NEXITS / 2,
+			mv_exit_texts[i + MV_NEXITS / 2]);
 }
 
 static void print_version(void)
@@ -255,7 +265,10 @@ int main(int argc, char **argv)
 		return MV_EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		print_help(stdout);
+		if (argc > 2 && !strcmp(argv[2], "--json"))
+			mv_cli_json(mv_cli_describe(common));
+		else
+			print_help(stdout);
 		return MV_EXIT_OK;
 	}
 	if (!strcmp(argv[1], "--version")) {

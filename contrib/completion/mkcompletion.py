@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""mkcompletion.py TABLE.json: bash completion from the command table (minivmm --help --json)."""
+import json
+import shlex
+import sys
+
+# What an option's argument is: words to choose from, or a function of the script below.
+CHOICES = {
+    "intercept": "auto kernel patch step none",
+    "rule": "guide subset",
+    "exit-code": "plain qemu",
+    "guest-os": "$(_minivmm_words minivmm mask show)",
+    "baseline": "$(_minivmm_words minivmm mask show baselines)",
+}
+# Commands whose operand is a running VM.
+VMS = {"snapshot", "status", "pause", "resume", "stop", "migrate"}
+WORDS = {"mask": "final lint show suggest convert"}
+
+HEAD = '''# minivmm: made from its command table
+_minivmm_words() { "$@" 2>/dev/null; }
+_minivmm_vms() { minivmm list --json 2>/dev/null | sed -n 's/^ *"name": *"\\([^"]*\\)".*/\\1/p'; }
+
+_minivmm() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]-}
+	local opts='' args='' words=''
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "%s --help --version" -- "$cur")
+		return
+	fi
+	case $cmd in
+'''
+
+TAIL = '''	*) return ;;
+	esac
+	case $prev in
+%s	esac
+	case " $args " in
+	*" $prev "*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$opts" -- "$cur")
+		return
+	fi
+	[ "$COMP_CWORD" -ne 2 ] || [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+	[ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+}
+complete -o filenames -F _minivmm minivmm
+'''
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as f:
+        table = json.load(f)
+    out = HEAD % " ".join(c["name"] for c in table["commands"])
+    for cmd in table["commands"]:
+        options = cmd["options"] + table["common-options"]
+        out += f"\t{cmd['name']})\n"
+        out += "\t\topts=" + shlex.quote(" ".join("--" + o["name"] for o in options)) + "\n"
+        files = [o["name"] for o in options if o.get("argument", "").startswith(("FILE", "DIR"))]
+        out += "\t\targs=" + shlex.quote(" ".join("--" + n for n in files)) + "\n"
+        if cmd["name"] in VMS:
+            out += "\t\twords=$(_minivmm_vms)\n"
+        elif cmd["name"] in WORDS:
+            out += "\t\twords=" + shlex.quote(WORDS[cmd["name"]]) + "\n"
+        out += "\t\t;;\n"
+    known = {o["name"] for c in table["commands"] for o in c["options"]}
+    cases = ""
+    for name, words in CHOICES.items():
+        if name in known:
+            cases += f'\t--{name})\n\t\tmapfile -t COMPREPLY < <(compgen -W "{words}" -- "$cur")\n\t\treturn\n\t\t;;\n'
+    print(out + TAIL % cases, end="")
+
+
+main()
