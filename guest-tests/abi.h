@@ -53,6 +53,9 @@
 #define MV_NOTE_CPUID 2
 #define MV_NOTE_CPL3_IOPL3 0x1 /* a port write works at CPL 3: IOPL is 3 there, and the TSS has an
 				  I/O bitmap for hosts that lose IOPL on the way (kvm_pvm) */
+#define MV_NOTE_PAGED_ENTRY 0x2 /* its entry point also works with paging on: 32-bit code of long
+				   mode, virtual is physical. There are hosts that can't run a
+				   guest without paging (Bochs as an AMD host). */
 
 /*
  * The port write that stands in for a CPUID instruction where the VMM has to trap it itself:

@@ -8,7 +8,8 @@
  * exceptions only; one UD2 of ours asks for a function call there.
  *
  * Two loader protocols end in the same place: multiboot 1 (EAX = 0x2badb002, EBX = its information)
- * and PVH (EBX = hvm_start_info). Both enter with flat 32-bit segments and paging off.
+ * and PVH (EBX = hvm_start_info). Both enter with flat 32-bit segments and paging off; what is done
+ * here works, too, if long mode is already on and virtual is physical (MV_NOTE_PAGED_ENTRY).
  */
 #include "abi.h"
 
@@ -52,7 +53,7 @@
 
 	.long	8, 4, MV_NOTE_FLAGS
 	.asciz	MV_NOTE_OWNER
-	.long	MV_NOTE_CPL3_IOPL3
+	.long	MV_NOTE_CPL3_IOPL3 | MV_NOTE_PAGED_ENTRY
 
 	/* The addresses follow, one from each use of mv_cpuid(); the linker script counts them. */
 	.section .note.1.cpuid, "a", @note

@@ -7,6 +7,7 @@
 
 #include "acpi.h"
 #include "boot_linux.h"
+#include "guest-tests/abi.h"
 
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MTRR_ENABLED_WB 0x806	/* E, type write-back (SDM Vol. 3A, 12.11.2.1) */
@@ -195,8 +196,11 @@ static void place(struct mv_vm *vm, const struct mv_image *img)
 		memcpy(vm->ram + mv_initrd_at(img, vm->ram_size), img->initrd, img->initrd_size);
 }
 
-/* Flat 4 GiB segments in protected mode, paging and interrupts off: what both protocols ask for. */
-static int enter_at(struct mv_vcpu *vcpu, const struct mv_image *img, struct mv_err *err)
+/*
+ * Flat 4 GiB segments in protected mode, paging and interrupts off: what both protocols ask for. An
+ * image that can do without that is entered in long mode's 32-bit code, with paging on.
+ */
+static int enter_at(struct mv_vm *vm, struct mv_vcpu *vcpu, const struct mv_image *img, struct mv_err *err)
 {
 	struct kvm_segment code = { .limit = 0xffffffff, .selector = 0x10, .type = 11,
 				    .present = 1, .db = 1, .s = 1, .g = 1 };
@@ -212,6 +216,13 @@ static int enter_at(struct mv_vcpu *vcpu, const struct mv_image *img, struct mv_
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
 	sregs.cr0 = 0x11;	/* PE, ET */
+	if (img->note_flags & MV_NOTE_PAGED_ENTRY) {
+		mv_boot_page_tables(vm);
+		sregs.cr3 = MV_BOOT_PAGES_AT;
+		sregs.cr4 = 0x20;		/* PAE */
+		sregs.cr0 |= UINT64_C(1) << 31;	/* PG */
+		sregs.efer = 0x500;		/* LMA, LME */
+	}
 	rc = mv_kvm_do(vcpu->fd, KVM_SET_SREGS, &sregs, err);
 	if (rc < 0)
 		return rc;
@@ -245,5 +256,5 @@ int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline
 		pvh_info(vm, img);
 	else
 		multiboot_info(vm, img);
-	return enter_at(&vm->vcpu[0], img, err);
+	return enter_at(vm, &vm->vcpu[0], img, err);
 }

@@ -68,8 +68,7 @@ static void boot_params(struct mv_vm *vm, const struct mv_image *img)
 	}
 }
 
-/* Virtual is physical for the low 4 GiB, in pages of 2 MiB. */
-static void page_tables(struct mv_vm *vm)
+void mv_boot_page_tables(struct mv_vm *vm)
 {
 	uint8_t *p = vm->ram + MV_BOOT_PAGES_AT;
 	uint64_t next = MV_BOOT_PAGES_AT + MV_PAGE_SIZE;
@@ -119,6 +118,6 @@ int mv_linux_enter(struct mv_vm *vm, const struct mv_image *img, const char *cmd
 	memcpy(vm->ram + MV_BOOT_CMDLINE_AT, cmdline, strlen(cmdline) + 1);
 	memcpy(vm->ram + MV_BOOT_GDT_AT, gdt, sizeof(gdt));
 	boot_params(vm, img);
-	page_tables(vm);
+	mv_boot_page_tables(vm);
 	return enter(&vm->vcpu[0], img->entry, err);
 }

@@ -34,6 +34,9 @@ unsigned mv_memory_map(struct mv_memory map[MV_MEMORY_MAP], uint64_t ram_size);
 /* Where the image's initrd goes; 0 if it has none, or there is no room. */
 uint64_t mv_initrd_at(const struct mv_image *img, uint64_t ram_size);
 
+/* Tables at MV_BOOT_PAGES_AT: virtual is physical for the low 4 GiB, in pages of 2 MiB. */
+void mv_boot_page_tables(struct mv_vm *vm);
+
 /* Fill in boot_params and put vCPU 0 at the kernel's 64-bit entry point. */
 int mv_linux_enter(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
 		   struct mv_err *err);
