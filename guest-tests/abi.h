@@ -44,6 +44,12 @@
 #define MV_PORT_SYNC 0xfc
 
 /*
+ * OUT 32 bits: the guest-physical address of the instruction that a guest is about to give up at, in
+ * its handler of #UD. Who runs it can then say what the instruction needs.
+ */
+#define MV_PORT_FAULT 0xec
+
+/*
  * ELF notes (PT_NOTE), owner "minivmm".
  * MV_NOTE_FLAGS: one 32-bit word of the flags below.
  * MV_NOTE_CPUID: 64-bit guest-physical addresses, one for each CPUID instruction of the image.

@@ -69,6 +69,8 @@ static __attribute__((noreturn)) void fatal(const struct mv_frame *f)
 		}
 		print_bytes(f->rip);
 		mv_puts("\n");
+		if (f->vector == 6)
+			mv_out32(MV_PORT_FAULT, (uint32_t)f->rip);
 		mv_fatal_note(f);
 		break;
 	case 1:

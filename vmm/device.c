@@ -90,6 +90,14 @@ static enum mv_io_result sync_out(struct mv_devices *d, uint16_t port, unsigned 
 	return MV_IO_SYNC;
 }
 
+static enum mv_io_result fault_out(struct mv_devices *d, uint16_t port, unsigned size,
+				   const uint8_t *data)
+{
+	(void)port;
+	d->fault = load_le(data, size);
+	return MV_IO_DONE;
+}
+
 /* ---- devices of bytes ---- */
 
 static enum mv_io_result serial_out(struct mv_devices *d, uint16_t port, unsigned size,
@@ -151,6 +159,7 @@ static const struct ports {
 	{ MV_PORT_INFO, 1, false, info_out, info_in },
 	{ MV_PORT_EXIT, 1, false, exit_out, NULL },
 	{ MV_PORT_SYNC, 1, false, sync_out, NULL },
+	{ MV_PORT_FAULT, 1, false, fault_out, NULL },
 	{ MV_PORT_KEYBOARD, 1, true, power_out, power_in },
 	{ MV_PORT_RTC, MV_RTC_PORTS, true, rtc_out, rtc_in },
 	{ MV_PORT_PM1_EVENT, MV_PM1_EVENT_PORTS, true, power_out, power_in },

@@ -28,6 +28,7 @@ struct mv_devices {
 	struct mv_rtc rtc;
 	struct mv_power power;
 	uint32_t value;
+	uint32_t fault;	/* where the guest says that it fails, by MV_PORT_FAULT; 0: it never did */
 };
 
 /* As they are at power-on. What connects them to the machine is the caller's to set. */

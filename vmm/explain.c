@@ -269,8 +269,8 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 
 /* ---- a feature in a guest ---- */
 
-void mv_feature_fate(struct mv_fate *fate, const struct mv_policy *p, const struct mv_notes *notes,
-		     enum mv_feature_id id)
+void mv_feature_fate(struct mv_fate *fate, const struct mv_policy *p, const struct mv_host *here,
+		     const struct mv_notes *notes, enum mv_feature_id id)
 {
 	const struct mv_feature *f = &mv_features[id];
 
@@ -279,10 +279,10 @@ void mv_feature_fate(struct mv_fate *fate, const struct mv_policy *p, const stru
 	fate->sym = mv_mask_sym(&p->final, f->leaf, f->subleaf, f->reg, f->bit);
 	fate->effective = mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit);
 	fate->at = mv_mask_at(&p->final, f->leaf, f->subleaf, f->reg, f->bit);
-	fate->vmx = mv_table_vendor(&p->source.raw) == MV_VENDOR_INTEL;
+	fate->vmx = mv_table_vendor(&here->raw) == MV_VENDOR_INTEL;
 	fate->enforced = !fate->visible && mv_feature_enforced(&p->guest, id, fate->vmx);
-	fate->present = mv_host_executes(&p->source, f->leaf, f->subleaf, f->reg, f->bit);
-	fate->intercepted = mv_host_intercepts(&p->source);
+	fate->present = mv_host_executes(here, f->leaf, f->subleaf, f->reg, f->bit);
+	fate->intercepted = mv_host_intercepts(here);
 	for (uint32_t i = 0; notes && i < notes->n; i++) {
 		const struct mv_note *n = &notes->note[i];
 
@@ -307,8 +307,8 @@ const char *mv_explain_place(char *buf, size_t size, const struct mv_policy *p, 
 	return buf;
 }
 
-bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const uint8_t *code,
-		      size_t n)
+bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const struct mv_host *here,
+		      const uint8_t *code, size_t n)
 {
 	char place[300], why[400];
 	const struct mv_feature *f;
@@ -322,13 +322,14 @@ bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const u
 	for (unsigned i = c.n; i-- > 0;)
 		if (!mv_table_has(&p->guest, c.needs[i]))
 			f = &mv_features[c.needs[i]];
-	mv_feature_fate(&fate, p, NULL, mv_feature_id(f));
+	mv_feature_fate(&fate, p, here, NULL, mv_feature_id(f));
 	mv_explain_place(place, sizeof(place), p, fate.at);
 	if (fate.visible)
 		snprintf(why, sizeof(why), "shown to this guest");
 	else
-		snprintf(why, sizeof(why), "hidden from this guest (%c%s%s)",
-			 mv_sym_char(fate.effective), *place ? ", " : "", place);
+		snprintf(why, sizeof(why), "hidden from this guest (%c%s%s; %s)",
+			 mv_sym_char(fate.effective), *place ? ", " : "", place,
+			 fate.enforced ? "enforced" : "hidden-only");
 	snprintf(buf, size, "%s needs %s: %s, and this host %s it", c.text, f->name, why,
 		 fate.present ? "executes" : "lacks");
 	return true;

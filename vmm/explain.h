@@ -48,19 +48,19 @@ struct mv_fate {
 	bool intercepted;		/* this host's KVM was proved to serve masks */
 };
 
-/* p is applied; notes (may be NULL) are what mv_apply said. */
-void mv_feature_fate(struct mv_fate *f, const struct mv_policy *p, const struct mv_notes *notes,
-		     enum mv_feature_id id);
+/* On host `here`, for p may have come from another; notes (may be NULL) are what mv_apply said. */
+void mv_feature_fate(struct mv_fate *f, const struct mv_policy *p, const struct mv_host *here,
+		     const struct mv_notes *notes, enum mv_feature_id id);
 
 /* "hide-sse41.mask:2", or "" for a symbol that no line wrote. */
 const char *mv_explain_place(char *buf, size_t size, const struct mv_policy *p, mv_at at);
 
 /*
- * Why that code may have failed in a guest, in one line: "ptest xmm0, xmm1 needs SSE4.1: hidden
- * from this guest (0, hide-sse41.mask:2), and this host lacks it". false: there is nothing to say.
+ * Why that code may have failed in a guest on this host, in one line: "ptest xmm0, xmm1 needs SSE4.1: hidden
+ * from this guest (0, hide-sse41.mask:2; hidden-only), and this host lacks it". false: there is nothing to say.
  */
-bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const uint8_t *code,
-		      size_t n);
+bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const struct mv_host *here,
+		      const uint8_t *code, size_t n);
 
 /* What disables a hidden feature, and what its class means for a verdict, in words. */
 const char *mv_enforce_text(enum mv_feature_enforce e);

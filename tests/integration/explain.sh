@@ -66,6 +66,8 @@ expect_status 0
 expect_out "this guest   does not see it: 0"
 expect_out "hide-sse41.mask:$(grep -n '^ECX' "$mask" | cut -d: -f1)"
 expect_out "if executed  executes"
+ran "$minivmm" explain --mask "$mask" --host "$hosts/milan.json" SSE4.1
+expect_out "if executed  executes"
 check "explain in a guest: the line that decided, and hidden-only"
 
 echo "feature avx = 0" >"$tmp/noavx.mask"
@@ -114,9 +116,23 @@ PY
 	expect_status 6
 	expect_err "the guest crashed"
 	expect_err "ptest xmm0, xmm1 needs SSE4.1: hidden from this guest (0, hide-sse41.mask:"
+	expect_err "; hidden-only), and this host"
 	ran "$minivmm" run "$tmp/crash.elf" --mask "$mask" --intercept none --timeout 30 --json
 	expect_out '"why": "ptest xmm0, xmm1 needs SSE4.1'
 	check "a crash is explained"
+
+	# One with a handler, which names the place: CPUID promises what no CPU here has.
+	echo "feature rao-int = 1" >"$tmp/rao.mask"
+	ran "$minivmm" run "$guests/polite.elf" --mask "$tmp/rao.mask" --append "feature=RAO-INT" --timeout 30
+	if grep -q "vector 6 (#UD)" <<<"$out"; then
+		expect_status 6
+		expect_err "AADD needs RAO-INT: shown to this guest, and this host lacks it"
+		ran "$minivmm" run "$guests/polite.elf" --mask "$tmp/rao.mask" --append "feature=RAO-INT" --timeout 30 --json
+		expect_out '"why": "AADD needs RAO-INT'
+		check "#UD in a guest with a handler is explained"
+	else
+		skip "#UD in a guest with a handler is explained" "this CPU has RAO-INT"
+	fi
 else
 	skip "a crash is explained" "no /dev/kvm"
 fi

@@ -142,6 +142,7 @@ expect_status 6
 expect_err "accepted (rule guide), with these differences ignored on request"
 expect_out "vector 6 (#UD)"
 expect_out "that is PTEST itself"
+expect_err "needs SSE4.1: shown to this guest, and this host lacks it"
 check "$poor: forced over with --unsafe-ignore-cpu, it dies of vector 6 at PTEST"
 
 left "$b" polite
@@ -152,6 +153,7 @@ check "$poor: hidden by 0, the polite program lives"
 left "$b" prober
 expect_status 6
 expect_out "that is PTEST itself"
+expect_err "hide.mask:1; hidden-only), and this host lacks it"
 check "$poor: hidden by 0, the prober is accepted, too, and dies of #UD"
 
 left "$b" prober-r

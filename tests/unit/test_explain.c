@@ -219,7 +219,7 @@ Test(explain, fate)
 
 		cr_assert(p && notes);
 		guest(p, notes, rows[i].host, rows[i].mask);
-		mv_feature_fate(&f, p, notes, rows[i].id);
+		mv_feature_fate(&f, p, &p->source, notes, rows[i].id);
 		cr_expect_eq(f.visible, rows[i].visible, "row %zu", i);
 		cr_expect_eq(f.enforced, rows[i].enforced, "row %zu", i);
 		cr_expect_eq(f.present, rows[i].present, "row %zu", i);
@@ -243,13 +243,13 @@ Test(explain, crash)
 
 	cr_assert(p && notes);
 	guest(p, notes, "kentsfield.json", "feature sse4.1 = 0\n");
-	cr_expect(mv_explain_crash(text, sizeof(text), p, ptest, sizeof(ptest)));
+	cr_expect(mv_explain_crash(text, sizeof(text), p, &p->source, ptest, sizeof(ptest)));
 	cr_expect(strstr(text, "ptest xmm0, xmm1 needs SSE4.1: hidden from this guest (0, mv-ex"),
 		  "%s", text);
-	cr_expect(strstr(text, ":1), and this host lacks it"), "%s", text);
-	cr_expect_not(mv_explain_crash(text, sizeof(text), p, ud2, sizeof(ud2)));
-	cr_expect_not(mv_explain_crash(text, sizeof(text), p, ptest, 0));
-	cr_expect_not(mv_explain_crash(text, sizeof(text), p, ptest, 2));
+	cr_expect(strstr(text, ":1; hidden-only), and this host lacks it"), "%s", text);
+	cr_expect_not(mv_explain_crash(text, sizeof(text), p, &p->source, ud2, sizeof(ud2)));
+	cr_expect_not(mv_explain_crash(text, sizeof(text), p, &p->source, ptest, 0));
+	cr_expect_not(mv_explain_crash(text, sizeof(text), p, &p->source, ptest, 2));
 	free(notes);
 	free(p);
 }

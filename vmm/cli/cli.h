@@ -84,6 +84,12 @@ void mv_cli_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  */
 int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err);
 
+/*
+ * This machine, proved and with its exec view. Without KVM the raw view stands for the offer, and
+ * that is said.
+ */
+int mv_cli_this_host(struct mv_host *h, struct mv_err *err);
+
 /* A JSON document to stdout; takes the reference. */
 void mv_cli_json(struct json_object *o);
 

@@ -5,10 +5,7 @@
 
 #include "explain.h"
 #include "guest-tests/linux/rows.h"
-#include "host_exec.h"
-#include "host_native.h"
 #include "launch.h"
-#include "proof.h"
 
 extern const struct mv_cmd mv_cmd_explain;
 
@@ -33,28 +30,6 @@ static int option(void *ctx, int key, const char *arg)
 	return 0;
 }
 
-/* This machine; without KVM the raw view stands for the offer, and that is said. */
-static int this_host(struct mv_host *h, struct mv_err *err)
-{
-	struct mv_kvm kvm;
-	int rc;
-
-	if (mv_kvm_open(&kvm, NULL)) {
-		mv_cli_note("warning: no KVM here: assuming that it would offer all this CPU has");
-		rc = mv_host_native(h, NULL, err);
-		h->kvm = h->raw;
-		h->assumed = true;
-		h->proof[MV_INTERCEPTION_KERNEL] = MV_PROOF_BOTH;
-	} else {
-		rc = mv_host_native(h, &kvm, err);
-		if (rc == 0)
-			rc = mv_prove(h, &kvm, MV_PROVE_FIRST, err);
-		mv_kvm_close(&kvm);
-	}
-	mv_host_exec(h);
-	return rc;
-}
-
 /* The guest that the masks make on that host, even if it could not be started there. */
 static int make_guest(struct explain_args *a, struct mv_err *err)
 {
@@ -67,7 +42,7 @@ static int make_guest(struct explain_args *a, struct mv_err *err)
 	if (!a->policy || !a->notes)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	h = &a->policy->source;
-	rc = a->on ? mv_cli_host_file(h, a->on, err) : this_host(h, err);
+	rc = a->on ? mv_cli_host_file(h, a->on, err) : mv_cli_this_host(h, err);
 	if (rc == 0) {
 		req = mv_launch_masks(&a->launch, mv_table_vendor(&h->raw));
 		rc = mv_masks_load(a->policy, &req, err);
@@ -167,7 +142,7 @@ static void print_fate(const struct explain_args *a, enum mv_feature_id id)
 	char by[800], happens[400];
 	struct mv_fate f;
 
-	mv_feature_fate(&f, a->policy, a->notes, id);
+	mv_feature_fate(&f, a->policy, &a->policy->source, a->notes, id);
 	decided(by, sizeof(by), a, &f);
 	outcome(happens, sizeof(happens), &f, host_name(a));
 	printf("  this guest   %s: %c (%s), %s\n", f.visible ? "sees it" : "does not see it",
@@ -252,7 +227,7 @@ static struct json_object *json_fate(const struct explain_args *a, enum mv_featu
 	char text[800], sym[2] = "";
 	struct mv_fate f;
 
-	mv_feature_fate(&f, a->policy, a->notes, id);
+	mv_feature_fate(&f, a->policy, &a->policy->source, a->notes, id);
 	json_object_object_add(o, "visible", json_object_new_boolean(f.visible));
 	*sym = mv_sym_char(f.sym);
 	json_object_object_add(o, "symbol", string(sym));
@@ -401,13 +376,14 @@ static const struct mv_opt opts[] = {
 	{ "guest-os", "NAME", "in a guest with that default mask", 'g' },
 	{ "default-mask", "FILE", "in a guest with a default mask from a file", 'D' },
 	{ "baseline", "NAME", "in a guest under a baseline", 'B' },
-	{ "on", "HOST", "… that starts on the host of that file", OPT_ON },
+	{ "host", "FILE", "… that starts on the host of that file", OPT_ON },
+	{ "on", "FILE", "the same as --host", OPT_ON },
 	MV_OPT_END,
 };
 
 const struct mv_cmd mv_cmd_explain = {
 	.name = "explain",
-	.args = "BYTES|NAME [--mask FILE] [--on HOST]",
+	.args = "BYTES|NAME [--mask FILE] [--host FILE]",
 	.summary = "which instruction, which feature, hidden or absent, and why",
 	.opts = opts,
 	.more = "BYTES are an instruction of 64-bit code, as \"66 0f 38 17 c1\"; NAME is\n"

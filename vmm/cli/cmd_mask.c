@@ -6,7 +6,6 @@
 #include "builtin.h"
 #include "host_native.h"
 #include "launch.h"
-#include "proof.h"
 
 extern const struct mv_cmd mv_cmd_mask;
 int mv_mask_suggest(int argc, char **argv);
@@ -43,26 +42,11 @@ static int option(void *ctx, int key, const char *arg)
 static int find_host(const struct mask_args *a, struct mv_host *h, bool features,
 		     struct mv_err *err)
 {
-	struct mv_kvm kvm;
-	int rc;
-
 	if (a->host)
 		return mv_cli_host_file(h, a->host, err);
 	if (!features)
 		return mv_host_native(h, NULL, err);
-	if (mv_kvm_open(&kvm, NULL)) {
-		mv_cli_note("warning: no KVM here: assuming that it would offer all this CPU has");
-		rc = mv_host_native(h, NULL, err);
-		h->kvm = h->raw;
-		h->assumed = true;
-		h->proof[MV_INTERCEPTION_KERNEL] = MV_PROOF_BOTH;
-		return rc;
-	}
-	rc = mv_host_native(h, &kvm, err);
-	if (rc == 0)
-		rc = mv_prove(h, &kvm, MV_PROVE_FIRST, err);
-	mv_kvm_close(&kvm);
-	return rc;
+	return mv_cli_this_host(h, err);
 }
 
 /* The policy that the masks make on that host; closed over its features if they count. */

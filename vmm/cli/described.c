@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Hosts that commands are given as files: our own, or other tools' dumps. */
+/* Hosts that commands are told about: files, our own or other tools' dumps, and this machine. */
 #include <stdlib.h>
 
 #include "cli.h"
+#include "host_exec.h"
+#include "host_native.h"
 #include "import.h"
+#include "proof.h"
 
 int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 {
@@ -24,5 +27,26 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 	if (rc == 0 && report->more)
 		mv_cli_note("warning: %s: %u more remarks", path, report->more);
 	free(report);
+	return rc;
+}
+
+int mv_cli_this_host(struct mv_host *h, struct mv_err *err)
+{
+	struct mv_kvm kvm;
+	int rc;
+
+	if (mv_kvm_open(&kvm, NULL)) {
+		mv_cli_note("warning: no KVM here: assuming that it would offer all this CPU has");
+		rc = mv_host_native(h, NULL, err);
+		h->kvm = h->raw;
+		h->assumed = true;
+		h->proof[MV_INTERCEPTION_KERNEL] = MV_PROOF_BOTH;
+	} else {
+		rc = mv_host_native(h, &kvm, err);
+		if (rc == 0)
+			rc = mv_prove(h, &kvm, MV_PROVE_FIRST, err);
+		mv_kvm_close(&kvm);
+	}
+	mv_host_exec(h);
 	return rc;
 }

@@ -432,6 +432,25 @@ static void code_bytes(char *buf, size_t size, const struct mv_event *e)
 		n += (size_t)snprintf(buf + n, size - n, "%s%02x", i ? " " : "", e->code[i]);
 }
 
+/* Why it died, if an instruction tells: one that crashed it, or that its own handler named. */
+static void explain_end(char *buf, size_t size, const struct mv_launch *l,
+			const struct mv_run_result *r)
+{
+	const uint8_t *code = r->event.code;
+	size_t n = r->end == MV_END_CRASH ? r->event.ncode : 0;
+	uint32_t fault = l->vm->devices.fault;
+
+	if (r->end == MV_END_EXIT && l->vm->ending == MV_ENDING_VALUE && fault) {
+		n = sizeof(r->event.code);
+		while (n && !mv_vm_at(l->vm, fault, n))
+			n--;
+		code = mv_vm_at(l->vm, fault, n);
+	}
+	if (n)
+		mv_explain_crash(buf, size, &l->st->policy, l->host ? l->host : &l->st->policy.source,
+				 code, n);
+}
+
 int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 {
 	bool by_value = r->end == MV_END_EXIT && l->vm->ending == MV_ENDING_VALUE;
@@ -443,8 +462,7 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 	/* All that the guest said comes first; whoever ended it from outside waits for no reader. */
 	drain(r->end == MV_END_STOPPED || r->end == MV_END_TIMEOUT || quit ? 0 : -1);
 	code_bytes(bytes, sizeof(bytes), &r->event);
-	if (r->end == MV_END_CRASH)
-		mv_explain_crash(why, sizeof(why), &l->st->policy, r->event.code, r->event.ncode);
+	explain_end(why, sizeof(why), l, r);
 	if (mv_output.json) {
 		o = json_object_new_object();
 		json_object_object_add(o, "end", json_object_new_string(end_name(l, r)));
@@ -454,9 +472,9 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 			json_object_object_add(o, "crash", json_object_new_string(r->event.err.msg));
 			json_object_object_add(o, "rip", mv_json_hex(r->event.rip, 1));
 			json_object_object_add(o, "code", json_object_new_string(bytes));
-			if (*why)
-				json_object_object_add(o, "why", json_object_new_string(why));
 		}
+		if (*why)
+			json_object_object_add(o, "why", json_object_new_string(why));
 		if (r->end == MV_END_STOPPED && r->signal)
 			json_object_object_add(o, "signal", json_object_new_int(r->signal));
 		if (r->end == MV_END_MOVED)
@@ -491,8 +509,6 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 	case MV_END_CRASH:
 		fprintf(stderr, "minivmm: the guest crashed: %s%s%s\n", r->event.err.msg,
 			*bytes ? "; code there: " : "", bytes);
-		if (*why)
-			fprintf(stderr, "minivmm: %s\n", why);
 		break;
 	case MV_END_TIMEOUT:
 		fprintf(stderr, "minivmm: the guest did not end within %g s\n", l->run.timeout_s);
@@ -507,5 +523,7 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 	default:
 		break;
 	}
+	if (*why)
+		fprintf(stderr, "minivmm: %s\n", why);
 	return code;
 }
