@@ -40,13 +40,13 @@ static void shown(struct findings *f, const struct mv_notes *notes)
 }
 
 /* Hidden by a mask, not because the host does not show it; and the host has it all the same. */
-static bool hidden(const struct mv_policy *p, enum mv_feature_id id)
+static bool hidden(const struct mv_policy *p, const struct mv_host *h, enum mv_feature_id id)
 {
 	const struct mv_feature *f = &mv_features[id];
 	enum mv_sym s = mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit);
 
 	return f->cls == MV_FC_PLAIN && (s == MV_SYM_0 || s == MV_SYM_R || s == MV_SYM_F) &&
-	       mv_host_executes(&p->source, f->leaf, f->subleaf, f->reg, f->bit);
+	       mv_host_executes(h, f->leaf, f->subleaf, f->reg, f->bit);
 }
 
 /* Nothing executes for a bit that only describes: hiding it is complete. */
@@ -57,19 +57,36 @@ static bool executes(const struct mv_feature *f, bool vmx)
 	return by != MV_FE_INFO && by != MV_FE_NA;
 }
 
-static void leaks(struct findings *f, const struct mv_policy *p, bool vmx)
+size_t mv_leaks(const struct mv_policy *p, const struct mv_host *h, bool vmx,
+		enum mv_feature_id *out, size_t cap)
 {
+	size_t n = 0;
+
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
 		enum mv_feature_id id = (enum mv_feature_id)i;
-		const struct mv_feature *feature = &mv_features[i];
-		struct mv_lint l = { .kind = MV_LINT_HIDDEN_ONLY, .feature = feature };
 
-		if (!hidden(p, id) || !executes(feature, vmx) ||
+		if (!hidden(p, h, id) || !executes(&mv_features[i], vmx) ||
 		    mv_feature_enforced(&p->guest, id, vmx))
 			continue;
+		if (n < cap)
+			out[n] = id;
+		n++;
+	}
+	return n;
+}
+
+static void leaks(struct findings *f, const struct mv_policy *p, bool vmx)
+{
+	enum mv_feature_id id[MV_NFEATURES];
+	size_t n = mv_leaks(p, &p->source, vmx, id, MV_NFEATURES);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct mv_feature *feature = &mv_features[id[i]];
+		struct mv_lint l = { .kind = MV_LINT_HIDDEN_ONLY, .feature = feature };
+
 		l.at = mv_mask_at(&p->final, feature->leaf, feature->subleaf, feature->reg,
 				  feature->bit);
-		l.cause = mv_feature_kept_by(&p->guest, id, vmx);
+		l.cause = mv_feature_kept_by(&p->guest, id[i], vmx);
 		if (l.cause)
 			l.kind = MV_LINT_SPLIT;
 		add(f, l);
@@ -92,7 +109,7 @@ static void signature(struct findings *f, const struct mv_policy *p)
 	for (size_t i = 0; i < sizeof(chosen) / sizeof(chosen[0]); i++) {
 		const struct mv_feature *feature = &mv_features[chosen[i]];
 
-		if (!hidden(p, chosen[i]))
+		if (!hidden(p, &p->source, chosen[i]))
 			continue;
 		add(f, (struct mv_lint){
 			       .kind = MV_LINT_SIGNATURE, .feature = feature,

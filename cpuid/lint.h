@@ -30,6 +30,13 @@ struct mv_lint {
 size_t mv_lint(const struct mv_policy *p, const struct mv_notes *notes, bool vmx,
 	       struct mv_lint *out, size_t cap);
 
+/*
+ * The features that p's mask hides and that still execute on h, by h's CPU and by what its kind of KVM
+ * can disable; writes up to cap and returns how many there are.
+ */
+size_t mv_leaks(const struct mv_policy *p, const struct mv_host *h, bool vmx,
+		enum mv_feature_id *out, size_t cap);
+
 /* "orphan", "forced", "hidden-only", "split", "signature". */
 const char *mv_lint_name(enum mv_lint_kind kind);
 

@@ -14,7 +14,7 @@ out=${1:?usage: tests/mutate.sh OUTDIR}
 cc=${CC:-cc}
 jobs=${JOBS:-$(nproc)}
 flags="-std=c11 -D_GNU_SOURCE -O0 -w -Icpuid -Itests/unit"
-tests="table xstate host apply answer leak verdict"
+tests="table xstate host apply answer leak predict verdict"
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -216,6 +216,14 @@ mutant leak 'no groups'                          's/^\t\tif (member && visible)/
 mutant leak 'XCR0 is whole'                      's/ & ~mv_xstate_xcr0(guest);/;/'
 mutant leak 'modes enforce nothing'              's/return mode_is_off(guest, id, vmx);/return false;/'
 mutant leak 'VMX for SVM'                        's/(vmx ? f->vmx : f->svm)/(f->vmx)/'
+mutant predict 'what was tried does not count'   's/mv_featset_has(&h->exec_known, id) ?/false ?/'
+mutant predict 'what KVM emulates is not there'  's/ || mv_table_has(&h->kvm, id);/;/'
+mutant predict 'the other vendor'\''s is disabled' 's/^\tif (by == MV_FE_NA)/\tif (0)/'
+mutant predict 'controls disable all instructions' 's/ && !a->control && a->needs == MV_NFEATURES && !a->xcr0)/ \&\& 0)/'
+mutant predict 'MONITOR always faults'           's/a->feature == MV_F_MONITOR &&/0 \&\&/'
+mutant predict 'components are not looked at'    's/^\treturn !(a->xcr0 & ~.*/\treturn true;/'
+mutant predict 'control bits are BROKEN'         's/on && !a->control ?/on ?/'
+mutant predict 'VMX for SVM'                     's/uint8_t by = vmx ? f->vmx : f->svm;/uint8_t by = f->vmx;/'
 mutant xstate 'sums wrap'                        's/return size > UINT32_MAX ? UINT32_MAX : /return /'
 mutant xstate 'no alignment'                     's/size = (size + 63) & ~UINT64_C(63);/;/'
 mutant xstate 'APX has no component'             's/{ MV_F_XSTATE_APX, MV_F_APX_F },//'
