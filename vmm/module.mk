@@ -12,4 +12,4 @@ VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread
 
 # Files built into the program: the two guests it runs by itself, the default masks and baselines.
 BUILTIN_FILES := $(GUEST_OUT)/probe.elf $(GUEST_OUT)/proof.elf \
-                 $(sort $(wildcard configs/guest-os/*.mask configs/baselines/*.mask))
+                 vmm/cli/probe.html $(sort $(wildcard configs/guest-os/*.mask configs/baselines/*.mask))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "launch.h"
+#include "lint.h"
 
 extern const struct mv_cmd mv_cmd_check;
 
@@ -40,6 +41,49 @@ static int option(void *ctx, int key, const char *arg)
 	}
 }
 
+/* A line of names, cut to the width of a terminal unless all are wanted. */
+static void print_leaks(const char *file, bool vmx, const enum mv_feature_id *id, size_t n)
+{
+	int room = 79 - printf("%s%s", n ? file : "", n ? ": " : "");
+
+	if (n == 0)
+		return;
+	room -= printf("%zu hidden still execute%s (%s):", n, n == 1 ? "s" : "",
+		       vmx ? "VMX" : "SVM");
+	for (size_t i = 0; i < n; i++) {
+		const char *name = mv_features[id[i]].name;
+
+		room -= (int)strlen(name) + 2;
+		if (i >= 3 && room < 2 && !mv_output.verbose) {
+			printf(" …");
+			break;
+		}
+		printf(" %s%s", name, i + 1 < n ? "," : "");
+	}
+	printf("\n");
+}
+
+/* Programs that try instructions instead of asking will find these there, whatever the verdict. */
+static void leaks(const struct mv_policy *p, const struct mv_host *h, const char *file,
+		  struct json_object *result)
+{
+	bool vmx = mv_table_vendor(&h->raw) == MV_VENDOR_INTEL;
+	enum mv_feature_id id[MV_NFEATURES];
+	size_t n = mv_leaks(p, h, vmx, id, MV_NFEATURES);
+	struct json_object *list;
+
+	if (result) {
+		list = json_object_new_array();
+		for (size_t i = 0; i < n; i++)
+			json_object_array_add(list,
+					      json_object_new_string(mv_features[id[i]].name));
+		json_object_object_add(result, "kind", json_object_new_string(vmx ? "vmx" : "svm"));
+		json_object_object_add(result, "leaks", list);
+		return;
+	}
+	print_leaks(file, vmx, id, n);
+}
+
 /* One destination: an exit code. */
 static int check_one(const struct check_args *a, const struct mv_static *st, const char *file,
 		     struct json_object *results)
@@ -66,11 +110,16 @@ static int check_one(const struct check_args *a, const struct mv_static *st, con
 		code = mv_cli_error(&err);
 	} else {
 		code = v->refusals ? MV_EXIT_REFUSED : MV_EXIT_OK;
-		if (results)
-			json_object_array_add(results, mv_json_verdict(&st->policy, h, file, v,
-								       a->verdict.mode));
-		else
+		if (results) {
+			struct json_object *o = mv_json_verdict(&st->policy, h, file, v,
+								a->verdict.mode);
+
+			leaks(&st->policy, h, file, o);
+			json_object_array_add(results, o);
+		} else {
 			mv_print_verdict(stdout, &st->policy, h, file, v, a->verdict.mode);
+			leaks(&st->policy, h, file, NULL);
+		}
 	}
 	free(v);
 	free(h);
@@ -143,6 +192,7 @@ const struct mv_cmd mv_cmd_check = {
 	.opts = opts,
 	.more = "HOST is a host file (minivmm host -o FILE). The verdict is the one that restore\n"
 		"would give there. Exit 0: every host accepts; 3: one refuses; 4: an input was\n"
-		"unusable.\n",
+		"unusable. Hidden features that still execute there are named, all with -v: they\n"
+		"are found by programs that try instructions instead of asking CPUID.\n",
 	.run = run,
 };

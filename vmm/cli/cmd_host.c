@@ -14,10 +14,10 @@ extern const struct mv_cmd mv_cmd_host;
 
 struct host_args {
 	const char *from, *out, *without;
-	bool binary, again;
+	bool binary, again, first;
 };
 
-enum { OPT_OUT = 'o', OPT_FROM = 256, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN };
+enum { OPT_OUT = 'o', OPT_FROM = 256, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST };
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -29,6 +29,7 @@ static int option(void *ctx, int key, const char *arg)
 	case OPT_WITHOUT: a->without = arg; break;
 	case OPT_BINARY: a->binary = true; break;
 	case OPT_AGAIN: a->again = true; break;
+	case OPT_FIRST: a->first = true; break;
 	default: return mv_cli_usage(&mv_cmd_host, "unknown option");
 	}
 	return 0;
@@ -52,7 +53,7 @@ static int this_host(const struct host_args *a, struct mv_host *h, struct mv_err
 	if (rc == 0 && a->again)
 		mv_proof_forget(h);
 	if (rc == 0)
-		rc = mv_prove(h, &kvm, MV_PROVE_ALL, err);
+		rc = mv_prove(h, &kvm, a->first ? MV_PROVE_FIRST : MV_PROVE_ALL, err);
 	mv_kvm_close(&kvm);
 	mv_host_exec(h);
 	return rc;
@@ -116,7 +117,7 @@ static const char *levels(uint8_t proof)
 	}
 }
 
-static void print_host(const struct mv_host *h)
+static void print_host(const struct mv_host *h, bool first)
 {
 	struct mv_signature s = mv_table_signature(&h->raw);
 	char vendor[13], brand[49];
@@ -151,9 +152,12 @@ static void print_host(const struct mv_host *h)
 		       mv_kvm_control_what((enum mv_kvm_control)i));
 	if (!h->proved)
 		return;
-	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++)
+	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
 		printf("%-10s %-7s %s\n", i == MV_INTERCEPTION_KERNEL ? "intercept" : "",
 		       mv_intercept_name((enum mv_intercept)i), levels(h->proof[i]));
+		if (first && h->proof[i] == MV_PROOF_BOTH)
+			break;	/* the others were not tried */
+	}
 	if (h->cpl0_interpreted)
 		printf("           KVM interprets guest code at CPL 0\n");
 }
@@ -207,7 +211,7 @@ static int run(int argc, char **argv)
 	else if (a.binary)
 		print_binary(&h->raw);
 	else if (!a.out || mv_output.verbose)
-		print_host(h);
+		print_host(h, a.first);
 	free(h);
 	return code;
 }
@@ -217,6 +221,7 @@ static const struct mv_opt opts[] = {
 	{ "from", "FILE", "a host file, or another tool's CPU dump", OPT_FROM },
 	{ "without", "FEATURES", "what if it lacked these (by comma)?", OPT_WITHOUT },
 	{ "binary", NULL, "all CPUID leaves with a bit ruler", OPT_BINARY },
+	{ "first", NULL, "prove no more once a way to answer CPUID holds", OPT_FIRST },
 	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },
 	MV_OPT_END,
 };

@@ -7,31 +7,23 @@
 #include <string.h>
 
 #include "builtin.h"
-#include "launch.h"
+#include "probe.h"
 
 extern const struct mv_cmd mv_cmd_probe;
 
-#define MAX_ROWS 512
 #define MAX_OUTPUT (512 * 1024)
-
-/* A line "probe: NAME LEAF.SUB REG:BIT cplN MNEMONIC cpuid=B host=B OUTCOME VERDICT". */
-struct row {
-	char feature[24], leaf[16], bit[12], insn[24], outcome[2][12], verdict[12];
-	bool shown;
-	char host;	/* '0', '1', '-' */
-};
 
 struct probe_args {
 	struct mv_launch launch;
-	const char *only, *fail_on;
+	const char *only, *fail_on, *out, *html, *host, *kind;
+	bool predict, diff;
 	size_t len;
 	char *text;	/* what the guest printed */
-	struct row rows[MAX_ROWS];
-	size_t nrows;
+	struct mv_probe_result result;
 	struct json_object *diffs;	/* lines about CPUID that is not what was meant */
 };
 
-enum { OPT_ONLY = 256, OPT_FAIL_ON };
+enum { OPT_ONLY = 256, OPT_FAIL_ON, OPT_PREDICT, OPT_HOST, OPT_KIND, OPT_HTML, OPT_DIFF };
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -45,6 +37,26 @@ static int option(void *ctx, int key, const char *arg)
 		return 0;
 	case OPT_FAIL_ON:
 		a->fail_on = arg;
+		return 0;
+	case OPT_PREDICT:
+		a->predict = true;
+		return 0;
+	case OPT_HOST:
+		a->host = arg;
+		return 0;
+	case OPT_KIND:
+		if (strcmp(arg, "vmx") && strcmp(arg, "svm"))
+			return mv_cli_usage(&mv_cmd_probe, "--kind is vmx or svm, not '%s'", arg);
+		a->kind = arg;
+		return 0;
+	case OPT_HTML:
+		a->html = arg;
+		return 0;
+	case OPT_DIFF:
+		a->diff = true;
+		return 0;
+	case 'o':
+		a->out = arg;
 		return 0;
 	default:
 		return mv_launch_option(&mv_cmd_probe, &a->launch, key, arg);
@@ -65,42 +77,35 @@ static void collect(void *ctx, const uint8_t *data, size_t len)
 /* How bad a verdict is: of the two levels' verdicts, the worse one is a feature's. */
 static int rank(const char *verdict)
 {
-	static const char *const order[] = { "SKIP", "HINT", "ABSENT", "OK", "ENFORCED", "BLOCKED",
-					     "LEAK", "BROKEN" };
+	enum mv_finding f = mv_finding_by_name(verdict);
 
-	for (int i = 0; i < (int)(sizeof(order) / sizeof(order[0])); i++)
-		if (!strcmp(order[i], verdict))
-			return i;
-	return -1;
+	if (f == MV_NFINDINGS)
+		return strcmp(verdict, "SKIP") ? -1 : 0;
+	return 1 + (int)f;
 }
 
-static struct row *find_row(struct probe_args *a, const char *feature, const char *insn)
-{
-	for (size_t i = 0; i < a->nrows; i++)
-		if (!strcmp(a->rows[i].feature, feature) && !strcmp(a->rows[i].insn, insn))
-			return &a->rows[i];
-	return NULL;
-}
-
+/* A line "probe: NAME LEAF.SUB REG:BIT cplN MNEMONIC cpuid=B host=B OUTCOME VERDICT". */
 static void take_line(struct probe_args *a, const char *line)
 {
-	char feature[24], leaf[16], bit[12], insn[24], outcome[12], verdict[12], host;
-	unsigned cpl, shown;
-	struct row *r;
+	char feature[24], reg[4] = "", insn[24], outcome[12], verdict[12], host;
+	unsigned leaf, subleaf, bit, cpl, shown;
+	const struct mv_probe_row *found;
+	struct mv_probe_row *r;
 
-	if (sscanf(line, "probe: %23s %15s %11s cpl%u %23s cpuid=%u host=%c %11s %11s", feature,
-		   leaf, bit, &cpl, insn, &shown, &host, outcome, verdict) != 9 ||
-	    rank(verdict) < 0)
+	if (sscanf(line, "probe: %23s %x.%x %3[a-z]:%u cpl%u %23s cpuid=%u host=%c %11s %11s",
+		   feature, &leaf, &subleaf, reg, &bit, &cpl, insn, &shown, &host, outcome,
+		   verdict) != 11 || rank(verdict) < 0)
 		return;
-	r = find_row(a, feature, insn);
-	if (!r) {
-		if (a->nrows == MAX_ROWS)
-			return;
-		r = &a->rows[a->nrows++];
+	found = mv_probe_find(&a->result, feature, insn);
+	if (!found && a->result.n == MV_PROBE_ROWS)
+		return;
+	r = &a->result.row[found ? found - a->result.row : a->result.n++];
+	if (!found) {
 		memcpy(r->feature, feature, sizeof(feature));
-		memcpy(r->leaf, leaf, sizeof(leaf));
-		memcpy(r->bit, bit, sizeof(bit));
-		memcpy(r->insn, insn, sizeof(insn));
+		memcpy(r->instruction, insn, sizeof(insn));
+		for (char *p = reg; *p; p++)
+			*p = (char)(*p - 'a' + 'A');
+		mv_probe_position(r->cpuid, sizeof(r->cpuid), leaf, subleaf, reg, bit);
 		r->shown = shown;
 		r->host = host;
 	}
@@ -125,85 +130,6 @@ static void parse_output(struct probe_args *a)
 	}
 }
 
-/* "0x00000007.0 ebx:5" as the guide writes it: "0x7.0 EBX:5". */
-static void position(char *buf, size_t size, const struct row *r)
-{
-	unsigned leaf = 0, sub = 0, bit = 0;
-	char reg[4] = "";
-
-	sscanf(r->leaf, "%x.%x", &leaf, &sub);
-	sscanf(r->bit, "%3[a-z]:%u", reg, &bit);
-	for (char *p = reg; *p; p++)
-		*p = (char)(*p - 'a' + 'A');
-	if (mv_leaf_has_subleaves(leaf))
-		snprintf(buf, size, "0x%x.%x %s:%u", leaf, sub, reg, bit);
-	else
-		snprintf(buf, size, "0x%x %s:%u", leaf, reg, bit);
-}
-
-static const char *outcome(const struct row *r, int cpl3)
-{
-	const char *o = r->outcome[cpl3];
-
-	return *o && strcmp(o, "skipped") ? o : "-";
-}
-
-static void print_rows(const struct probe_args *a)
-{
-	char where[40];
-
-	printf("%-19s %-17s %-13s %-5s %-6s %-6s %s\n", "FEATURE", "CPUID", "INSTRUCTION", "SHOWN",
-	       "CPL 3", "CPL 0", "VERDICT");
-	for (size_t i = 0; i < a->nrows; i++) {
-		const struct row *r = &a->rows[i];
-
-		position(where, sizeof(where), r);
-		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s\n", r->feature, where, r->insn,
-		       r->shown ? "yes" : "no", outcome(r, 1), outcome(r, 0), r->verdict);
-	}
-}
-
-static unsigned count(const struct probe_args *a, const char *verdict)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < a->nrows; i++)
-		n += !strcasecmp(a->rows[i].verdict, verdict);
-	return n;
-}
-
-static void print_json(const struct probe_args *a, int code)
-{
-	struct json_object *list = json_object_new_array(), *o = json_object_new_object();
-	char where[40];
-
-	for (size_t i = 0; i < a->nrows; i++) {
-		const struct row *r = &a->rows[i];
-		struct json_object *e = json_object_new_object();
-
-		position(where, sizeof(where), r);
-		json_object_object_add(e, "feature", json_object_new_string(r->feature));
-		json_object_object_add(e, "cpuid", json_object_new_string(where));
-		json_object_object_add(e, "instruction", json_object_new_string(r->insn));
-		json_object_object_add(e, "shown", json_object_new_boolean(r->shown));
-		if (r->host != '-')
-			json_object_object_add(e, "host", json_object_new_boolean(r->host == '1'));
-		if (*r->outcome[1])
-			json_object_object_add(e, "cpl3", json_object_new_string(r->outcome[1]));
-		if (*r->outcome[0])
-			json_object_object_add(e, "cpl0", json_object_new_string(r->outcome[0]));
-		json_object_object_add(e, "verdict", json_object_new_string(r->verdict));
-		json_object_array_add(list, e);
-	}
-	json_object_object_add(o, "intercept",
-			       json_object_new_string(mv_intercept_name(
-				       (enum mv_intercept)a->launch.st->policy.intercept)));
-	json_object_object_add(o, "probes", list);
-	json_object_object_add(o, "cpuid-diff", json_object_get(a->diffs));
-	json_object_object_add(o, "exit", json_object_new_int(code));
-	mv_cli_json(o);
-}
-
 /* Does a verdict occur that --fail-on names? */
 static bool failed(const struct probe_args *a)
 {
@@ -214,7 +140,7 @@ static bool failed(const struct probe_args *a)
 		size_t n = strcspn(p, ",");
 
 		snprintf(name, sizeof(name), "%.*s", (int)(n < 15 ? n : 15), p);
-		if (count(a, name))
+		if (mv_probe_count(&a->result, name))
 			return true;
 		p += n;
 		p += *p == ',';
@@ -262,75 +188,211 @@ static int judge(const struct probe_args *a, const struct mv_run_result *r)
 		fprintf(stderr, "minivmm: %zu CPUID register%s the guest saw differ%s from the mask%s\n",
 			diffs, diffs == 1 ? "" : "s", diffs == 1 ? "s" : "",
 			mv_output.quiet ? "" : " (above)");
-	else if (count(a, "BROKEN"))
+	else if (mv_probe_count(&a->result, "BROKEN"))
 		fprintf(stderr, "minivmm: a feature that CPUID shows does not work (BROKEN)\n");
-	else if (r->value || !a->nrows)
+	else if (r->value || !a->result.n)
 		fprintf(stderr, "minivmm: the probe guest failed with value %u\n", r->value);
-	return r->value || !a->nrows ? MV_EXIT_GUEST : MV_EXIT_OK;
+	return r->value || !a->result.n ? MV_EXIT_GUEST : MV_EXIT_OK;
 }
 
-static int report(struct probe_args *a, const struct mv_run_result *r)
+static struct json_object *document(struct probe_args *a, int code)
 {
-	int code;
+	struct json_object *o = mv_probe_to_json(&a->result);
 
-	parse_output(a);
-	code = judge(a, r);
+	if (!a->result.predicted)
+		json_object_object_add(o, "cpuid-diff", json_object_get(a->diffs));
+	json_object_object_add(o, "exit", json_object_new_int(code));
+	return o;
+}
+
+static int write_json(struct probe_args *a, int code, struct mv_err *err)
+{
+	struct json_object *o = document(a, code);
+	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+								     JSON_C_TO_STRING_SPACED |
+								     JSON_C_TO_STRING_NOSLASHESCAPE);
+	int rc = mv_probe_write(a->out, text, strlen(text), err);
+
+	json_object_put(o);
+	return rc;
+}
+
+/* Where the result goes: files, JSON, or a table if it went nowhere else. */
+static int deliver(struct probe_args *a, int code)
+{
+	const struct mv_probe_result *one = &a->result;
+	const char *name = a->result.predicted ? "predicted" : "measured";
+	struct mv_err err = { 0 };
+	int rc = 0;
+
 	if (failed(a))
 		code = MV_EXIT_FOUND;
-	if (mv_output.json) {
-		print_json(a, code);
-		return code;
-	}
-	print_rows(a);
-	printf("%zu probes: %u ok, %u leak, %u enforced, %u absent, %u broken, %u blocked\n",
-	       a->nrows, count(a, "OK"), count(a, "LEAK"), count(a, "ENFORCED"),
-	       count(a, "ABSENT"), count(a, "BROKEN"), count(a, "BLOCKED"));
+	if (a->out)
+		rc = write_json(a, code, &err);
+	if (rc == 0 && a->html)
+		rc = mv_probe_html(a->html, &one, &name, 1, &err);
+	if (rc)
+		return mv_cli_error(&err);
+	if (mv_output.json)
+		mv_cli_json(document(a, code));
+	else if ((!a->out && !a->html) || mv_output.verbose)
+		mv_probe_print(&a->result);
 	return code;
 }
 
-static int run(int argc, char **argv)
+/* ---- with a guest ---- */
+
+static int measure(struct probe_args *a)
 {
-	struct probe_args *a = calloc(1, sizeof(*a));
 	const struct mv_builtin *file = mv_builtin_find("probe.elf");
 	struct mv_console console = { .write = collect, .ctx = a };
 	struct mv_run_result result;
 	struct mv_err err = { 0 };
 	struct mv_image img;
 	char cmdline[64];
-	int code, first, rc;
+	int code, rc;
+
+	snprintf(cmdline, sizeof(cmdline), "nodump%s%s", a->only ? " only=" : "",
+		 a->only ? a->only : "");
+	a->launch.cmdline = cmdline;
+	rc = mv_image_parse(&img, "probe.elf", file->data, file->size, &err);
+	if (rc == 0)
+		rc = mv_launch_prepare(&a->launch, &img, &console, &err);
+	if (rc == 0)
+		rc = mv_run(a->launch.vm, &a->launch.run, &result, &err);
+	if (rc)
+		return rc > 0 ? rc : mv_cli_error(&err);
+	mv_probe_describe(&a->result, &a->launch, &a->launch.st->policy.source);
+	snprintf(a->result.intercept, sizeof(a->result.intercept), "%s",
+		 mv_intercept_name((enum mv_intercept)a->launch.st->policy.intercept));
+	parse_output(a);
+	code = judge(a, &result);
+	return deliver(a, code);
+}
+
+/* ---- without one ---- */
+
+static int predict(struct probe_args *a)
+{
+	struct mv_err err = { 0 };
+	int rc = mv_probe_predict(&a->result, &a->launch, a->host, a->kind, a->only, &err);
+
+	if (rc)
+		return rc > 0 ? rc : mv_cli_error(&err);
+	return deliver(a, MV_EXIT_OK);
+}
+
+static int compare(char **files)
+{
+	struct mv_probe_result *r = calloc(2, sizeof(*r));
+	struct mv_err err = { 0 };
+	unsigned n = 0;
+	int rc = r ? mv_probe_read(&r[0], files[0], &err)
+		   : mv_err_set(&err, MV_E_FAILED, "out of memory");
+
+	if (rc == 0)
+		rc = mv_probe_read(&r[1], files[1], &err);
+	if (rc == 0 && mv_output.json) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "differences", mv_probe_diff_json(&r[0], &r[1], &n));
+		json_object_object_add(o, "exit", json_object_new_int(n ? MV_EXIT_FOUND : 0));
+		mv_cli_json(o);
+	} else if (rc == 0) {
+		n = mv_probe_print_diff(&r[0], &r[1]);
+		printf("%u of %u probes differ\n", n, r[0].n > r[1].n ? r[0].n : r[1].n);
+	}
+	free(r);
+	if (rc)
+		return mv_cli_error(&err);
+	return n ? MV_EXIT_FOUND : MV_EXIT_OK;
+}
+
+/* "out/epyc.json" is column "epyc". */
+static void column_name(char *buf, size_t size, const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	char *dot;
+
+	snprintf(buf, size, "%s", slash ? slash + 1 : file);
+	dot = strrchr(buf, '.');
+	if (dot && dot != buf)
+		*dot = '\0';
+}
+
+static int page(const char *out, char **files, size_t n)
+{
+	struct mv_probe_result *r = calloc(n, sizeof(*r));
+	const struct mv_probe_result *columns[MV_PROBE_RESULTS];
+	const char *names[MV_PROBE_RESULTS];
+	char text[MV_PROBE_RESULTS][128];
+	struct mv_err err = { 0 };
+	int rc = r ? 0 : mv_err_set(&err, MV_E_FAILED, "out of memory");
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		rc = mv_probe_read(&r[i], files[i], &err);
+		column_name(text[i], sizeof(text[i]), files[i]);
+		names[i] = text[i];
+		columns[i] = &r[i];
+	}
+	if (rc == 0)
+		rc = mv_probe_html(out, columns, names, n, &err);
+	free(r);
+	return rc ? mv_cli_error(&err) : MV_EXIT_OK;
+}
+
+/* ---- the command ---- */
+
+/* What single options can't see; 0, or the exit code after saying what is wrong. */
+static int check_options(const struct probe_args *a, int argc, char **argv, int first)
+{
+	int n = argc - first;
+
+	if (!fail_on_valid(a->fail_on))
+		return mv_cli_usage(&mv_cmd_probe,
+				    "--fail-on takes leak, broken, blocked, enforced, not '%s'",
+				    a->fail_on);
+	if (a->diff + a->predict + (a->html && n) > 1)
+		return mv_cli_usage(&mv_cmd_probe, "--diff, --predict and a page of files exclude "
+						   "each other");
+	if ((a->host || a->kind) && !a->predict)
+		return mv_cli_usage(&mv_cmd_probe, "--host and --kind go with --predict");
+	if (a->diff && n != 2)
+		return mv_cli_usage(&mv_cmd_probe, "--diff takes two results, not %d", n);
+	if (a->html && n > MV_PROBE_RESULTS)
+		return mv_cli_usage(&mv_cmd_probe, "a page takes %d results at most, not %d",
+				    MV_PROBE_RESULTS, n);
+	if (n && !a->diff && !a->html)
+		return mv_cli_usage(&mv_cmd_probe, "'%s' is too much: results go with --html and "
+						   "--diff", argv[first]);
+	return 0;
+}
+
+static int act(struct probe_args *a, int argc, char **argv, int first)
+{
+	if (a->diff)
+		return compare(argv + first);
+	if (a->html && first < argc)
+		return page(a->html, argv + first, (size_t)(argc - first));
+	return a->predict ? predict(a) : measure(a);
+}
+
+static int run(int argc, char **argv)
+{
+	struct probe_args *a = calloc(1, sizeof(*a));
+	int code, first;
 
 	if (!a)
 		return MV_EXIT_FAILED;
 	mv_launch_init(&a->launch);
 	a->launch.run.timeout_s = 120;
-	first = mv_cli_options(&mv_cmd_probe, argc, argv, option, a, &code);
-	if (first >= 0 && first < argc)
-		code = mv_cli_usage(&mv_cmd_probe, "'%s' is too much: probe takes no operand", argv[first]);
-	if (first >= 0 && first == argc && !fail_on_valid(a->fail_on)) {
-		code = mv_cli_usage(&mv_cmd_probe,
-				    "--fail-on takes leak, broken, blocked, enforced, not '%s'",
-				    a->fail_on);
-		first = -1;
-	}
-	if (first < 0 || first < argc) {
-		free(a);
-		return code;
-	}
-	snprintf(cmdline, sizeof(cmdline), "nodump%s%s", a->only ? " only=" : "",
-		 a->only ? a->only : "");
-	a->launch.cmdline = cmdline;
 	a->diffs = json_object_new_array();
 	a->text = calloc(1, MAX_OUTPUT + 1);
-	rc = a->text ? mv_image_parse(&img, "probe.elf", file->data, file->size, &err)
-		     : mv_err_set(&err, MV_E_FAILED, "out of memory");
-	if (rc == 0)
-		rc = mv_launch_prepare(&a->launch, &img, &console, &err);
-	if (rc == 0)
-		rc = mv_run(a->launch.vm, &a->launch.run, &result, &err);
-	if (rc == 0)
-		code = report(a, &result);
-	else
-		code = rc > 0 ? rc : mv_cli_error(&err);
+	first = mv_cli_options(&mv_cmd_probe, argc, argv, option, a, &code);
+	if (first >= 0)
+		code = check_options(a, argc, argv, first);
+	if (first >= 0 && code == 0)
+		code = a->text ? act(a, argc, argv, first) : MV_EXIT_FAILED;
 	mv_launch_finish(&a->launch);
 	json_object_put(a->diffs);
 	free(a->text);
@@ -343,16 +405,24 @@ static const struct mv_opt opts[] = {
 	MV_LAUNCH_RUN_OPTS,
 	{ "only", "FEATURE", "probe this one feature", OPT_ONLY },
 	{ "fail-on", "LIST", "exit 7 if a verdict occurs: leak, broken …", OPT_FAIL_ON },
+	{ "predict", NULL, "start no guest: say what it would find", OPT_PREDICT },
+	{ "host", "FILE", "with --predict: on the host of that file", OPT_HOST },
+	{ "kind", "HOW", "with --predict: vmx or svm (by the vendor)", OPT_KIND },
+	{ "output", "FILE", "write the result as JSON (-o)", 'o' },
+	{ "html", "FILE", "write a page: of this result, or of RESULTs", OPT_HTML },
+	{ "diff", NULL, "what is not the same in two RESULTs", OPT_DIFF },
 	MV_OPT_END,
 };
 
 const struct mv_cmd mv_cmd_probe = {
 	.name = "probe",
-	.args = "[--mask FILE] [--fail-on leak,broken]",
+	.args = "[--mask FILE] [--predict] | --html FILE RESULT | --diff A B",
 	.summary = "show where a mask leaks: run the instructions it hides",
 	.opts = opts,
 	.more = "OK: shown and executes. LEAK: hidden, and executes all the same. ENFORCED:\n"
 		"hidden, and the host has it, but it faults. ABSENT: neither shown nor there.\n"
-		"BROKEN: shown, but faults. BLOCKED: shown, but its control bit could not be set.\n",
+		"BROKEN: shown, but faults. BLOCKED: shown, but its control bit could not be set.\n\n"
+		"A RESULT is what probe -o, probe --json or cpuid-probe --json wrote. --diff\n"
+		"exits with 0 if nothing differs, with 7 if something does.\n",
 	.run = run,
 };

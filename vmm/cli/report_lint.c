@@ -62,6 +62,18 @@ static void print_level(const struct mv_table *guest)
 	printf("\n");
 }
 
+/* How many of the findings are hidden features that still execute, on which kind of host. */
+static void print_leaks(const struct mv_lint *found, size_t n, bool vmx)
+{
+	unsigned leaks = 0;
+
+	for (size_t i = 0; i < n && i < MAX_FINDINGS; i++)
+		leaks += found[i].kind == MV_LINT_HIDDEN_ONLY || found[i].kind == MV_LINT_SPLIT;
+	if (leaks)
+		printf("%-12s %u hidden feature%s still execute%s on a host with %s\n", "leaks", leaks,
+		       leaks == 1 ? "" : "s", leaks == 1 ? "s" : "", vmx ? "VMX" : "SVM");
+}
+
 void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
 {
 	static struct mv_lint found[MAX_FINDINGS];
@@ -72,6 +84,7 @@ void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
 	if (!mv_output.json) {
 		for (size_t i = 0; i < n && i < MAX_FINDINGS; i++)
 			print_one(p, &found[i]);
+		print_leaks(found, n, vmx);
 		print_level(&p->guest);
 		return;
 	}
@@ -80,6 +93,7 @@ void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
 	for (size_t i = 0; i < n && i < MAX_FINDINGS; i++)
 		json_object_array_add(list, json_one(p, &found[i]));
 	json_object_object_add(o, "findings", list);
+	json_object_object_add(o, "kind", json_object_new_string(vmx ? "vmx" : "svm"));
 	json_object_object_add(o, "psabi-level", json_object_new_int((int)mv_psabi_level(&p->guest)));
 	mv_cli_json(o);
 }
