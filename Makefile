@@ -5,6 +5,7 @@
 #   make demo       the main job, on this machine's /dev/kvm or in a lab host
 #   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
 #   make layers     who may depend on whom
+#   make predictions  what the probe guest will find in lab hosts, written down and then measured
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
@@ -132,7 +133,7 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check layers lab clean help
+.PHONY: demo check layers lab predictions clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
@@ -143,6 +144,13 @@ check: deps-test
 	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
 	$(Q)$(MAKE) --no-print-directory all unit-tests
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
+
+# Long: each host boots once and runs the probe guest under every mask.
+PREDICTION_HOSTS ?= epyc sandybridge haswell penryn
+predictions: deps-test deps-lab
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lab/predictions.sh $(OUT) $(PREDICTION_HOSTS)
+	$(Q)tests/lab/predict-mutants.sh $(OUT)
 
 lab: deps-lab
 	$(Q)tests/lab/lab build
