@@ -4,7 +4,7 @@
 # guest (sanitizers, coverage, SSE in the run-time library).
 
 GUEST_OUT    := $(OUT)/guest-tests
-GUEST_NAMES  := hello polite probe prober proof
+GUEST_NAMES  := hello polite probe prober proof torture
 GUEST_IMAGES := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf)
 
 GUEST_RT_SRC   := guest-tests/start.S guest-tests/rt.c guest-tests/trap.c
@@ -14,6 +14,7 @@ GUEST_polite   := $(GUEST_PROBE_SRC) guest-tests/polite.c
 GUEST_probe    := $(GUEST_PROBE_SRC) guest-tests/leaves.c guest-tests/probe.c
 GUEST_prober   := $(GUEST_PROBE_SRC) guest-tests/prober.c
 GUEST_proof    := guest-tests/proof.c
+GUEST_torture  := guest-tests/probes.c guest-tests/controls.c $(addprefix guest-tests/torture/,main.c cpu.c irq.c smp.c entry.S)
 
 GUEST_FLAGS := -std=c11 -O2 -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone \
                -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -22,7 +23,7 @@ GUEST_LDFLAGS := -nostdlib -static -Wl,-T,guest-tests/link.ld -Wl,--build-id=non
                  -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 -Wl,--gc-sections
 GUEST_OBJCOPY ?= objcopy
 
-guest_objs = $(addprefix $(GUEST_OUT)/,$(addsuffix .o,$(basename $(notdir $(1)))))
+guest_objs = $(addprefix $(GUEST_OUT)/,$(addsuffix .o,$(basename $(1:guest-tests/%=%))))
 
 define guest_cc
 @mkdir -p $(@D)
@@ -33,7 +34,10 @@ endef
 # By name: the sources of other programs, below this folder, are not built this way.
 GUEST_PLAIN_SRC := $(filter-out %/polite.c %/prober.c,$(filter %.c,$(sort $(GUEST_RT_SRC) \
                    $(foreach name,$(GUEST_NAMES),$(GUEST_$(name))))))
-$(call guest_objs,$(GUEST_PLAIN_SRC)): $(GUEST_OUT)/%.o: guest-tests/%.c
+GUEST_FLAT_SRC := $(filter-out guest-tests/torture/%,$(GUEST_PLAIN_SRC))
+$(call guest_objs,$(GUEST_FLAT_SRC)): $(GUEST_OUT)/%.o: guest-tests/%.c
+	$(guest_cc)
+$(GUEST_OUT)/torture/%.o: guest-tests/torture/%.c
 	$(guest_cc)
 
 # One source, two kinds of application.

@@ -17,6 +17,14 @@
 #define MSR_KVM_WALL_CLOCK_NEW 0x4b564d00
 #define MSR_SMI_COUNT 0x34
 
+#define MSR_IA32_MCG_CAP 0x179
+#define MSR_IA32_MC0_CTL 0x400
+#define MSR_IA32_MC0_CTL2 0x280
+#define MAX_BANKS 32
+
+/* KVM takes 256 in one call. */
+#define BATCH 256
+
 /*
  * State that KVM_GET_MSR_INDEX_LIST leaves out: MTRRs (SDM Vol. 3A, 12.11). Guests without them
  * panic after a restore.
@@ -66,39 +74,111 @@ static int by_rank(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static int get_one(struct mv_vcpu *v, struct mv_vcpu_state *s, uint32_t index)
-{
-	uint64_t value;
+/* A list of MSRs to ask for. */
+struct wanted {
+	uint32_t n, index[MV_MAX_MSRS];
+};
 
-	/* Listed, but not for this vCPU's CPUID: there is nothing to save. */
-	if (left_alone(index) || !mv_kvm_get_msr(v->fd, index, &value))
-		return 0;
-	if (s->nmsrs == MV_MAX_MSRS)
-		return -1;
-	s->msrs[s->nmsrs++] = (struct mv_msr){ index, value };
+static bool want(struct wanted *w, uint32_t index)
+{
+	if (left_alone(index))
+		return true;
+	if (w->n == MV_MAX_MSRS)
+		return false;
+	w->index[w->n++] = index;
+	return true;
+}
+
+static bool want_range(struct wanted *w, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (!want(w, first + i))
+			return false;
+	return true;
+}
+
+static bool want_listed(struct wanted *w, const struct mv_kvm *kvm, struct mv_err *err)
+{
+	struct kvm_msr_list probe = { 0 }, *list;
+	bool ok;
+
+	/* The list's length is told by the error. */
+	mv_kvm_do(kvm->fd, KVM_GET_MSR_INDEX_LIST, &probe, NULL);
+	list = calloc(1, sizeof(*list) + probe.nmsrs * sizeof(list->indices[0]));
+	if (!list)
+		return false;
+	list->nmsrs = probe.nmsrs;
+	ok = mv_kvm_do(kvm->fd, KVM_GET_MSR_INDEX_LIST, list, err) >= 0;
+	for (uint32_t i = 0; ok && i < list->nmsrs; i++)
+		ok = want(w, list->indices[i]);
+	free(list);
+	return ok;
+}
+
+/* The machine check banks that this vCPU has; unlisted, too. CTL2 is there with some of them. */
+static bool want_banks(struct wanted *w, int vcpu_fd)
+{
+	uint64_t cap = 0;
+	uint32_t n;
+
+	mv_kvm_get_msr(vcpu_fd, MSR_IA32_MCG_CAP, &cap);
+	n = (uint8_t)cap < MAX_BANKS ? (uint8_t)cap : MAX_BANKS;
+	return want_range(w, MSR_IA32_MC0_CTL, 4 * n) && want_range(w, MSR_IA32_MC0_CTL2, n);
+}
+
+static bool of_banks(uint32_t index)
+{
+	return (index >= MSR_IA32_MC0_CTL && index < MSR_IA32_MC0_CTL + 4 * MAX_BANKS) ||
+	       (index >= MSR_IA32_MC0_CTL2 && index < MSR_IA32_MC0_CTL2 + MAX_BANKS);
+}
+
+struct batch {
+	struct kvm_msrs head;
+	struct kvm_msr_entry e[BATCH];
+};
+
+/* Read those that are there for this vCPU's CPUID. KVM stops at the first that is not: go on behind. */
+static int read_all(struct mv_vcpu *v, struct mv_vcpu_state *s, const struct wanted *w,
+		    struct mv_err *err)
+{
+	struct batch b;
+	uint32_t at = 0;
+
+	while (at < w->n) {
+		uint32_t n = w->n - at < BATCH ? w->n - at : BATCH;
+		int got;
+
+		memset(&b, 0, sizeof(b));
+		b.head.nmsrs = n;
+		for (uint32_t i = 0; i < n; i++)
+			b.e[i].index = w->index[at + i];
+		got = mv_kvm_do(v->fd, KVM_GET_MSRS, &b.head, err);
+		if (got < 0)
+			return got;
+		for (int i = 0; i < got; i++) {
+			/* 160 more than most guests know of: zero is what they begin with. */
+			if (of_banks(b.e[i].index) && !b.e[i].data)
+				continue;
+			s->msrs[s->nmsrs++] = (struct mv_msr){ b.e[i].index, b.e[i].data };
+		}
+		at += (uint32_t)got + ((uint32_t)got < n);
+	}
 	return 0;
 }
 
 int mv_msrs_get(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *err)
 {
-	struct kvm_msr_list probe = { 0 }, *list;
+	struct wanted w = { 0 };
+	bool ok = want_listed(&w, v->vm->kvm, err);
 	int rc;
 
-	/* The list's length is told by the error. */
-	mv_kvm_do(v->vm->kvm->fd, KVM_GET_MSR_INDEX_LIST, &probe, NULL);
-	list = calloc(1, sizeof(*list) + probe.nmsrs * sizeof(list->indices[0]));
-	if (!list)
-		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	list->nmsrs = probe.nmsrs;
-	rc = mv_kvm_do(v->vm->kvm->fd, KVM_GET_MSR_INDEX_LIST, list, err);
-	for (uint32_t i = 0; rc >= 0 && i < list->nmsrs; i++)
-		if (get_one(v, s, list->indices[i]))
-			rc = mv_err_set(err, MV_E_HOST, "more than %d MSRs", MV_MAX_MSRS);
-	for (size_t i = 0; rc >= 0 && i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
-		for (uint32_t n = 0; rc >= 0 && n < unlisted[i].n; n++)
-			if (get_one(v, s, unlisted[i].first + n))
-				rc = mv_err_set(err, MV_E_HOST, "more than %d MSRs", MV_MAX_MSRS);
-	free(list);
+	for (size_t i = 0; ok && i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
+		ok = want_range(&w, unlisted[i].first, unlisted[i].n);
+	ok = ok && want_banks(&w, v->fd);
+	if (!ok)
+		return mv_err_set(err, MV_E_HOST, "this host's KVM lists more than %d MSRs",
+				  MV_MAX_MSRS);
+	rc = read_all(v, s, &w, err);
 	qsort(s->msrs, s->nmsrs, sizeof(s->msrs[0]), by_rank);
 	return rc;
 }
@@ -113,18 +193,46 @@ static bool set_or_same(struct mv_vcpu *v, uint32_t index, uint64_t value)
 }
 
 /*
- * One by one, so that a refusal names its MSR. What the destination's KVM does not know may only be
- * left out if it holds nothing: a zero.
+ * Was refused: may it be so? What the destination's KVM does not know may be left out if it holds
+ * nothing, a zero; what can be read and not written, if it has the value already.
  */
+static bool dispensable(struct mv_vcpu *v, const struct mv_msr *m)
+{
+	uint64_t now = 0;
+
+	mv_kvm_get_msr(v->fd, m->index, &now);
+	return now == m->value;
+}
+
+/* In the saved order. KVM stops at the first that it refuses, so that it has a name. */
 int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err *err)
 {
-	for (uint32_t i = 0; i < s->nmsrs; i++) {
-		const struct mv_msr *m = &s->msrs[i];
+	struct batch b;
+	uint32_t at = 0;
 
-		if (!left_alone(m->index) && m->value && !set_or_same(v, m->index, m->value))
+	while (at < s->nmsrs) {
+		const struct mv_msr *m;
+		int done;
+
+		memset(&b, 0, sizeof(b));
+		for (m = &s->msrs[at]; m < s->msrs + s->nmsrs && b.head.nmsrs < BATCH; m++)
+			if (!left_alone(m->index))
+				b.e[b.head.nmsrs++] = (struct kvm_msr_entry){ .index = m->index,
+									      .data = m->value };
+		done = b.head.nmsrs ? mv_kvm_do(v->fd, KVM_SET_MSRS, &b.head, err) : 0;
+		if (done < 0)
+			return done;
+		if ((uint32_t)done == b.head.nmsrs) {
+			at = (uint32_t)(m - s->msrs);
+			continue;
+		}
+		for (m = &s->msrs[at]; m->index != b.e[done].index; m++)
+			;
+		if (!dispensable(v, m))
 			return mv_err_set(err, MV_E_HOST,
 					  "this host's KVM refuses MSR 0x%x = 0x%llx", m->index,
 					  (unsigned long long)m->value);
+		at = (uint32_t)(m - s->msrs) + 1;
 	}
 	return 0;
 }

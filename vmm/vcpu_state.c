@@ -9,6 +9,14 @@
 
 #include "vm.h"
 
+#define MSR_IA32_XFD 0x1c4
+#define XCR0_X87_SSE UINT64_C(3)
+#define XSAVE_HEADER 512
+
+struct mv_xsave_header {
+	uint64_t xstate_bv, rest[7];
+};
+
 #define COPY_SEGMENT(to, from) \
 	do { \
 		(to).base = (from).base; \
@@ -181,13 +189,28 @@ static int get_xsave(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *
 	return rc;
 }
 
+static uint64_t saved_msr(const struct mv_vcpu_state *s, uint32_t index)
+{
+	for (uint32_t i = 0; i < s->nmsrs; i++)
+		if (s->msrs[i].index == index)
+			return s->msrs[i].value;
+	return 0;
+}
+
 /*
- * XSTATE_BV from a file never goes to the kernel unmasked: components outside the guest's XCR0 are
- * refused by some kernels and have crashed hosts on others.
+ * The XSAVE header from a file never goes to the kernel as it is. Components outside the guest's XCR0
+ * are refused by some kernels; one that XFD disables, and a compacted format, have crashed hosts.
  */
+static void sanitise_header(struct mv_xsave_header *h, const struct mv_vcpu_state *s)
+{
+	uint64_t xcr0 = s->nxcrs ? s->xcrs[0].value : XCR0_X87_SSE;
+
+	h->xstate_bv &= (xcr0 & ~saved_msr(s, MSR_IA32_XFD)) | XCR0_X87_SSE;
+	memset(h->rest, 0, sizeof(h->rest));
+}
+
 static int set_xsave(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err *err)
 {
-	uint64_t xcr0 = s->nxcrs ? s->xcrs[0].value : 3, bv;
 	struct kvm_xsave *x;
 	int size = xsave_size(v), rc;
 
@@ -199,9 +222,7 @@ static int set_xsave(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv
 	if (!x)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	memcpy(x, s->xsave, s->xsave_size);
-	memcpy(&bv, (uint8_t *)x + 512, sizeof(bv));
-	bv &= xcr0 | 3;
-	memcpy((uint8_t *)x + 512, &bv, sizeof(bv));
+	sanitise_header((struct mv_xsave_header *)((uint8_t *)x + XSAVE_HEADER), s);
 	rc = mv_kvm_do(v->fd, KVM_SET_XSAVE, x, err);
 	free(x);
 	return rc;

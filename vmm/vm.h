@@ -144,6 +144,12 @@ void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event);
 size_t mv_vm_input_room(struct mv_vm *vm);
 size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len);
 
+/*
+ * Can this guest be saved at all? -MV_E_FAILED says why not: what nested virtualization keeps is not
+ * part of the saved state.
+ */
+int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err);
+
 /* Read or write the whole state of a paused VM, RAM apart (vmm/vm_state.c). */
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *state, struct mv_err *err);
 int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *state, struct mv_err *err);

@@ -136,11 +136,32 @@ static void announce_stop(struct mv_vm *vm)
 		mv_kvm_do_value(vm->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0, NULL);
 }
 
+int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err)
+{
+	static const struct {
+		enum mv_feature_id id;
+		const char *name;
+	} nested[] = { { MV_F_VMX, "VMX" }, { MV_F_SVM, "SVM" } };
+
+	for (size_t i = 0; i < sizeof(nested) / sizeof(nested[0]); i++) {
+		if (!mv_table_has(&vm->st->policy.guest, nested[i].id))
+			continue;
+		mv_err_set(err, MV_E_FAILED, "the guest was shown %s and may run guests of its own,"
+			   " whose state would be lost", nested[i].name);
+		mv_err_hint(err, "start it with a mask that hides it: feature %s = 0",
+			    nested[i].name);
+		return -MV_E_FAILED;
+	}
+	return 0;
+}
+
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 {
 	struct kvm_clock_data clock;
-	int rc = mv_state_init(s, vm->nvcpus, err);
+	int rc = mv_vm_check_state(vm, err);
 
+	if (rc == 0)
+		rc = mv_state_init(s, vm->nvcpus, err);
 	if (rc)
 		return rc;
 	announce_stop(vm);
