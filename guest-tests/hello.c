@@ -3,6 +3,7 @@
  * What a VMM's own tests need a guest to do, chosen by the word mode=:
  *   echo     (default) print the command line, end with exit=N
  *   counter  count to ticks=N with a delay between two lines, sync at half; keeps nonce= in memory
+ *   fill     write to mib=N MiB of memory, sync, look whether all of it is still there
  *   hang     loop for ever; with the word hlt, stop the CPU for good instead
  *   triple   end in a triple fault
  *   ud       an exception nobody catches; with the word cpl0, there
@@ -78,6 +79,47 @@ static void counter(void)
 	}
 }
 
+/* Memory from 2 MiB on; the image is below. The boot code maps the first GiB. */
+#define FILL_FROM (2ull << 20)
+#define GIB (1ull << 30)
+
+static uint64_t map_more(uint64_t gibs, uint64_t unused)
+{
+	static uint64_t pd[2][512] __attribute__((aligned(4096)));
+	uint64_t *pml4, *pdpt;
+
+	(void)unused;
+	__asm__ volatile("mov %%cr3, %0" : "=r"(pml4));
+	pdpt = (uint64_t *)(pml4[0] & ~0xfffull);
+	for (uint64_t g = 1; g < gibs && g <= MV_ARRAY_SIZE(pd); g++)
+		pdpt[g] = (uintptr_t)pd[g - 1] | 7;
+	return (uintptr_t)pd;
+}
+
+static void fill(void)
+{
+	uint64_t end = mv_word_number("mib", 32) << 20, gibs = (end + GIB - 1) / GIB, n;
+	uint64_t *pd = (uint64_t *)mv_at_cpl0(map_more, gibs, 0);
+
+	for (uint64_t i = 0; i < 1024; i++)
+		pd[i] = (GIB + (i << 21)) | 0x87;
+	for (uint64_t p = FILL_FROM; p < end; p += 4096) {
+		uint64_t *to = (uint64_t *)p;
+
+		n = 512;
+		__asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(p * 0x9e3779b97f4a7c15ull) : "memory");
+	}
+	mv_puts("fill: full\n");
+	mv_sync(1);
+	mv_puts("fill: here again\n");
+	for (uint64_t p = FILL_FROM; p < end && !mv_word("blind"); p += 4096)
+		if (*(uint64_t *)(p + 8 * (p >> 12 & 511)) != p * 0x9e3779b97f4a7c15ull) {
+			mv_printf("fill: page 0x%lx is wrong\n", p);
+			mv_exit(1);
+		}
+	mv_puts("fill: all there\n");
+}
+
 int main(void)
 {
 	char mode[16];
@@ -86,6 +128,9 @@ int main(void)
 	switch (mode[0]) {
 	case 'c':
 		counter();
+		break;
+	case 'f':
+		fill();
 		break;
 	case 'h':
 		hang();

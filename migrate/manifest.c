@@ -233,6 +233,11 @@ static int verify(const struct mv_manifest *m, const struct mv_stream *s, const 
 	return 0;
 }
 
+bool mv_manifest_chunk_ok(const struct mv_manifest *m, uint32_t i, const void *bytes, size_t len)
+{
+	return XXH3_64bits(bytes, len) == m->sums[i];
+}
+
 int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *ram,
 		     struct mv_err *err)
 {

@@ -43,6 +43,9 @@ uint64_t mv_manifest_max_length(uint64_t ram_size);
 /* The codec of the MEMORY record. Decoding: the three sizes are set, the arrays are allocated. */
 void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m);
 
+/* Are these len bytes chunk number i, undamaged? */
+bool mv_manifest_chunk_ok(const struct mv_manifest *m, uint32_t i, const void *bytes, size_t len);
+
 /* Read the pages, which are next in s, into ram. No page is copied before its chunk is verified. */
 int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *ram,
 		     struct mv_err *err);

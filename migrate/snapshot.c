@@ -22,7 +22,8 @@ struct mv_snapshot {
 	struct mv_stream s;
 	struct mv_config config;
 	uint32_t nfiles;
-	bool loaded;
+	bool state_read, memory_read;
+	struct mv_manifest memory;	/* once the state was read */
 };
 
 static int io_error(struct mv_err *err, const char *file, const char *what)
@@ -141,35 +142,77 @@ static int skip_padding(struct mv_snapshot *s, struct mv_err *err)
 	return rc;
 }
 
-int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram,
-		     struct mv_err *err)
+int mv_snapshot_state(struct mv_snapshot *s, struct mv_state *state, struct mv_err *err)
 {
-	struct mv_manifest memory = {
-		.ram_size = s->config.ram_size,
-		.data_offset = s->s.header.data_offset,
-		.file_size = s->s.header.file_size,
-	};
 	struct mv_records rs = {
-		.config = &s->config, .state = state, .memory = &memory, .nfiles = s->nfiles,
+		.config = &s->config, .state = state, .memory = &s->memory, .nfiles = s->nfiles,
 		.file_size = s->s.header.file_size,
 	};
 	int rc;
 
 	memset(state, 0, sizeof(*state));
-	if (s->loaded)
+	if (s->state_read)
 		return mv_err_at(err, MV_E_USAGE, s->name, 0, 0, "was loaded before");
-	s->loaded = true;
+	s->state_read = true;
+	s->memory = (struct mv_manifest){
+		.ram_size = s->config.ram_size,
+		.data_offset = s->s.header.data_offset,
+		.file_size = s->s.header.file_size,
+	};
 	rc = mv_state_init(state, s->config.nvcpus, err);
 	if (!rc)
 		rc = mv_stream_read_until(&s->s, &rs, MV_REC_END, err);
 	if (!rc)
 		rc = skip_padding(s, err);
-	if (!rc)
-		rc = mv_manifest_load(&memory, &s->s, ram, err);
-	mv_manifest_finish(&memory);
+	if (rc) {
+		mv_state_finish(state);
+		s->memory_read = true;	/* there is none to be had */
+	}
+	return rc;
+}
+
+int mv_snapshot_memory(struct mv_snapshot *s, uint8_t *ram, struct mv_err *err)
+{
+	if (!s->state_read || s->memory_read)
+		return mv_err_at(err, MV_E_USAGE, s->name, 0, 0,
+				 "memory is read once, behind the state");
+	s->memory_read = true;
+	return mv_manifest_load(&s->memory, &s->s, ram, err);
+}
+
+int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram,
+		     struct mv_err *err)
+{
+	int rc = mv_snapshot_state(s, state, err);
+
+	if (rc)
+		return rc;
+	rc = mv_snapshot_memory(s, ram, err);
 	if (rc)
 		mv_state_finish(state);
 	return rc;
+}
+
+const struct mv_manifest *mv_snapshot_manifest(const struct mv_snapshot *s)
+{
+	return &s->memory;
+}
+
+void mv_snapshot_take_manifest(struct mv_snapshot *s, struct mv_manifest *out)
+{
+	*out = s->memory;
+	s->memory = (struct mv_manifest){ 0 };
+	s->memory_read = true;
+}
+
+int mv_snapshot_fd(const struct mv_snapshot *s)
+{
+	return s->fd;
+}
+
+const char *mv_snapshot_name(const struct mv_snapshot *s)
+{
+	return s->name;
 }
 
 void mv_snapshot_info(const struct mv_snapshot *s, struct mv_snapshot_info *info)
@@ -188,6 +231,7 @@ void mv_snapshot_close(struct mv_snapshot *s)
 	if (!s)
 		return;
 	mv_stream_finish(&s->s);
+	mv_manifest_finish(&s->memory);
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s->name);

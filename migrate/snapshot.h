@@ -3,13 +3,15 @@
  * Snapshot files: written whole or not at all, read as hostile input. docs/stream-format.md is the
  * specification.
  *
- * Reading goes in two steps, so that the verdict can be reached before anything exists:
+ * Reading goes in steps, so that the verdict can be reached before anything exists:
  * mv_snapshot_open verifies the header, reads the static part and stops at STATIC_END;
- * mv_snapshot_load reads the rest.
+ * mv_snapshot_state reads the other records, mv_snapshot_memory the pages. mv_snapshot_load does
+ * the last two at once.
  */
 #ifndef MV_MIGRATE_SNAPSHOT_H
 #define MV_MIGRATE_SNAPSHOT_H
 
+#include "manifest.h"
 #include "state.h"
 
 /*
@@ -33,6 +35,18 @@ int mv_snapshot_open(struct mv_snapshot **out, const char *path, struct mv_stati
  */
 int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram,
 		     struct mv_err *err);
+
+/*
+ * The same in two: the state, then memory (or the caller reads it by the manifest, which is there
+ * from then on until s is closed, and verifies each chunk itself).
+ */
+int mv_snapshot_state(struct mv_snapshot *s, struct mv_state *state, struct mv_err *err);
+int mv_snapshot_memory(struct mv_snapshot *s, uint8_t *ram, struct mv_err *err);
+const struct mv_manifest *mv_snapshot_manifest(const struct mv_snapshot *s);
+/* Hand the manifest over; the caller finishes it. s has none afterwards. */
+void mv_snapshot_take_manifest(struct mv_snapshot *s, struct mv_manifest *out);
+int mv_snapshot_fd(const struct mv_snapshot *s);	/* s's own; read it with pread alone */
+const char *mv_snapshot_name(const struct mv_snapshot *s);
 
 /* Figures for people: bytes of the file, bytes of memory in it; all known once it is open. */
 struct mv_snapshot_info {

@@ -22,8 +22,8 @@
 #define MSR_IA32_MC0_CTL2 0x280
 #define MAX_BANKS 32
 
-/* KVM takes 256 in one call. */
-#define BATCH 256
+/* What KVM takes in one call. */
+#define BATCH 255
 
 /*
  * State that KVM_GET_MSR_INDEX_LIST leaves out: MTRRs (SDM Vol. 3A, 12.11). Guests without them
@@ -35,6 +35,7 @@ static const struct {
 	{ 0x200, 16 },	/* PHYSBASE, PHYSMASK */
 	{ 0x250, 1 }, { 0x258, 2 }, { 0x268, 8 },	/* fixed ranges */
 	{ 0x2ff, 1 },	/* DEF_TYPE */
+	{ 0xc0011029, 1 },	/* AMD DE_CFG, which KVM lists as a feature alone */
 };
 
 /* Not state: properties that the guest table or the host decides, or that act when written. */

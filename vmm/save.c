@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "save.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "lazy.h"
+
+/* Smaller runs are read: the kernel takes some 65000 mappings of a process. */
+#define MAP_AT_LEAST 16		/* pages */
+#define MAX_MAPPINGS 30000
 
 int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
 {
@@ -12,7 +22,10 @@ int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
 
 	if (!state)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	rc = mv_vm_get_state(vm, state, err);
+	/* Better than to find out about damage in the middle of the new file. */
+	rc = mv_lazy_finish(vm->lazy, err);
+	if (rc == 0)
+		rc = mv_vm_get_state(vm, state, err);
 	if (rc == 0) {
 		vm->st->config.saved_at = (uint64_t)time(NULL);
 		/* A file holds the guest's own bytes; the sites are a record of their own. */
@@ -35,16 +48,83 @@ int mv_vm_adopt(struct mv_vm *vm, const struct mv_state *state, struct mv_err *e
 	return rc < 0 ? rc : 0;
 }
 
-int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err)
+static int read_run(struct mv_vm *vm, struct mv_snapshot *snap, const struct mv_run *r,
+		    struct mv_err *err)
+{
+	uint64_t len = r->npages * MV_PAGE_SIZE, done = 0;
+	ssize_t n;
+
+	while (done < len) {
+		n = pread(mv_snapshot_fd(snap), vm->ram + r->gpa + done, len - done,
+			  (off_t)(r->offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return mv_err_at(err, MV_E_INPUT, mv_snapshot_name(snap), 0, 0, "memory: %s",
+					 n ? strerror(errno) : "the file has become shorter");
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int map_memory(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err)
+{
+	const struct mv_manifest *m = mv_snapshot_manifest(snap);
+	uint32_t mapped = 0;
+	int rc = 0;
+
+	vm->ram_plain = false;
+	for (uint32_t i = 0; rc == 0 && i < m->nruns; i++) {
+		const struct mv_run *r = &m->runs[i];
+
+		if (r->npages < MAP_AT_LEAST || mapped == MAX_MAPPINGS)
+			rc = read_run(vm, snap, r, err);
+		else if (mmap(vm->ram + r->gpa, r->npages * MV_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, mv_snapshot_fd(snap),
+			      (off_t)r->offset) == MAP_FAILED)
+			rc = mv_err_at(err, MV_E_FAILED, mv_snapshot_name(snap), 0, 0,
+				       "mapping memory: %s", strerror(errno));
+		else
+			mapped++;
+	}
+	return rc;
+}
+
+static int load_memory(struct mv_vm *vm, struct mv_snapshot *snap, enum mv_memory_mode mode,
+		       struct mv_err *err)
+{
+	int rc;
+
+	if (mode == MV_MEMORY_MAP)
+		return map_memory(vm, snap, err);
+	if (mode == MV_MEMORY_LAZY) {
+		rc = mv_lazy_start(vm, snap, err);
+		if (rc != -MV_E_HOST)
+			return rc;
+		*err = (struct mv_err){ 0 };
+	}
+	return mv_snapshot_memory(snap, vm->ram, err);
+}
+
+int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, enum mv_memory_mode mode,
+	       struct mv_err *err)
 {
 	struct mv_state *state = calloc(1, sizeof(*state));
 	int rc;
 
 	if (!state)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	rc = mv_snapshot_load(snap, state, vm->ram, err);
+	rc = mv_snapshot_state(snap, state, err);
 	if (rc == 0) {
-		rc = mv_vm_adopt(vm, state, err);
+		rc = load_memory(vm, snap, mode, err);
+		/* We read and patch these ourselves: damage has to be an error, not a fault. */
+		for (uint32_t i = 0; rc == 0 && i < state->nsites; i++)
+			rc = mv_lazy_need(vm->lazy, state->sites[i], 2, err);
+		if (rc == 0)
+			rc = mv_vm_adopt(vm, state, err);
+		/* KVM, too, touches memory; why it failed is known better here. */
+		if (rc && mv_lazy_need(vm->lazy, 0, 0, err))
+			rc = -err->code;
 		mv_state_finish(state);
 	}
 	free(state);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "guest-tests/abi.h"
+#include "lazy.h"
 
 void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len)
 {
@@ -374,6 +375,7 @@ void mv_vm_destroy(struct mv_vm *vm)
 	}
 	if (vm->fd >= 0)
 		close(vm->fd);
+	mv_lazy_stop(vm->lazy);
 	if (vm->ram)
 		munmap(vm->ram, vm->ram_size);
 	if (vm->event_fd >= 0)

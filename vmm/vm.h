@@ -66,6 +66,7 @@ struct mv_vm {
 	const struct mv_table *raw;	/* this host's CPUID, for the info device */
 	uint8_t *ram;
 	uint64_t ram_size;
+	struct mv_lazy *lazy;	/* where RAM comes from when it is first touched; NULL: it is there */
 	bool ram_plain;		/* anonymous memory that nobody fills on demand: what was never
 				   touched is zeros. Migration does not even look at it */
 	unsigned nvcpus;

@@ -4,6 +4,8 @@
 
 #include "vm.h"
 
+#define MSR_IA32_TSC 0x10
+
 static int get_pit(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 {
 	struct kvm_pit_state2 p;
@@ -187,14 +189,25 @@ int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 	return 0;
 }
 
+/* A vCPU's TSC as it was saved; 0: it was not. */
+static uint64_t saved_tsc(const struct mv_vcpu_state *s)
+{
+	for (uint32_t i = 0; i < s->nmsrs; i++)
+		if (s->msrs[i].index == MSR_IA32_TSC)
+			return s->msrs[i].value;
+	return 0;
+}
+
 /*
- * The TSCs were written one vCPU after the other and so ran apart by as much. The distances between
- * their offsets are put back to what they were (as a rule, none). Older kernels have no such
- * attribute and do what they can when TSCs are written.
+ * Writing the TSC does not always set it: a value within a second of what KVM expects counts as an
+ * attempt to synchronize vCPUs, and so a guest younger than that got the age of the new VM, and time
+ * ran backwards. And the TSCs were written one vCPU after the other. So vCPU 0's offset is corrected
+ * by what its TSC is off, and the distances to it are put back to what they were (as a rule, none).
+ * Older kernels have no such attribute.
  */
 static void align_tsc(struct mv_vm *vm, const struct mv_state *s)
 {
-	uint64_t first = 0, offset;
+	uint64_t first = 0, offset, now, want = saved_tsc(&s->vcpus[0]);
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
 		.addr = (uintptr_t)&first,
@@ -202,6 +215,10 @@ static void align_tsc(struct mv_vm *vm, const struct mv_state *s)
 
 	if (mv_kvm_do(vm->vcpu[0].fd, KVM_GET_DEVICE_ATTR, &attr, NULL) < 0)
 		return;
+	if (want && mv_kvm_get_msr(vm->vcpu[0].fd, MSR_IA32_TSC, &now)) {
+		first += want - now;
+		mv_kvm_do(vm->vcpu[0].fd, KVM_SET_DEVICE_ATTR, &attr, NULL);
+	}
 	attr.addr = (uintptr_t)&offset;
 	for (unsigned i = 1; i < vm->nvcpus; i++) {
 		if (!s->vcpus[0].has_tsc_offset || !s->vcpus[i].has_tsc_offset)

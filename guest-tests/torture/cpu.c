@@ -185,9 +185,10 @@ static struct msr {
 	{ 0xc0000101, "GS_BASE", 0x00007d1234567890, 0xff0, 0, false },
 	{ 0xc0000102, "KERNEL_GS_BASE", 0x00007c1234567890, 0xff0, 0, false },
 	{ 0xc0000103, "TSC_AUX", 0x5a5a, 0xffff, 0, false },
+	/* 32 bits: an AMD CPU has no SYSENTER in long mode, and KVM keeps no more there. */
 	{ 0x174, "SYSENTER_CS", 0x10, 0x20, 0, false },
-	{ 0x175, "SYSENTER_ESP", 0x00006f0012345670, 0xff0, 0, false },
-	{ 0x176, "SYSENTER_EIP", 0x00006e0012345670, 0xff0, 0, false },
+	{ 0x175, "SYSENTER_ESP", 0x12345670, 0xff0, 0, false },
+	{ 0x176, "SYSENTER_EIP", 0x23456780, 0xff0, 0, false },
 	{ 0x277, "PAT", 0x0007010600070106, 0x0001000000010000, 0, false },
 	{ 0x200, "MTRR_PHYSBASE0", 0x40000006, 0x80000000, 0, false },
 	{ 0x201, "MTRR_PHYSMASK0", 0xfc0000800, 0x400, 0, false },

@@ -137,6 +137,11 @@ static bool vector_setup(void)
 	if (!(c.ecx & 1u << 27))
 		return true;
 	xsave_mask = current_xcr0() & ~(uint64_t)XCR0_AMX;
+	/* SVM under QEMU's TCG loses XCR0 (see controls.c); FXSAVE does not ask it. */
+	if (!(xsave_mask & 2)) {
+		xsave_mask = 0;
+		return true;
+	}
 	for (unsigned i = 2; i < COMPONENTS; i++) {
 		if (!(xsave_mask >> i & 1))
 			continue;

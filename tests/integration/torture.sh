@@ -39,7 +39,9 @@ torture() {
 		}
 		[ "$from" = a ] && from=b to=a || from=a to=b
 	done
+	command_line="torture guest $1"
 	cp "$tmp/$1.log" "$tmp/.out"
+	: >"$tmp/.err"
 	out=$(tr -d '\0' <"$tmp/$1.log")
 	expect_no_out LOST
 	expect_equal "$(grep -c 'cycle [0-9]* done, 0 lost' <<<"$out")" "$3" "cycles that lost nothing"

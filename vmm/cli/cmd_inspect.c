@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "host_json.h"
 #include "snapshot.h"
+#include "state_json.h"
 
 extern const struct mv_cmd mv_cmd_inspect;
 
@@ -34,14 +35,21 @@ static struct json_object *table_to_json(const struct mv_table *t)
 	return list;
 }
 
-static void print_json(const struct mv_static *st, const struct mv_snapshot_info *info)
+static void print_json(const struct mv_static *st, const struct mv_snapshot_info *info,
+		       const struct mv_state *state, const struct mv_manifest *memory)
 {
 	const struct mv_config *c = &st->config;
 	const struct mv_policy *p = &st->policy;
 	struct json_object *o = json_object_new_object();
+	char version[16], hash[2 * sizeof(c->image_hash) + 1];
 
+	snprintf(version, sizeof(version), "%u.%u", info->version >> 16, info->version & 0xffff);
+	json_object_object_add(o, "format", json_object_new_string(version));
 	json_object_object_add(o, "name", json_object_new_string(c->name));
 	json_object_object_add(o, "image", json_object_new_string(c->image));
+	for (unsigned i = 0; i < sizeof(c->image_hash); i++)
+		snprintf(hash + 2 * i, 3, "%02x", c->image_hash[i]);
+	json_object_object_add(o, "image-hash", json_object_new_string(hash));
 	json_object_object_add(o, "producer", json_object_new_string(c->producer));
 	json_object_object_add(o, "saved-at", json_object_new_int64((int64_t)c->saved_at));
 	json_object_object_add(o, "memory", json_object_new_int64((int64_t)c->ram_size));
@@ -52,11 +60,15 @@ static void print_json(const struct mv_static *st, const struct mv_snapshot_info
 	json_object_object_add(o, "intercept",
 			       json_object_new_string(
 				       mv_intercept_name((enum mv_intercept)p->intercept)));
+	json_object_object_add(o, "patchable", json_object_new_boolean(p->patchable));
+	json_object_object_add(o, "patch-cpl3", json_object_new_boolean(p->patch_cpl3));
 	json_object_object_add(o, "ignored", json_object_new_string(p->ignored));
 	json_object_object_add(o, "guest-table", table_to_json(&p->guest));
 	json_object_object_add(o, "final-mask", mv_json_mask(&p->final, &p->files));
 	json_object_object_add(o, "effective-mask", mv_json_mask(&p->effective, &p->files));
 	json_object_object_add(o, "source", mv_host_to_json(&p->source));
+	json_object_object_add(o, "state", mv_state_to_json(state));
+	json_object_object_add(o, "pages", mv_manifest_to_json(memory));
 	mv_cli_json(o);
 }
 
@@ -71,7 +83,8 @@ static void print_table(const struct mv_table *table)
 		       t.e[i].reg[MV_EDX]);
 }
 
-static void print_text(const struct mv_static *st, const struct mv_snapshot_info *info)
+static void print_text(const struct mv_static *st, const struct mv_snapshot_info *info,
+		       const struct mv_state *state)
 {
 	const struct mv_config *c = &st->config;
 	const struct mv_policy *p = &st->policy;
@@ -96,6 +109,15 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	printf("\n");
 	if (*p->ignored)
 		printf("ignored    %s (refusals overridden on the way here)\n", p->ignored);
+	printf("devices   ");
+	for (uint32_t i = 0; i < state->ndevices; i++)
+		printf(" %s", state->devices[i].name);
+	printf("%s\n", state->has_irqchip ? ", KVM's PIT, PICs and IOAPIC" : "");
+	for (uint32_t i = 0; i < state->nvcpus; i++)
+		printf("vcpu %-5u RIP 0x%llx, CR3 0x%llx, %u MSRs, TSC %u kHz\n", state->vcpus[i].id,
+		       (unsigned long long)state->vcpus[i].regs.rip,
+		       (unsigned long long)state->vcpus[i].sregs.cr3, state->vcpus[i].nmsrs,
+		       state->vcpus[i].tsc_khz);
 	printf("guest's CPUID: leaf, sublevel, eax ebx ecx edx\n");
 	print_table(&p->guest);
 	if (mv_output.verbose) {
@@ -104,42 +126,52 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	}
 }
 
-static int run(int argc, char **argv)
+static int show(const char *path, struct mv_err *err)
 {
 	struct mv_static *st = calloc(1, sizeof(*st));
+	struct mv_state *state = calloc(1, sizeof(*state));
 	struct mv_snapshot *snap = NULL;
 	struct mv_snapshot_info info;
+	int rc;
+
+	rc = st && state ? mv_snapshot_open(&snap, path, st, err)
+			 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0)
+		rc = mv_snapshot_state(snap, state, err);
+	if (rc == 0) {
+		mv_snapshot_info(snap, &info);
+		if (mv_output.json)
+			print_json(st, &info, state, mv_snapshot_manifest(snap));
+		else
+			print_text(st, &info, state);
+		mv_state_finish(state);
+	}
+	mv_snapshot_close(snap);
+	free(state);
+	free(st);
+	return rc;
+}
+
+static int run(int argc, char **argv)
+{
 	struct mv_err err = { 0 };
 	bool unused = false;
-	int code = MV_EXIT_OK, first, rc;
+	int code = MV_EXIT_OK, first;
 
 	first = mv_cli_options(&mv_cmd_inspect, argc, argv, option, &unused, &code);
-	if (first >= 0 && argc - first != 1) {
-		code = mv_cli_usage(&mv_cmd_inspect, first == argc ? "no snapshot given" : "more than one snapshot given");
-		first = -1;
-	}
-	if (first >= 0) {
-		rc = st ? mv_snapshot_open(&snap, argv[first], st, &err)
-			: mv_err_set(&err, MV_E_FAILED, "out of memory");
-		if (rc == 0) {
-			mv_snapshot_info(snap, &info);
-			if (mv_output.json)
-				print_json(st, &info);
-			else
-				print_text(st, &info);
-		} else {
-			code = mv_cli_error(&err);
-		}
-		mv_snapshot_close(snap);
-	}
-	free(st);
-	return code;
+	if (first < 0)
+		return code;
+	if (argc - first != 1)
+		return mv_cli_usage(&mv_cmd_inspect, first == argc ? "no snapshot given"
+								   : "more than one snapshot given");
+	return show(argv[first], &err) ? mv_cli_error(&err) : MV_EXIT_OK;
 }
 
 const struct mv_cmd mv_cmd_inspect = {
 	.name = "inspect",
 	.args = "FILE",
 	.summary = "what a snapshot holds, without loading it",
-	.more = "With -v the final mask, too; --json shows everything but memory.\n",
+	.more = "Everything but memory is verified on the way. With -v the final mask, too; --json\n"
+		"shows everything but memory.\n",
 	.run = run,
 };

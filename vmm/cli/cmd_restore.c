@@ -11,9 +11,25 @@ extern const struct mv_cmd mv_cmd_restore;
 struct restore_args {
 	struct mv_launch launch;
 	struct mv_verdict_opts verdict;
+	enum mv_memory_mode memory;
 };
 
-enum { OPT_RULE = 256, OPT_IGNORE };
+enum { OPT_RULE = 256, OPT_IGNORE, OPT_MEMORY };
+
+static const char *const memory_modes[] = {
+	[MV_MEMORY_LAZY] = "lazy", [MV_MEMORY_EAGER] = "eager", [MV_MEMORY_MAP] = "map",
+};
+
+static int set_memory(struct restore_args *a, const char *arg)
+{
+	for (size_t i = 0; i < sizeof(memory_modes) / sizeof(memory_modes[0]); i++) {
+		if (!strcmp(arg, memory_modes[i])) {
+			a->memory = (enum mv_memory_mode)i;
+			return 0;
+		}
+	}
+	return mv_cli_usage(&mv_cmd_restore, "--memory takes lazy, eager or map, not '%s'", arg);
+}
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -25,6 +41,8 @@ static int option(void *ctx, int key, const char *arg)
 	case OPT_IGNORE:
 		a->verdict.ignore = arg;
 		return 0;
+	case OPT_MEMORY:
+		return set_memory(a, arg);
 	default:
 		return mv_launch_option(&mv_cmd_restore, &a->launch, key, arg);
 	}
@@ -50,7 +68,11 @@ static int load(struct restore_args *a, const char *path, const struct mv_consol
 		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, con, err);
 	}
 	if (rc == 0)
-		rc = mv_vm_load(l->vm, snap, err);
+		{
+		if (a->memory == MV_MEMORY_MAP)
+			mv_cli_note("warning: --memory map: the file system is trusted, memory is not verified");
+		rc = mv_vm_load(l->vm, snap, a->memory, err);
+	}
 	mv_snapshot_close(snap);
 	return rc;
 }
@@ -86,6 +108,7 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	MV_ADMIT_OPTS(OPT_RULE, OPT_IGNORE),
+	{ "memory", "lazy|eager|map", "read memory when it is touched (default), at once, or map it", OPT_MEMORY },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,
 	MV_OPT_END,
@@ -98,6 +121,9 @@ const struct mv_cmd mv_cmd_restore = {
 	.opts = opts,
 	.more = "The guest keeps the CPUID it was saved with, byte for byte. A refusal (exit 3)\n"
 		"names every mismatch and creates nothing; --unsafe-ignore-cpu overrides single\n"
-		"features or rules and is recorded in what is saved next.\n",
+		"features or rules and is recorded in what is saved next.\n"
+		"Memory is verified before the guest can see it: by default each part when it is\n"
+		"first touched, with --memory eager all of it beforehand. --memory map trusts the\n"
+		"file system. FILE must not be changed in place while the guest still reads it.\n",
 	.run = run,
 };
