@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _XOPEN_SOURCE 700	/* realpath */
+#define _GNU_SOURCE	/* O_TMPFILE, realpath */
 
 #include "snapshot.h"
 
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -384,21 +385,80 @@ static int target_init(struct target *t, const char *path, struct mv_err *err)
 	return 0;
 }
 
-/* Create the temporary file; t->temp is its name. */
-static int create_temp(struct target *t)
+/*
+ * The temporary name is the same for every save of this file: what a process that was killed left
+ * there goes with the next save, instead of piling up. FNV-1a, as names can be as long as they may.
+ */
+static void name_temp(struct target *t)
 {
-	size_t size = strlen(t->path) + 64;
-	unsigned i;
+	const char *p = strrchr(t->path, '/');
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (p = p ? p + 1 : t->path; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3;
+	snprintf(t->temp, strlen(t->path) + 64, "%s/.minivmm-%016" PRIx64 ".tmp", t->folder, h);
+}
+
+/*
+ * Under the temporary name, locked as long as it is open. Who gets the lock of a file that is there
+ * already has found the remains of a process that is gone.
+ */
+static int create_named(const struct target *t)
+{
+	int fd, tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		fd = open(t->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd >= 0) {
+			flock(fd, LOCK_EX | LOCK_NB);
+			return fd;
+		}
+		if (errno != EEXIST)
+			return -1;
+		fd = open(t->temp, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+			close(fd);
+			errno = EBUSY;
+			return -1;
+		}
+		if (fd >= 0)
+			close(fd);
+		unlink(t->temp);
+	}
+	errno = EEXIST;
+	return -1;
+}
+
+/*
+ * Without a name where the file system can do that: then nothing is left of a process that is killed.
+ * *named says whether it has its name already.
+ */
+static int create_temp(struct target *t, bool *named)
+{
 	int fd = -1;
 
-	/* The name may be taken: by another thread, or by a process that was killed. */
-	for (i = 0; i < 1000; i++) {
-		snprintf(t->temp, size, "%s/.minivmm-%ld-%u.tmp", t->folder, (long)getpid(), i);
-		fd = open(t->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd >= 0 || errno != EEXIST)
-			break;
+	name_temp(t);
+	*named = false;
+	if (!access("/proc/self/fd", X_OK))
+		fd = open(t->folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		*named = true;
+		fd = create_named(t);
 	}
 	return fd;
+}
+
+/* Give a file without a name the temporary one. */
+static bool link_temp(const struct target *t, int fd)
+{
+	char self[40];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (!linkat(AT_FDCWD, self, AT_FDCWD, t->temp, AT_SYMLINK_FOLLOW))
+		return true;
+	/* Left there by one that was killed between linking and renaming. */
+	return errno == EEXIST && !unlink(t->temp) &&
+	       !linkat(AT_FDCWD, self, AT_FDCWD, t->temp, AT_SYMLINK_FOLLOW);
 }
 
 static bool sync_folder(const char *folder)
@@ -417,7 +477,8 @@ static bool sync_folder(const char *folder)
 static int write_target(struct target *t, const char *path, const struct image *im,
 			const uint8_t *ram, struct mv_err *err)
 {
-	int fd = create_temp(t);
+	bool named;
+	int fd = create_temp(t, &named);
 	const char *what;
 
 	if (fd < 0)
@@ -428,23 +489,24 @@ static int write_target(struct target *t, const char *path, const struct image *
 	what = "writing";
 	if (!write_image(fd, im, ram) || fsync(fd))
 		goto fail;
-	if (close(fd)) {
-		fd = -1;
+	what = "naming it";
+	if (!named && !link_temp(t, fd))
 		goto fail;
-	}
-	fd = -1;
+	named = true;
 	what = "renaming";
 	if (rename(t->temp, t->path))
 		goto fail;
+	/* All is written and flushed: closing can't lose anything any more. */
+	close(fd);
 	/* The new file is in its place; only whether that outlasts a power cut is open. */
 	if (!sync_folder(t->folder))
 		return io_error(err, path, "saved, but flushing its folder failed");
 	return 0;
 fail:
 	io_error(err, path, what);
-	if (fd >= 0)
-		close(fd);
-	unlink(t->temp);
+	if (named)
+		unlink(t->temp);
+	close(fd);
 	return -MV_E_FAILED;
 }
 
