@@ -7,6 +7,7 @@
 #   make layers     who may depend on whom
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
 #   make bench      figures of the core, as ratios where another machine should be able to compare
+#   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
@@ -105,6 +106,7 @@ $(OUT)/minivmm: $(CLI_OBJS) $(LIBS)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
 include tests/module.mk
+include tests/fuzz/module.mk
 include bench/module.mk
 include contrib/module.mk
 
@@ -142,7 +144,7 @@ demo: deps-build
 REQUIRE ?=
 check: deps-test
 	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
-	$(Q)$(MAKE) --no-print-directory all unit-tests
+	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
 
 # Long: each host boots once and runs the probe guest under every mask.

@@ -185,6 +185,10 @@ void mv_table_brand_string(const struct mv_table *t, char out[49])
 		if (e)
 			memcpy(out + 16 * i, e->reg, 16);
 	}
+	/* It may come from somebody's file, and ends up on somebody's terminal. */
+	for (char *p = out; *p; p++)
+		if (*p < 0x20 || *p > 0x7e)
+			*p = '?';
 }
 
 struct mv_signature mv_table_signature(const struct mv_table *t)

@@ -216,6 +216,11 @@ void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m)
 		mv_wire_u64(w, &m->sums[i]);
 }
 
+bool mv_manifest_chunk_ok(const struct mv_manifest *m, uint32_t i, const void *bytes, size_t len)
+{
+	return XXH3_64bits(bytes, len) == m->sums[i];
+}
+
 static int verify(const struct mv_manifest *m, const struct mv_stream *s, const uint8_t *buf,
 		  uint64_t at, size_t len, struct mv_err *err)
 {
@@ -225,17 +230,12 @@ static int verify(const struct mv_manifest *m, const struct mv_stream *s, const 
 	for (done = 0; done < len; done += n) {
 		n = len - done < m->chunk_size ? len - done : m->chunk_size;
 		chunk = (at + done) / m->chunk_size;
-		if (XXH3_64bits(buf + done, n) != m->sums[chunk])
+		if (!mv_manifest_chunk_ok(m, (uint32_t)chunk, buf + done, n))
 			return mv_err_at(err, MV_E_INPUT, s->name, 0, 0,
 					 "memory at byte 0x%" PRIx64 ": checksum of the %zu bytes"
 					 " does not match", m->data_offset + at + done, n);
 	}
 	return 0;
-}
-
-bool mv_manifest_chunk_ok(const struct mv_manifest *m, uint32_t i, const void *bytes, size_t len)
-{
-	return XXH3_64bits(bytes, len) == m->sums[i];
 }
 
 int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *ram,

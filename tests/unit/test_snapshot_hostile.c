@@ -113,6 +113,44 @@ Test(hostile, damage_memory)
 	free(p);
 }
 
+/* The check that every way of loading memory ends in, 100000 times on the bytes of a file. */
+Test(hostile, damage_memory_100000)
+{
+	const struct mv_manifest *m;
+	struct mv_snapshot *s;
+	struct mv_err err = { 0 };
+	unsigned i, missed = 0;
+	size_t len, at;
+	uint8_t *p, x;
+
+	fixture_fill(false);
+	fixture_save(fx.file);
+	p = slurp(fx.file, &len);
+	cr_assert(!mv_snapshot_open(&s, fx.file, fx.st2, &err), "%s", err.msg);
+	cr_assert(!mv_snapshot_state(s, &fx.state2, &err), "%s", err.msg);
+	m = mv_snapshot_manifest(s);
+	for (i = 0; i < 100000; i++) {
+		size_t chunk, first, n;
+
+		at = (size_t)(any() % (len - m->data_offset));
+		chunk = at / m->chunk_size;
+		first = (size_t)m->data_offset + chunk * m->chunk_size;
+		n = len - first < m->chunk_size ? len - first : m->chunk_size;
+		x = (uint8_t)(any() % 255 + 1);
+		p[m->data_offset + at] ^= x;
+		missed += mv_manifest_chunk_ok(m, (uint32_t)chunk, p + first, n);
+		p[m->data_offset + at] ^= x;
+	}
+	cr_expect_eq(missed, 0, "%u of 100000 changes were not seen", missed);
+	for (i = 0; i < m->nchunks; i++)
+		cr_expect(mv_manifest_chunk_ok(m, i, p + m->data_offset + (size_t)i * m->chunk_size,
+					       i + 1 < m->nchunks ? m->chunk_size
+					       : len - m->data_offset - (size_t)i * m->chunk_size));
+	mv_state_finish(&fx.state2);
+	mv_snapshot_close(s);
+	free(p);
+}
+
 Test(hostile, truncated)
 {
 	char want[64];

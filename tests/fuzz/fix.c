@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "stream.h"
+
+#define HEADER_SUM (MV_STREAM_HEADER_SIZE - MV_FRAME_SUM_SIZE)
+#define MEMORY_HEAD 12
+
+/* The chunks of pages that a MEMORY record speaks of. */
+static void fix_chunks(uint8_t *payload, uint64_t length, const uint8_t *p, size_t size, uint64_t data)
+{
+	uint64_t chunk = mv_load_le(payload, 4), nruns = mv_load_le(payload + 4, 4);
+	uint64_t nchunks = mv_load_le(payload + 8, 4), at = MEMORY_HEAD + nruns * 24, n, i;
+
+	if (!chunk || data > size)
+		return;
+	for (i = 0; i < nchunks && at + 8 <= length; i++, at += 8) {
+		if (i * chunk >= size - data)
+			break;
+		n = size - data - i * chunk < chunk ? size - data - i * chunk : chunk;
+		mv_store_le(payload + at, XXH3_64bits(p + data + i * chunk, (size_t)n), 8);
+	}
+}
+
+void fuzz_fix_sums(uint8_t *p, size_t size, uint32_t kind)
+{
+	uint64_t at = MV_STREAM_HEADER_SIZE, length, data;
+
+	if (size < MV_STREAM_HEADER_SIZE)
+		return;
+	mv_store_le(p + 12, kind, 4);
+	data = mv_load_le(p + 32, 8);
+	mv_store_le(p + HEADER_SUM, XXH3_64bits(p, HEADER_SUM), MV_FRAME_SUM_SIZE);
+	while (size - at >= MV_FRAME_SIZE) {
+		length = mv_load_le(p + at + 16, 8);
+		if (length > size - at - MV_FRAME_SIZE)
+			return;
+		if (mv_load_le(p + at + 8, 4) == MV_REC_MEMORY && length >= MEMORY_HEAD)
+			fix_chunks(p + at + MV_FRAME_SIZE, length, p, size, data);
+		mv_store_le(p + at, mv_frame_sum(p + at + MV_FRAME_SUM_SIZE,
+						 MV_FRAME_SIZE - MV_FRAME_SUM_SIZE + (size_t)length), 8);
+		at += MV_FRAME_SIZE + length + mv_frame_padding(length);
+		if (at > size)
+			return;
+	}
+}

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# fuzz-corpus.sh BUILD: what fuzzing has found and what it begins with, once through each target.
+. "$(dirname "$0")/../lib.sh"
+
+for target in "$build"/tests/fuzz/replay_*; do
+	[ -x "$target" ] && [[ $target != *.d ]] || continue
+	name=${target##*/replay_}
+	files=("$top/tests/fuzz/corpus/$name"/*)
+	[ "$name" != snapshot ] || files+=("$top"/tests/data/golden/*.snap)
+	[ -e "${files[0]}" ] || files=("${files[@]:1}")
+	ran "$target" "${files[@]}"
+	expect_status 0
+	expect_out "${#files[@]} inputs"
+	[ ${#files[@]} -gt 0 ] || problem "there is no corpus"
+	check "fuzz target $name: its corpus"
+done

@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# shellcheck source-path=SCRIPTDIR
+# second-reader.sh BUILD: a reader written from docs/stream-format.md alone says of every snapshot what
+# `minivmm inspect` says; files of released versions stay readable.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
+reader=$top/tests/reader
+
+command -v python3 >/dev/null || {
+	skip "second reader" "no python3"
+	exit 0
+}
+
+both() { # FILE: what both readers say of it, compared; inspect's is left in $tmp/inspect
+	ran "$minivmm" inspect --json "$1"
+	expect_status 0
+	cp "$tmp/.out" "$tmp/inspect"
+	ran python3 "$reader/snapshot.py" "$1"
+	expect_status 0
+	cp "$tmp/.out" "$tmp/reader"
+	ran python3 "$reader/compare.py" "$tmp/inspect" "$tmp/reader"
+	expect_status 0
+}
+
+for golden in "$top"/tests/data/golden/*.snap; do
+	both "$golden"
+	ran python3 "$reader/contains.py" "${golden%.snap}.json" "$tmp/inspect"
+	expect_status 0
+	[ "$(stat -c %s "$golden")" -le 131072 ] || problem "it is larger than 128 KiB"
+	check "golden file ${golden##*/}: read as ever, and alike by both readers"
+done
+
+# A reader that believes everything is no use.
+cp "$golden" "$tmp/bad.snap"
+printf '\377' | dd of="$tmp/bad.snap" bs=1 seek=5000 conv=notrunc status=none
+ran python3 "$reader/snapshot.py" "$tmp/bad.snap"
+expect_status 1
+ran "$minivmm" inspect "$tmp/bad.snap"
+expect_status 4
+check "second reader: both refuse a damaged file"
+
+have_kvm || {
+	skip "second reader: a running guest's state" "no /dev/kvm"
+	exit 0
+}
+ran "$minivmm" run -q "$guests/torture.elf" --cpus 2 --append "cpus=2 cycles=1" \
+	--snapshot-on-sync "$tmp/torture.snap" --stop
+expect_status 0
+both "$tmp/torture.snap"
+expect_equal "$(json "$(cat "$tmp/inspect")" state/vcpus)" 2 "vCPUs"
+check "second reader: the state of a guest that uses all of it"

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * State that no guest can be made to hold at a given moment: set in a VM that never runs, and read
+ * back. Needs /dev/kvm; without it there is nothing to test.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vm.h"
+
+static struct mv_kvm kvm;
+static struct mv_static *st;
+static struct mv_vm *vm;
+static struct mv_state *state, *again;
+
+static void swallow(void *ctx, const uint8_t *data, size_t len)
+{
+	(void)ctx;
+	(void)data;
+	(void)len;
+}
+
+static void setup(void)
+{
+	static const struct mv_table none;
+	struct mv_console console = { .write = swallow };
+	struct mv_err err = { 0 };
+
+	if (mv_kvm_open(&kvm, &err))
+		cr_skip_test("%s", err.msg);
+	st = calloc(1, sizeof(*st));
+	state = calloc(1, sizeof(*state));
+	again = calloc(1, sizeof(*again));
+	st->config.ram_size = 4 << 20;
+	st->config.nvcpus = 2;
+	st->policy.guest = (struct mv_table){ .n = 2, .e = {
+		{ .leaf = 0, .reg = { 1, 0x68747541, 0x444d4163, 0x69746e65 } },
+		{ .leaf = 1, .reg = { 0x600, 0, 0x80002001, 0x078bfbff } },
+	} };
+	cr_assert(!mv_vm_create(&vm, &kvm, st, &none, &console, &err), "%s", err.msg);
+	cr_assert(!mv_vm_get_state(vm, state, &err), "%s", err.msg);
+}
+
+static void teardown(void)
+{
+	mv_vm_destroy(vm);
+	if (state)
+		mv_state_finish(state);
+	if (again)
+		mv_state_finish(again);
+	free(state);
+	free(again);
+	free(st);
+	mv_kvm_close(&kvm);
+}
+
+TestSuite(vcpu_state, .init = setup, .fini = teardown);
+
+static void there_and_back(void)
+{
+	struct mv_err err = { 0 };
+
+	cr_assert(!mv_vm_set_state(vm, state, &err), "%s", err.msg);
+	cr_assert(!mv_vm_get_state(vm, again, &err), "%s", err.msg);
+}
+
+#define SAME(field) \
+	cr_expect_eq(again->vcpus[0].field, state->vcpus[0].field, #field " is 0x%llx, was 0x%llx", \
+		     (unsigned long long)again->vcpus[0].field, \
+		     (unsigned long long)state->vcpus[0].field)
+
+Test(vcpu_state, an_nmi_that_waits_in_a_shadow)
+{
+	struct mv_events *e = &state->vcpus[0].events;
+
+	e->nmi_pending = 1;
+	e->nmi_masked = 1;
+	e->interrupt_shadow = 1;
+	there_and_back();
+	SAME(events.nmi_pending);
+	SAME(events.nmi_masked);
+	SAME(events.interrupt_shadow);
+}
+
+Test(vcpu_state, an_interrupt_on_its_way)
+{
+	struct mv_events *e = &state->vcpus[0].events;
+
+	e->interrupt_injected = 1;
+	e->interrupt_nr = 0x61;
+	there_and_back();
+	SAME(events.interrupt_injected);
+	SAME(events.interrupt_nr);
+	SAME(events.interrupt_soft);
+}
+
+Test(vcpu_state, an_exception_on_its_way)
+{
+	struct mv_events *e = &state->vcpus[0].events;
+
+	e->exception_injected = 1;
+	e->exception_nr = 14;
+	e->exception_has_error_code = 1;
+	e->exception_error_code = 0x5;
+	state->vcpus[0].sregs.cr2 = 0x123456789000;
+	there_and_back();
+	SAME(events.exception_injected);
+	SAME(events.exception_nr);
+	SAME(events.exception_has_error_code);
+	SAME(events.exception_error_code);
+	SAME(sregs.cr2);
+}
+
+/* KVM_MP_STATE_*: 0 runs, 1 never started, 3 halted, 4 waits for INIT's second half. */
+Test(vcpu_state, a_cpu_that_does_not_run)
+{
+	static const uint32_t states[] = { 0, 1, 3 };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		state->vcpus[1].mp_state = states[i];
+		there_and_back();
+		cr_expect_eq(again->vcpus[1].mp_state, states[i]);
+		mv_state_finish(again);
+	}
+}
+
+Test(vcpu_state, registers)
+{
+	struct mv_vcpu_state *v = &state->vcpus[0];
+
+	v->regs.r11 = 0x1111222233334444;
+	v->regs.rip = 0x1000;
+	v->regs.rflags = 0x8d7;
+	v->debugregs.db[2] = 0x5000;
+	v->debugregs.dr6 = 0xffff0ff5;
+	v->debugregs.dr7 = 0x405;
+	v->sregs.fs.base = 0x12345000;
+	v->sregs.gdt.limit = 0x7f;
+	there_and_back();
+	SAME(regs.r11);
+	SAME(regs.rip);
+	SAME(regs.rflags);
+	SAME(debugregs.db[2]);
+	SAME(debugregs.dr6);
+	SAME(debugregs.dr7);
+	SAME(sregs.fs.base);
+	SAME(sregs.gdt.limit);
+}
+
+/* What a file says of XSTATE_BV and XCOMP_BV is not believed. */
+Test(vcpu_state, a_hostile_xsave_header)
+{
+	struct mv_vcpu_state *v = &state->vcpus[0];
+
+	memset(v->xsave + 512, 0xff, 64);
+	there_and_back();
+	cr_expect_eq(again->vcpus[0].xsave[512] & 0xfc, 0, "components that the guest does not have");
+	cr_expect_eq(again->vcpus[0].xsave[527] & 0x80, 0, "a compacted format");
+}
+
+/* kvm_pvm gives guests the host's own TSC, whatever they are told. */
+static bool tsc_can_be_set(void)
+{
+	uint64_t offset = 12345, now = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset,
+	};
+
+	if (mv_kvm_do(vm->vcpu[0].fd, KVM_SET_DEVICE_ATTR, &attr, NULL) < 0)
+		return false;
+	attr.addr = (uintptr_t)&now;
+	return mv_kvm_do(vm->vcpu[0].fd, KVM_GET_DEVICE_ATTR, &attr, NULL) >= 0 && now == offset;
+}
+
+/* Younger and older than what KVM takes for an attempt to synchronize. */
+Test(vcpu_state, a_tsc_is_what_it_was)
+{
+	static const uint64_t ages[] = { 1000, UINT64_C(1) << 28, UINT64_C(1) << 50 };
+	struct mv_vcpu_state *v;
+	struct mv_err err = { 0 };
+
+	if (!tsc_can_be_set())
+		cr_skip_test("this host's KVM has no TSC offsets");
+	for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++) {
+		uint64_t khz = state->vcpus[0].tsc_khz, tsc[2] = { 0 };
+
+		for (unsigned c = 0; c < 2; c++) {
+			v = &state->vcpus[c];
+			v->tsc_offset = state->vcpus[0].tsc_offset + c * 10;
+			for (uint32_t k = 0; k < v->nmsrs; k++)
+				if (v->msrs[k].index == 0x10)
+					v->msrs[k].value = ages[i] + c * 10;
+		}
+		cr_assert(!mv_vm_set_state(vm, state, &err), "%s", err.msg);
+		for (unsigned c = 0; c < 2; c++)
+			cr_assert(mv_kvm_get_msr(vm->vcpu[c].fd, 0x10, &tsc[c]));
+		/* Ten minutes are a slow machine; a TSC that was not set is off by more. */
+		cr_expect_geq(tsc[0], ages[i]);
+		cr_expect_lt(tsc[0], ages[i] + khz * 1000 * 600);
+		cr_assert(!mv_vm_get_state(vm, again, &err), "%s", err.msg);
+		cr_expect_eq(again->vcpus[1].tsc_offset - again->vcpus[0].tsc_offset, 10);
+		mv_state_finish(again);
+	}
+}
+
+/* MSRs that hold zero where a new vCPU holds something else: MISC_ENABLE. */
+Test(vcpu_state, an_msr_that_is_zero)
+{
+	struct mv_vcpu_state *v = &state->vcpus[0];
+	uint64_t now = 1;
+	uint32_t k;
+
+	for (k = 0; k < v->nmsrs && v->msrs[k].index != 0x1a0; k++)
+		;
+	cr_assert_lt(k, v->nmsrs);
+	v->msrs[k].value = 0;
+	there_and_back();
+	cr_assert(mv_kvm_get_msr(vm->vcpu[0].fd, 0x1a0, &now));
+	cr_expect_eq(now, 0);
+}
+
+Test(vcpu_state, an_msr_that_nobody_knows)
+{
+	struct mv_vcpu_state *v = &state->vcpus[0];
+	struct mv_err err = { 0 };
+
+	v->msrs[v->nmsrs].index = 0xdeadbee;
+	v->msrs[v->nmsrs++].value = 0;
+	cr_expect(!mv_vm_set_state(vm, state, &err), "a zero: %s", err.msg);
+	v->msrs[v->nmsrs - 1].value = 1;
+	cr_expect_eq(mv_vm_set_state(vm, state, &err), -MV_E_HOST);
+	cr_expect(strstr(err.msg, "0xdeadbee"), "%s", err.msg);
+}
