@@ -9,3 +9,14 @@ $(OUT)/bench/core: $(OUT)/bench/core.o $(LIBS)
 bench: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
+
+$(OUT)/bench/floor: bench/floor.c $(OUT)/.flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS) -D_GNU_SOURCE -o $@ $<
+
+# Files of up to 2 GiB, in BENCH_DIR (memory, if there is /dev/shm).
+BENCH_DIR ?= $(wildcard /dev/shm)
+.PHONY: bench-snapshot
+bench-snapshot: all $(OUT)/bench/floor
+	$(Q)python3 bench/snapshot.py $(OUT) --dir $(or $(BENCH_DIR),/tmp) --json $(OUT)/bench/snapshot.json

@@ -3,7 +3,8 @@
  * What a VMM's own tests need a guest to do, chosen by the word mode=:
  *   echo     (default) print the command line, end with exit=N
  *   counter  count to ticks=N with a delay between two lines, sync at half; keeps nonce= in memory
- *   fill     write to mib=N MiB of memory, sync, look whether all of it is still there
+ *   fill     write to mib=N MiB of memory, sync, look whether all of it is still there (blind: don't);
+ *            with the word stay, go on for ever
  *   hang     loop for ever; with the word hlt, stop the CPU for good instead
  *   triple   end in a triple fault
  *   ud       an exception nobody catches; with the word cpl0, there
@@ -118,6 +119,8 @@ static void fill(void)
 			mv_exit(1);
 		}
 	mv_puts("fill: all there\n");
+	while (mv_word("stay"))
+		__asm__ volatile("pause");
 }
 
 int main(void)

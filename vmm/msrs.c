@@ -133,16 +133,17 @@ static bool of_banks(uint32_t index)
 	       (index >= MSR_IA32_MC0_CTL2 && index < MSR_IA32_MC0_CTL2 + MAX_BANKS);
 }
 
-struct batch {
+/* struct kvm_msrs with room for entries behind it. */
+union batch {
 	struct kvm_msrs head;
-	struct kvm_msr_entry e[BATCH];
+	uint8_t bytes[sizeof(struct kvm_msrs) + BATCH * sizeof(struct kvm_msr_entry)];
 };
 
 /* Read those that are there for this vCPU's CPUID. KVM stops at the first that is not: go on behind. */
 static int read_all(struct mv_vcpu *v, struct mv_vcpu_state *s, const struct wanted *w,
 		    struct mv_err *err)
 {
-	struct batch b;
+	union batch b;
 	uint32_t at = 0;
 
 	while (at < w->n) {
@@ -152,15 +153,15 @@ static int read_all(struct mv_vcpu *v, struct mv_vcpu_state *s, const struct wan
 		memset(&b, 0, sizeof(b));
 		b.head.nmsrs = n;
 		for (uint32_t i = 0; i < n; i++)
-			b.e[i].index = w->index[at + i];
+			b.head.entries[i].index = w->index[at + i];
 		got = mv_kvm_do(v->fd, KVM_GET_MSRS, &b.head, err);
 		if (got < 0)
 			return got;
 		for (int i = 0; i < got; i++) {
 			/* 160 more than most guests know of: zero is what they begin with. */
-			if (of_banks(b.e[i].index) && !b.e[i].data)
+			if (of_banks(b.head.entries[i].index) && !b.head.entries[i].data)
 				continue;
-			s->msrs[s->nmsrs++] = (struct mv_msr){ b.e[i].index, b.e[i].data };
+			s->msrs[s->nmsrs++] = (struct mv_msr){ b.head.entries[i].index, b.head.entries[i].data };
 		}
 		at += (uint32_t)got + ((uint32_t)got < n);
 	}
@@ -208,7 +209,7 @@ static bool dispensable(struct mv_vcpu *v, const struct mv_msr *m)
 /* In the saved order. KVM stops at the first that it refuses, so that it has a name. */
 int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err *err)
 {
-	struct batch b;
+	union batch b;
 	uint32_t at = 0;
 
 	while (at < s->nmsrs) {
@@ -218,7 +219,7 @@ int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err 
 		memset(&b, 0, sizeof(b));
 		for (m = &s->msrs[at]; m < s->msrs + s->nmsrs && b.head.nmsrs < BATCH; m++)
 			if (!left_alone(m->index))
-				b.e[b.head.nmsrs++] = (struct kvm_msr_entry){ .index = m->index,
+				b.head.entries[b.head.nmsrs++] = (struct kvm_msr_entry){ .index = m->index,
 									      .data = m->value };
 		done = b.head.nmsrs ? mv_kvm_do(v->fd, KVM_SET_MSRS, &b.head, err) : 0;
 		if (done < 0)
@@ -227,7 +228,7 @@ int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err 
 			at = (uint32_t)(m - s->msrs);
 			continue;
 		}
-		for (m = &s->msrs[at]; m->index != b.e[done].index; m++)
+		for (m = &s->msrs[at]; m->index != b.head.entries[done].index; m++)
 			;
 		if (!dispensable(v, m))
 			return mv_err_set(err, MV_E_HOST,

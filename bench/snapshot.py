@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""snapshot.py BUILD [--ram MIB,...] [--dir DIR] [--runs N] [--json FILE]: saving against a plain write
+and cp of the same bytes, restoring against a VM whose memory is the mapped file; medians, in one run."""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("build")
+parser.add_argument("--ram", default="64,512,2048")
+parser.add_argument("--dir", default="/dev/shm" if os.path.isdir("/dev/shm") else "/tmp")
+parser.add_argument("--runs", type=int, default=5)
+parser.add_argument("--json")
+args = parser.parse_args()
+minivmm = os.path.join(args.build, "minivmm")
+hello = os.path.join(args.build, "guest-tests/hello.elf")
+quiet = {"stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+
+
+def timed(command, **kw):
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **quiet, **kw)
+    return (time.perf_counter() - start) * 1e3
+
+
+def first_line(command):
+    """From exec to the first line of output."""
+    start = time.perf_counter()
+    p = subprocess.Popen(command, stdout=subprocess.PIPE, **quiet)
+    p.stdout.read(1)
+    took = (time.perf_counter() - start) * 1e3
+    p.stdout.read()
+    p.wait()
+    return took
+
+
+def plain_write(source, target):
+    """The bytes, from memory, and flushed: what any saver has to do."""
+    with open(source, "rb") as f:
+        data = memoryview(f.read())
+    start = time.perf_counter()
+    with open(target, "wb", buffering=0) as f:
+        done = 0
+        while done < len(data):
+            done += f.write(data[done:done + (1 << 24)])
+        os.fsync(f.fileno())
+    return (time.perf_counter() - start) * 1e3
+
+
+def median(f, *a):
+    return round(statistics.median(f(*a) for _ in range(args.runs)), 2)
+
+
+def save(name, path):
+    if os.path.exists(path):
+        os.unlink(path)
+    return timed([minivmm, "snapshot", name, path])
+
+
+def write(source, path):
+    if os.path.exists(path):
+        os.unlink(path)
+    return plain_write(source, path)
+
+
+def copy(source, path):
+    if os.path.exists(path):
+        os.unlink(path)
+    return timed(["sh", "-c", f"cp '{source}' '{path}' && sync '{path}'"])
+
+
+def one(mib, folder):
+    snap, other = os.path.join(folder, "a.snap"), os.path.join(folder, "b.snap")
+    name = f"bench-{os.getpid()}"
+    vm = subprocess.Popen([minivmm, "run", hello, "--name", name, "--memory", f"{mib}M", "--append",
+                           f"mode=fill blind stay mib={mib}"], stdout=subprocess.PIPE, **quiet)
+    while b"all there" not in vm.stdout.readline():
+        pass
+    row = {"ram_mib": mib, "save_ms": median(save, name, snap), "file_mib": os.path.getsize(snap) >> 20}
+    subprocess.run([minivmm, "stop", name], check=True, **quiet)
+    vm.wait()
+    row["write_ms"] = median(write, snap, other)
+    row["cp_ms"] = median(copy, snap, other)
+    os.unlink(other)
+    # The same guest at its sync point, so that it says something at once.
+    subprocess.run([minivmm, "run", hello, "-q", "--memory", f"{mib}M", "--append", f"mode=fill blind mib={mib}",
+                    "--snapshot-on-sync", snap, "--stop"], check=True, stdout=subprocess.DEVNULL, **quiet)
+    for mode in "lazy", "map":
+        row[f"restore_{mode}_ms"] = median(first_line, [minivmm, "restore", "-q", "--memory", mode, snap])
+    row["restore_eager_ms"] = round(first_line([minivmm, "restore", "-q", "--memory", "eager", snap]), 2)
+    row["floor_ms"] = median(first_line, [os.path.join(args.build, "bench/floor"), str(mib), snap])
+    row["save_to_write"] = round(row["save_ms"] / row["write_ms"], 2)
+    row["cp_to_save"] = round(row["cp_ms"] / row["save_ms"], 2)
+    row["restore_to_floor"] = round(row["restore_lazy_ms"] / row["floor_ms"], 2)
+    return row
+
+
+rows = []
+for mib in map(int, args.ram.split(",")):
+    folder = tempfile.mkdtemp(prefix="minivmm-bench-", dir=args.dir)
+    try:
+        rows.append(one(mib, folder))
+    finally:
+        shutil.rmtree(folder)
+    if len(rows) == 1:
+        print("snapshot of a full guest, ms; save and write with fsync, restore to the first byte of output")
+        print("  RAM    save   write      cp  save/write cp/save |   lazy    map   eager  floor lazy/floor")
+    r = rows[-1]
+    print("{ram_mib:5} {save_ms:7.0f} {write_ms:7.0f} {cp_ms:7.0f} {save_to_write:11.2f} {cp_to_save:7.2f} |"
+          "{restore_lazy_ms:7.1f} {restore_map_ms:6.1f} {restore_eager_ms:7.0f} {floor_ms:6.1f}"
+          " {restore_to_floor:10.2f}".format(**r), flush=True)
+if args.json:
+    with open(args.json, "w") as f:
+        json.dump({"snapshot": rows}, f, indent=1)
