@@ -53,8 +53,13 @@ def plain_write(source, target):
     return (time.perf_counter() - start) * 1e3
 
 
-def median(f, *a):
-    return round(statistics.median(f(*a) for _ in range(args.runs)), 2)
+def medians(row, **functions):
+    """All in turn, so that what else the machine does is shared by them."""
+    took = {name: [] for name in functions}
+    for _ in range(args.runs):
+        for name, f in functions.items():
+            took[name].append(f())
+    row.update({name: round(statistics.median(t), 2) for name, t in took.items()})
 
 
 def save(name, path):
@@ -82,19 +87,22 @@ def one(mib, folder):
                            f"mode=fill blind stay mib={mib}"], stdout=subprocess.PIPE, **quiet)
     while b"all there" not in vm.stdout.readline():
         pass
-    row = {"ram_mib": mib, "save_ms": median(save, name, snap), "file_mib": os.path.getsize(snap) >> 20}
+    subprocess.run([minivmm, "pause", name], check=True, **quiet)
+    save(name, snap)
+    row = {"ram_mib": mib, "file_mib": os.path.getsize(snap) >> 20}
+    medians(row, save_ms=lambda: save(name, other), write_ms=lambda: write(snap, other),
+            cp_ms=lambda: copy(snap, other))
     subprocess.run([minivmm, "stop", name], check=True, **quiet)
     vm.wait()
-    row["write_ms"] = median(write, snap, other)
-    row["cp_ms"] = median(copy, snap, other)
     os.unlink(other)
     # The same guest at its sync point, so that it says something at once.
     subprocess.run([minivmm, "run", hello, "-q", "--memory", f"{mib}M", "--append", f"mode=fill blind mib={mib}",
                     "--snapshot-on-sync", snap, "--stop"], check=True, stdout=subprocess.DEVNULL, **quiet)
-    for mode in "lazy", "map":
-        row[f"restore_{mode}_ms"] = median(first_line, [minivmm, "restore", "-q", "--memory", mode, snap])
-    row["restore_eager_ms"] = round(first_line([minivmm, "restore", "-q", "--memory", "eager", snap]), 2)
-    row["floor_ms"] = median(first_line, [os.path.join(args.build, "bench/floor"), str(mib), snap])
+    restore = [minivmm, "restore", "-q", snap, "--memory"]
+    medians(row, restore_lazy_ms=lambda: first_line(restore + ["lazy"]),
+            restore_map_ms=lambda: first_line(restore + ["map"]),
+            floor_ms=lambda: first_line([os.path.join(args.build, "bench/floor"), str(mib), snap]))
+    row["restore_eager_ms"] = round(first_line(restore + ["eager"]), 2)
     row["save_to_write"] = round(row["save_ms"] / row["write_ms"], 2)
     row["cp_to_save"] = round(row["cp_ms"] / row["save_ms"], 2)
     row["restore_to_floor"] = round(row["restore_lazy_ms"] / row["floor_ms"], 2)
