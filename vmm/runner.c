@@ -83,7 +83,10 @@ static int on_event(struct runner *r, struct mv_err *err)
 		end(r, MV_END_CRASH);
 		return 1;
 	default:
-		return mv_err_set(err, e.err.code ? e.err.code : MV_E_FAILED, "%s", e.err.msg);
+		*err = e.err;
+		if (!err->code)
+			err->code = MV_E_FAILED;
+		return -err->code;
 	}
 }
 

@@ -83,6 +83,14 @@ expect_status 0
 expect_out "PTEST         no    ran    ran    LEAK"
 check "$rich: --intercept step gives the guest the same answers as kernel"
 
+if [ -e "$a/torture.rc" ]; then
+	left "$a" torture
+	expect_status 0
+	expect_out "torture: 4 cycles, 0 lost in all"
+	expect_no_out LOST
+	check "$rich: a guest that fills every register and device loses nothing in 4 restores"
+fi
+
 left "$a" power-on
 expect_status 3
 expect_err "CPUID level 0x7 sublevel 0x0 EBX:16 (AVX512F)"

@@ -30,3 +30,12 @@ r prober ./minivmm run prober.elf --mask hide.mask --append "nonce=$NONCE" \
 	--snapshot-on-sync out/prober.snap --stop
 r prober-r ./minivmm run prober.elf --mask hide-r.mask --append "nonce=$NONCE" \
 	--snapshot-on-sync out/prober-r.snap --stop
+
+# Everything a guest can hold, saved and restored. Where there is time for it: Bochs is slow.
+torture() {
+	./minivmm run -q torture.elf --cpus 2 --append "cpus=2 cycles=4" --snapshot-on-sync t.snap --stop --timeout 60
+	for i in 1 2 3 4; do
+		./minivmm restore -q t.snap --snapshot-on-sync t.snap --stop --timeout 60 || return
+	done
+}
+[ ! -e /sys/module/kvm_amd ] || r torture torture

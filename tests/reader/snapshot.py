@@ -95,7 +95,8 @@ def config(c):
 
 def policy(c):
     return {"guest-os": c.str(32), "intercept": ("none", "kernel", "patch", "step")[c.get("B")],
-            "patchable": c.get("?"), "patch-cpl3": c.get("?"), "ignored": c.str(256)}
+            "patchable": c.get("?"), "patch-cpl3": c.get("?"), "ignored": c.str(256),
+            "kvm-controls": c.get("I")}
 
 
 def source(c):
@@ -104,6 +105,7 @@ def source(c):
     h["exec"] = [c.get("IIBB?") for _ in range(c.get("I"))]
     h["msrs"] = c.pairs(64)
     h["xcr0"], h["tsc-khz"], h["tsc-scaling"] = c.get("Q"), c.get("I"), c.get("?")
+    h["kvm-controls"] = c.get("I")
     h["proof"], h["proved"], h["cpl0-interpreted"] = c.get("4B"), c.get("?"), c.get("?")
     return h
 

@@ -171,7 +171,7 @@ const struct mv_cmd mv_cmd_inspect = {
 	.name = "inspect",
 	.args = "FILE",
 	.summary = "what a snapshot holds, without loading it",
-	.more = "Everything but memory is verified on the way. With -v the final mask, too; --json\n"
-		"shows everything but memory.\n",
+	.more = "Everything but memory is read and verified, and shown with --json; -v adds the\n"
+		"final mask.\n",
 	.run = run,
 };

@@ -108,7 +108,7 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	MV_ADMIT_OPTS(OPT_RULE, OPT_IGNORE),
-	{ "memory", "lazy|eager|map", "read memory when it is touched (default), at once, or map it", OPT_MEMORY },
+	{ "memory", "HOW", "lazy (default), eager or map: see below", OPT_MEMORY },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,
 	MV_OPT_END,
@@ -122,8 +122,9 @@ const struct mv_cmd mv_cmd_restore = {
 	.more = "The guest keeps the CPUID it was saved with, byte for byte. A refusal (exit 3)\n"
 		"names every mismatch and creates nothing; --unsafe-ignore-cpu overrides single\n"
 		"features or rules and is recorded in what is saved next.\n"
-		"Memory is verified before the guest can see it: by default each part when it is\n"
-		"first touched, with --memory eager all of it beforehand. --memory map trusts the\n"
-		"file system. FILE must not be changed in place while the guest still reads it.\n",
+		"Memory is verified before the guest can see it: by default (lazy) each part when\n"
+		"it is first touched, with --memory eager all of it beforehand. --memory map maps\n"
+		"the file, trusts the file system and verifies nothing. FILE must not be changed\n"
+		"in place while the guest still reads it.\n",
 	.run = run,
 };
