@@ -78,9 +78,9 @@ static bool from_register_line(const struct parser *ps, size_t i, unsigned bit)
 	       r->at[bit] == MV_AT(ps->reader->file_index, ps->reg_line[i]);
 }
 
-static int set_feature(struct parser *ps, const struct mv_lex *name, enum mv_sym s)
+static int set_feature(struct parser *ps, const struct mv_lex *name, const struct mv_feature *f,
+		       enum mv_sym s)
 {
-	const struct mv_feature *f = mv_feature_by_name(name->p, (size_t)(name->end - name->p));
 	struct mv_mask_reg *r;
 	size_t i;
 
@@ -207,6 +207,7 @@ static int parse_vmx_register(struct parser *ps, struct mv_lex *l, struct mv_lex
 static int parse_vmx_feature(struct parser *ps, struct mv_lex *l, struct mv_lex key, bool require)
 {
 	struct mv_lex part, value, op;
+	const struct mv_feature *f;
 	uint32_t n;
 	enum mv_sym s;
 	int rc;
@@ -247,7 +248,11 @@ static int parse_vmx_feature(struct parser *ps, struct mv_lex *l, struct mv_lex 
 		s = n ? MV_SYM_T : MV_SYM_F;
 	else
 		s = n ? MV_SYM_1 : MV_SYM_0;
-	return set_feature(ps, &key, s);
+	/* VMware's own name first: IBRS is one bit there, and two elsewhere. */
+	f = mv_feature_by_alias(MV_SPELL_VMWARE, key.p, (size_t)(key.end - key.p));
+	if (!f)
+		f = mv_feature_by_name(key.p, (size_t)(key.end - key.p));
+	return set_feature(ps, &key, f, s);
 }
 
 static int parse_feature(struct parser *ps, struct mv_lex *l)
@@ -267,7 +272,9 @@ static int parse_feature(struct parser *ps, struct mv_lex *l)
 	l->p++;
 	l->col++;
 	rc = mv_lex_end(&ps->at, l);
-	return rc ? rc : set_feature(ps, &name, (enum mv_sym)s);
+	return rc ? rc
+		  : set_feature(ps, &name, mv_feature_by_name(name.p, (size_t)(name.end - name.p)),
+				(enum mv_sym)s);
 }
 
 static int parse_field(struct parser *ps, struct mv_lex *l)

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* minivmm mask suggest, mask convert: the override that helps; a mask in another form. */
+/* minivmm mask suggest: the override that helps. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
 #include "launch.h"
-#include "maskfile.h"
 #include "maskwrite.h"
 #include "suggest.h"
 
 int mv_mask_suggest(int argc, char **argv);
-int mv_mask_convert(int argc, char **argv);
 
-static const struct mv_cmd suggest_cmd, convert_cmd;
+static const struct mv_cmd suggest_cmd;
 
 struct suggest_args {
 	struct mv_launch launch;	/* masks only */
@@ -30,7 +28,7 @@ struct job {
 	struct mv_suggest_work *w;
 };
 
-enum { OPT_RULE = 256, OPT_ON, OPT_IGNORE, OPT_TO };
+enum { OPT_RULE = 256, OPT_ON, OPT_IGNORE };
 
 static int suggest_option(void *ctx, int key, const char *arg)
 {
@@ -248,117 +246,4 @@ static const struct mv_cmd suggest_cmd = {
 	.more = "A mask file on standard output; its comments say what the guest loses, and what\n"
 		"is hidden only: still executable. It goes on top of the VM's masks from its next\n"
 		"start on. Exit 3: no mask can help, and why.\n",
-};
-
-/* ---- convert ---- */
-
-struct convert_args {
-	struct mv_launch launch;	/* masks only */
-	int form;			/* -1: not given */
-};
-
-static int convert_option(void *ctx, int key, const char *arg)
-{
-	struct convert_args *a = ctx;
-
-	if (key != OPT_TO)
-		return mv_launch_option(&convert_cmd, &a->launch, key, arg);
-	a->form = mv_mask_form_parse(arg);
-	return a->form < 0
-		       ? mv_cli_usage(&convert_cmd, "--to is guide, vmx or feature, not '%s'", arg)
-		       : 0;
-}
-
-static void warn(uint32_t n, const char *what)
-{
-	if (n)
-		mv_cli_note("warning: %u %s", n, what);
-}
-
-static void warn_losses(const struct mv_mask_losses *l, enum mv_mask_form form)
-{
-	warn(l->vendor, "registers are for one vendor only: written as .vmx lines");
-	warn(l->sublevels, "registers are of a sublevel, which VMware's keys don't have");
-	warn(l->unnamed, "registers have bits without a name: written in the guide's form");
-	if (form != MV_FORM_FEATURE) {
-		warn(l->fields, "numbers have no place in this form: written as field lines");
-		warn(l->msrs, "MSRs have no place in this form: written as msr lines");
-	}
-}
-
-static int convert(const struct convert_args *a, struct mv_err *err)
-{
-	struct mv_mask *m = calloc(1, sizeof(*m));
-	enum mv_mask_form form = (enum mv_mask_form)a->form;
-	struct mv_mask_directives d;
-	struct mv_mask_losses losses;
-	size_t n = 0, used = 0;
-	char *text = NULL;
-	int rc = m ? mv_overrides_load(m, a->launch.masks, a->launch.nmasks, &d, err)
-		   : mv_err_set(err, MV_E_FAILED, "out of memory");
-
-	if (rc == 0) {
-		n = mv_mask_write(NULL, 0, m, form, NULL) + 512;
-		text = malloc(n);
-		rc = text ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
-	}
-	if (rc == 0) {
-		if (*d.guest_os)
-			used += (size_t)snprintf(text, n, "guest-os = %s\n", d.guest_os);
-		if (*d.baseline)
-			used += (size_t)snprintf(text + used, n - used, "baseline = \"%s\"\n",
-						 d.baseline);
-		mv_mask_write(text + used, n - used, m, form, &losses);
-		if (mv_output.json) {
-			struct json_object *o = json_object_new_object();
-
-			json_object_object_add(o, "form", json_object_new_string(
-								  mv_mask_form_name(form)));
-			json_object_object_add(o, "mask", json_object_new_string(text));
-			mv_cli_json(o);
-		} else {
-			fputs(text, stdout);
-		}
-		warn_losses(&losses, form);
-	}
-	free(text);
-	free(m);
-	return rc;
-}
-
-int mv_mask_convert(int argc, char **argv)
-{
-	struct convert_args a = { .form = -1 };
-	struct mv_err err = { 0 };
-	int code, first;
-
-	mv_launch_init(&a.launch);
-	first = mv_cli_options(&convert_cmd, argc, argv, convert_option, &a, &code);
-	if (first < 0)
-		return code;
-	for (; first < argc; first++) {
-		code = mv_launch_option(&convert_cmd, &a.launch, 'm', argv[first]);
-		if (code)
-			return code;
-	}
-	if (a.form < 0)
-		return mv_cli_usage(&convert_cmd, "--to what: guide, vmx or feature?");
-	if (!a.launch.nmasks)
-		return mv_cli_usage(&convert_cmd, "no mask file given");
-	return convert(&a, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
-}
-
-static const struct mv_opt convert_opts[] = {
-	{ "to", "FORM", "guide, vmx or feature", OPT_TO },
-	{ "mask", "FILE", "the same as naming the file", 'm' },
-	MV_OPT_END,
-};
-
-static const struct mv_cmd convert_cmd = {
-	.name = "mask convert",
-	.args = "--to FORM FILE…",
-	.summary = "override masks, merged, in one of the forms",
-	.opts = convert_opts,
-	.more = "What the form can't say is written in another, and told: nothing is lost.\n"
-		"Includes are followed.\n",
 };
