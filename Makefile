@@ -116,7 +116,7 @@ all: $(OUT)/minivmm guest-images
 # ---- packages ------------------------------------------------------------------------------------
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
-PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev
+PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev libsmartcols-dev
 PKGS_TEST  := libcriterion-dev libvirt0 python3
 
 # Installs only what is missing, and only as root; otherwise says what is needed.

@@ -8,7 +8,7 @@
 
 struct mv_builtin {
 	const char *name;	/* "probe.elf", "linux64.mask"; no two files share one */
-	const char *folder;	/* "guest-tests", "guest-os", "baselines" */
+	const char *folder;	/* "guest-tests", "guest-os", "baselines", "cli" */
 	const uint8_t *data;
 	size_t size;
 };

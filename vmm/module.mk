@@ -6,11 +6,12 @@ VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power
             maskload.c power_on.c save.c lazy.c state_json.c dirty.c net.c mig_ops.c control.c runner.c \
             import.c import_dump.c import_host.c import_lines.c import_xml.c import_json.c \
             import_offer.c host_exec.c explain.c \
-            dialect.c dialect_vmware.c dialect_xl.c dialect_firecracker.c dialect_qemu.c) guest-tests/linux/rows.c
+            dialect.c dialect_vmware.c dialect_xl.c dialect_firecracker.c dialect_qemu.c \
+            fleet.c fleet_judge.c fleet_load.c) guest-tests/linux/rows.c
 CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
 VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm -isystem /usr/include/libxml2
 VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread
 
 # Files built into the program: the two guests it runs by itself, the default masks and baselines.
-BUILTIN_FILES := $(GUEST_OUT)/probe.elf $(GUEST_OUT)/proof.elf \
+BUILTIN_FILES := $(GUEST_OUT)/probe.elf $(GUEST_OUT)/proof.elf vmm/cli/fleet.html \
                  vmm/cli/probe.html $(sort $(wildcard configs/guest-os/*.mask configs/baselines/*.mask))

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* minivmm fleet: every VM against every host. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fleet_load.h"
+#include "fleet_out.h"
+
+extern const struct mv_cmd mv_cmd_fleet;
+
+struct fleet_args {
+	struct mv_fleet_opts opts;
+	const char *html, *prometheus;
+	const char **hosts, **vms;	/* room for all of argv */
+	size_t nhosts, nvms;
+	bool strict;
+};
+
+enum { OPT_HOSTS = 256, OPT_VMS, OPT_HTML, OPT_PROMETHEUS, OPT_RULE, OPT_STRICT, OPT_COLD, OPT_IGNORE,
+       OPT_GUEST_OS };
+
+static int option(void *ctx, int key, const char *arg)
+{
+	struct fleet_args *a = ctx;
+
+	switch (key) {
+	case OPT_HOSTS: a->hosts[a->nhosts++] = arg; break;
+	case OPT_VMS: a->vms[a->nvms++] = arg; break;
+	case OPT_HTML: a->html = arg; break;
+	case OPT_PROMETHEUS: a->prometheus = arg; break;
+	case OPT_RULE: return mv_cli_rule(&mv_cmd_fleet, arg, &a->opts.verdict.mode);
+	case OPT_STRICT: a->strict = true; break;
+	case OPT_COLD: a->opts.verdict.cold = true; break;
+	case OPT_IGNORE: a->opts.verdict.ignore = arg; break;
+	case OPT_GUEST_OS: a->opts.guest_os = arg; break;
+	default: return mv_cli_usage(&mv_cmd_fleet, "unknown option");
+	}
+	return 0;
+}
+
+/*
+ * "--hosts A B --vms C D": what follows a file belongs to the option before it. The caller frees.
+ */
+static char **spread(int argc, char **argv, int *n)
+{
+	static char hosts[] = "--hosts", vms[] = "--vms";
+	char **out = calloc((size_t)argc * 2 + 1, sizeof(*out)), *list = NULL;
+
+	*n = 0;
+	for (int i = 0; out && i < argc; i++) {
+		bool is_option = argv[i][0] == '-' && argv[i][1];
+
+		if (!strcmp(argv[i], "--"))
+			list = NULL;
+		if (is_option)
+			list = !strcmp(argv[i], hosts) ? hosts : !strcmp(argv[i], vms) ? vms : NULL;
+		else if (list && strcmp(argv[i - 1], list))
+			out[(*n)++] = list;
+		out[(*n)++] = argv[i];
+	}
+	return out;
+}
+
+/* ---- progress ---- */
+
+static bool bar_drawn;
+
+static void progress(void *ctx, const char *what, uint64_t done, uint64_t all)
+{
+	char bar[31];
+	int n = all ? (int)(done * 30 / all) : 0;
+
+	(void)ctx;
+	memset(bar, '.', 30);
+	memset(bar, '#', (size_t)n);
+	bar[30] = '\0';
+	fprintf(stderr, "\r%-10s [%s] %3u%%", what, bar, all ? (unsigned)(done * 100 / all) : 0);
+	bar_drawn = true;
+}
+
+static void wipe_progress(void)
+{
+	if (bar_drawn)
+		fprintf(stderr, "\r%50s\r", "");
+	bar_drawn = false;
+}
+
+/* ---- files that are written ---- */
+
+/* To a temporary name first: a collector never reads half a file. "-" is standard output. */
+static int write_file(struct mv_fleet *f, const char *path, bool html, struct mv_err *err)
+{
+	char tmp[4096];
+	int rc, n = snprintf(tmp, sizeof(tmp), "%s.tmp.%d", path, (int)getpid());
+	FILE *out;
+
+	if (!strcmp(path, "-"))
+		return html ? mv_fleet_html(stdout, f, err) : mv_fleet_prometheus(stdout, f);
+	if (n < 0 || (size_t)n >= sizeof(tmp))
+		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "the name is too long");
+	out = fopen(tmp, "wxe");
+	if (!out)
+		return mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
+	rc = html ? mv_fleet_html(out, f, err) : mv_fleet_prometheus(out, f);
+	if (fflush(out) && rc == 0)
+		rc = mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
+	if (fclose(out) && rc == 0)
+		rc = mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
+	if (rc == 0 && rename(tmp, path))
+		rc = mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
+	if (rc)
+		unlink(tmp);
+	return rc;
+}
+
+/* ---- the command ---- */
+
+static int load(struct mv_fleet *f, const struct fleet_args *a, struct mv_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < a->nhosts && rc == 0; i++)
+		rc = mv_fleet_load_hosts(f, a->hosts[i], err);
+	for (size_t i = 0; i < a->nvms && rc == 0; i++)
+		rc = mv_fleet_load_vms(f, a->vms[i], err);
+	return rc;
+}
+
+/* Hosts known by a dump only, as one note; with --strict as problems. */
+static int assumed(struct mv_fleet *f, bool strict)
+{
+	struct mv_fleet_size s;
+	uint32_t n = 0;
+	int rc = 0;
+
+	mv_fleet_sizes(f, &s);
+	for (uint32_t i = 0; i < s.hosts && rc == 0; i++) {
+		struct mv_err err = { 0 };
+
+		if (!mv_fleet_host(f, i)->assumed)
+			continue;
+		n++;
+		mv_err_set(&err, MV_E_REFUSED, "known by a dump only, no KVM was asked there (--strict)");
+		if (strict)
+			rc = mv_fleet_problem(f, mv_fleet_text(f, mv_fleet_host(f, i)->path), &err);
+	}
+	if (n && !strict)
+		mv_cli_note("warning: %u of %u hosts are assumed: known by a dump, no KVM was asked there", n,
+			    s.hosts);
+	return rc;
+}
+
+/* Every problem by its file; the exit code that they all come to. */
+static int say_problems(const struct mv_fleet *f)
+{
+	struct mv_fleet_size s;
+	int code = MV_EXIT_OK;
+
+	mv_fleet_sizes(f, &s);
+	for (uint32_t i = 0; i < s.problems; i++) {
+		const struct mv_fleet_problem *p = mv_fleet_problem_at(f, i);
+
+		fprintf(stderr, "minivmm: %s: %s\n", mv_fleet_text(f, p->path), mv_fleet_text(f, p->text));
+		if (p->code != MV_E_REFUSED)
+			code = MV_EXIT_INPUT;
+		else if (code == MV_EXIT_OK)
+			code = MV_EXIT_REFUSED;
+	}
+	return code == MV_EXIT_INPUT ? code : s.refused ? MV_EXIT_REFUSED : code;
+}
+
+static int report(struct mv_fleet *f, const struct fleet_args *a, struct mv_err *err)
+{
+	struct json_object *o = NULL;
+	int rc = 0;
+
+	if (a->html)
+		rc = write_file(f, a->html, true, err);
+	if (rc == 0 && a->prometheus)
+		rc = write_file(f, a->prometheus, false, err);
+	/* What goes to standard output already is not to be mixed with tables. */
+	if (rc || (a->html && !strcmp(a->html, "-")) || (a->prometheus && !strcmp(a->prometheus, "-")))
+		return rc;
+	if (!mv_output.json)
+		return mv_fleet_print(f, err);
+	rc = mv_fleet_to_json(f, &o, err);
+	if (rc == 0)
+		mv_cli_json(o);
+	return rc;
+}
+
+static int judge(const struct fleet_args *a, struct mv_err *err)
+{
+	struct mv_fleet *f = mv_fleet_new(&a->opts);
+	struct mv_fleet_size s;
+	int code, rc = f ? load(f, a, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	if (rc == 0)
+		rc = assumed(f, a->strict);
+	if (rc == 0)
+		mv_fleet_sizes(f, &s);
+	if (rc == 0 && !s.hosts) {
+		wipe_progress();
+		say_problems(f);
+		rc = mv_err_set(err, MV_E_INPUT, "no host could be used");
+	}
+	if (rc == 0)
+		rc = mv_fleet_judge(f, err);
+	wipe_progress();
+	if (rc == 0)
+		rc = report(f, a, err);
+	code = rc ? 0 : (fflush(stdout), say_problems(f));
+	mv_fleet_free(f);
+	return rc < 0 ? rc : code;
+}
+
+static int run(int argc, char **argv)
+{
+	struct fleet_args a = { .opts = { .load_host = mv_fleet_read_host } };
+	struct mv_err err = { 0 };
+	int n, code = MV_EXIT_FAILED, first = -1;
+	char **all = spread(argc, argv, &n);
+
+	a.hosts = calloc((size_t)argc + 1, sizeof(*a.hosts));
+	a.vms = calloc((size_t)argc + 1, sizeof(*a.vms));
+	if (all && a.hosts && a.vms)
+		first = mv_cli_options(&mv_cmd_fleet, n, all, option, &a, &code);
+	if (first >= 0 && first < n)
+		code = mv_cli_usage(&mv_cmd_fleet, "'%s' follows neither --hosts nor --vms", all[first]);
+	else if (first >= 0 && !a.nhosts)
+		code = mv_cli_usage(&mv_cmd_fleet, "no --hosts given");
+	else if (first >= 0) {
+		if (isatty(STDERR_FILENO) && !mv_output.quiet)
+			a.opts.progress = progress;
+		code = judge(&a, &err);
+		code = code < 0 ? mv_cli_error(&err) : code;
+	}
+	free(all);
+	free(a.hosts);
+	free(a.vms);
+	return code;
+}
+
+static const struct mv_opt opts[] = {
+	{ "hosts", "DIR|FILE…", "hosts: host files, CPU dumps, folders of them", OPT_HOSTS },
+	{ "vms", "DIR|FILE…", "VMs: snapshots, descriptions, folders of them", OPT_VMS },
+	{ "html", "FILE", "also a page with heat maps that explain a cell on click", OPT_HTML },
+	{ "prometheus", "FILE", "also metrics for the textfile collector (- alone)", OPT_PROMETHEUS },
+	{ "guest-os", "NAME", "default mask for clusters and baselines (generic64)", OPT_GUEST_OS },
+	MV_CLI_RULE_OPT(OPT_RULE),
+	{ "cold", NULL, "the VMs are off: only what power-on needs", OPT_COLD },
+	{ "strict", NULL, "a host that is known by a dump only counts as a refusal", OPT_STRICT },
+	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma", OPT_IGNORE },
+	MV_OPT_END,
+};
+
+const struct mv_cmd mv_cmd_fleet = {
+	.name = "fleet",
+	.args = "--hosts DIR|FILE… [--vms DIR|FILE…] [--html FILE]",
+	.summary = "every VM against every host",
+	.opts = opts,
+	.more = "A VM is a snapshot, or a description: {\"vm\": \"web1\", \"host\": \"penryn\",\n"
+		"\"guest-os\": \"linux64\", \"mask\": [\"hide.mask\"], \"cpus\": 2} (docs/fleet.md).\n"
+		"Exit 0: every host accepts every VM; 3: one refuses; 4: an input was unusable: it\n"
+		"is named, and the rest goes on.\n",
+	.run = run,
+};
