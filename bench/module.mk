@@ -5,8 +5,17 @@ $(OUT)/bench/core: $(OUT)/bench/core.o $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
-.PHONY: bench
-bench: $(OUT)/bench/core
+$(OUT)/bench/fleet.o: INC := $(VMM_INC) -D_GNU_SOURCE
+$(OUT)/bench/fleet: $(OUT)/bench/fleet.o $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
+
+# MV_DUMPS=DIR: real CPU dumps to make the fleet from.
+MV_DUMPS ?= tests/data/hosts
+.PHONY: bench bench-fleet
+bench-fleet: $(OUT)/bench/fleet
+	$(Q)$(OUT)/bench/fleet $(MV_DUMPS) $(BENCH_ARGS)
+bench: bench-fleet $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
 

@@ -11,21 +11,6 @@ struct asked {
 	uint32_t t, f, h, r;
 };
 
-static struct asked asked_by(const struct mv_mask_reg *reg)
-{
-	uint32_t care = 0;
-	struct asked a;
-
-	for (unsigned bit = 0; bit < 32; bit++)
-		if (mv_symbols_compare(reg->leaf, reg->subleaf, reg->reg, bit))
-			care |= UINT32_C(1) << bit;
-	a.t = mv_mask_reg_with(reg, MV_SYM_T) & care;
-	a.f = mv_mask_reg_with(reg, MV_SYM_F) & care;
-	a.h = mv_mask_reg_with(reg, MV_SYM_H) & care;
-	a.r = mv_mask_reg_with(reg, MV_SYM_R) & care;
-	return a;
-}
-
 static int find(const struct mv_quick_layout *l, const struct mv_mask_reg *r)
 {
 	for (uint32_t i = 0; i < l->n; i++)
@@ -35,18 +20,52 @@ static int find(const struct mv_quick_layout *l, const struct mv_mask_reg *r)
 	return -1;
 }
 
+/* The bits of a register that symbols compare. */
+static uint32_t compared(const struct mv_mask_reg *reg)
+{
+	uint32_t care = 0;
+
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (mv_symbols_compare(reg->leaf, reg->subleaf, reg->reg, bit))
+			care |= UINT32_C(1) << bit;
+	return care;
+}
+
+/* What it asks, and its word w in the layout (-1: none). All of 0 without a look at each bit is common. */
+static struct asked asked_by(const struct mv_mask_reg *reg, const struct mv_quick_layout *l, int *w)
+{
+	struct asked a = {
+		.t = mv_mask_reg_with(reg, MV_SYM_T), .f = mv_mask_reg_with(reg, MV_SYM_F),
+		.h = mv_mask_reg_with(reg, MV_SYM_H), .r = mv_mask_reg_with(reg, MV_SYM_R),
+	};
+	uint32_t care;
+
+	*w = -1;
+	if (!(a.t | a.f | a.h | a.r))
+		return a;
+	*w = find(l, reg);
+	care = *w >= 0 ? l->pos[*w].care : compared(reg);
+	a.t &= care;
+	a.f &= care;
+	a.h &= care;
+	a.r &= care;
+	return a;
+}
+
 int mv_quick_layout_add(struct mv_quick_layout *l, const struct mv_policy *p)
 {
 	for (uint32_t i = 0; i < p->effective.nregs; i++) {
 		const struct mv_mask_reg *r = &p->effective.regs[i];
-		struct asked a = asked_by(r);
+		int w;
+		struct asked a = asked_by(r, l, &w);
 
-		if (!(a.t | a.f | a.h | a.r) || find(l, r) >= 0)
+		if (!(a.t | a.f | a.h | a.r) || w >= 0)
 			continue;
 		if (l->n == MV_QUICK_WORDS)
 			return -MV_E_INPUT;
 		l->pos[l->n].leaf = r->leaf;
 		l->pos[l->n].subleaf = r->subleaf;
+		l->pos[l->n].care = compared(r);
 		l->pos[l->n++].reg = r->reg;
 	}
 	return 0;
@@ -70,8 +89,8 @@ static void vm_words(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	v->nwords = l->n;
 	for (uint32_t i = 0; i < p->effective.nregs; i++) {
 		const struct mv_mask_reg *r = &p->effective.regs[i];
-		struct asked a = asked_by(r);
-		int w = find(l, r);
+		int w;
+		struct asked a = asked_by(r, l, &w);
 
 		if (!(a.t | a.f | a.h | a.r))
 			continue;

@@ -20,6 +20,7 @@ struct mv_quick_layout {
 	uint32_t n;
 	struct {
 		uint32_t leaf, subleaf;
+		uint32_t care;	/* the bits that symbols compare */
 		uint8_t reg;
 	} pos[MV_QUICK_WORDS];
 };

@@ -180,44 +180,64 @@ static struct mv_quick_vm **references(struct mv_fleet *f, bool **can_start, str
 
 /* ---- clusters ---- */
 
+/* Are all bits of a in b? */
+static bool within(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+	for (uint32_t w = 0; w < words; w++)
+		if (a[w] & ~b[w])
+			return false;
+	return true;
+}
+
 /* Each class joins the first cluster all of whose members exchange VMs with it, both ways. */
 static int cluster(struct mv_fleet *f, struct mv_err *err)
 {
-	for (uint32_t h = 0; h < f->hclasses.n; h++) {
+	uint32_t n = f->hclasses.n;
+	uint64_t *both = calloc(f->words + 1, sizeof(*both));
+	struct mv_list members = { .size = (f->words + 1) * sizeof(uint64_t) };
+	int rc = both ? 0 : -MV_E_FAILED;
+
+	for (uint32_t h = 0; h < n && rc == 0; h++) {
 		struct mv_fleet_hclass *c = &MV_LIST(f->hclasses, struct mv_fleet_hclass)[h];
 		struct mv_fleet_cluster *k;
 		uint32_t found = 0;
 
-		for (; found < f->clusters.n; found++) {
-			bool fits = mv_fleet_cluster(f, found)->vendor == c->vendor;
-
-			for (uint32_t o = 0; fits && o < h; o++)
-				fits = mv_fleet_hclass(f, o)->cluster != found ||
-				       (mv_fleet_moves(f, h, o) && mv_fleet_moves(f, o, h));
-			if (fits)
-				break;
+		memset(both, 0, f->words * sizeof(*both));
+		for (uint32_t o = 0; o < h; o++)
+			if (mv_fleet_moves(f, h, o) && mv_fleet_moves(f, o, h))
+				set_bit(both, o);
+		while (found < members.n &&
+		       !within((uint64_t *)members.v + (size_t)found * (f->words + 1), both, f->words))
+			found++;
+		if (found == members.n && (!mv_list_add(&members) || !mv_list_add(&f->clusters))) {
+			rc = -MV_E_FAILED;
+			break;
 		}
-		if (found == f->clusters.n && !mv_list_add(&f->clusters))
-			return mv_err_set(err, MV_E_FAILED, "out of memory");
+		set_bit((uint64_t *)members.v + (size_t)found * (f->words + 1), h);
 		k = &MV_LIST(f->clusters, struct mv_fleet_cluster)[found];
 		k->vendor = c->vendor;
 		k->classes++;
 		k->hosts += c->hosts;
 		c->cluster = found;
 	}
-	return 0;
+	free(both);
+	free(members.v);
+	return rc ? mv_err_set(err, MV_E_FAILED, "out of memory") : 0;
 }
 
 /* ---- drains ---- */
 
 static void drains(struct mv_fleet *f)
 {
+	const struct mv_fleet_hclass *classes = f->hclasses.v;
+
 	for (uint32_t v = 0; v < f->vclasses.n; v++) {
 		struct mv_fleet_vclass *c = mv_fleet_vclass_rw(f, v);
+		const uint64_t *row = f->accept + (size_t)v * f->words;
 
-		for (uint32_t h = 0; h < f->hclasses.n; h++)
-			if (mv_fleet_accepts(f, v, h))
-				c->accepted += mv_fleet_hclass(f, h)->hosts;
+		for (uint32_t w = 0; w < f->words; w++)
+			for (uint64_t set = row[w]; set; set &= set - 1)
+				c->accepted += classes[w * 64 + (uint32_t)__builtin_ctzll(set)].hosts;
 		if (c->accepted < f->hosts.n)
 			f->refused += c->vms;
 	}
@@ -235,17 +255,17 @@ static void drains(struct mv_fleet *f)
 /* ---- baselines ---- */
 
 /* VMs of the vendor that one of its hosts refuses: the baseline is for them, from their next start. */
-static uint32_t in_need(const struct mv_fleet *f, const struct mv_fleet_baseline *b)
+static uint32_t in_need(const struct mv_fleet *f, const struct mv_fleet_baseline *b, uint64_t *all)
 {
 	uint32_t n = 0;
 
+	for (uint32_t i = 0; i < b->n; i++)
+		set_bit(all, b->classes[i]);
 	for (uint32_t v = 0; v < f->vclasses.n; v++) {
 		const struct mv_fleet_vclass *c = mv_fleet_vclass(f, v);
-		bool all = c->vendor == b->vendor;
 
-		for (uint32_t i = 0; all && i < b->n; i++)
-			all = mv_fleet_accepts(f, v, b->classes[i]);
-		n += c->vendor == b->vendor && !all ? c->vms : 0;
+		if (c->vendor == b->vendor && !within(all, f->accept + (size_t)v * f->words, f->words))
+			n += c->vms;
 	}
 	return n;
 }
@@ -255,6 +275,7 @@ static int baseline(struct mv_fleet *f, enum mv_vendor vendor, struct mv_err *er
 	struct mv_fleet_baseline *b = mv_list_add(&f->baselines);
 	struct mv_mask_request req = { .guest_os = f->opts.guest_os, .vendor = vendor };
 	uint32_t n = f->hclasses.n;
+	uint64_t *all;
 	int rc;
 
 	if (!b)
@@ -284,7 +305,11 @@ static int baseline(struct mv_fleet *f, enum mv_vendor vendor, struct mv_err *er
 		if (rc && err)
 			*err = why;
 	}
-	b->vms = in_need(f, b);
+	all = calloc(f->words + 1, sizeof(*all));
+	if (!all)
+		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	b->vms = in_need(f, b, all);
+	free(all);
 	return rc;
 }
 

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How large a fleet can be judged? 10,000 hosts and 1,000,000 VMs, made from the hosts below a folder:
+ * each with a few features less, as BIOS settings, microcode and kernels have it; VMs under the shipped
+ * default masks and overrides. The making is not counted; from the first host added to the last baseline is.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fleet_load.h"
+
+#define HOSTS 10000u
+#define VMS 1000000u
+#define KINDS 2400u	/* tables that are aimed at; how many differ is counted */
+#define BASES 256u
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 31;
+	x *= UINT64_C(0x9e3779b97f4a7c15);
+	x ^= x >> 29;
+	x *= UINT64_C(0xbf58476d1ce4e5b9);
+	return x ^ x >> 32;
+}
+
+static void check(int rc, const struct mv_err *err)
+{
+	if (rc == 0)
+		return;
+	fprintf(stderr, "%s%s%s\n", err->file, *err->file ? ": " : "", err->msg);
+	exit(1);
+}
+
+static void bar(void *ctx, const char *what, uint64_t done, uint64_t all)
+{
+	char text[31];
+
+	(void)ctx;
+	memset(text, '.', 30);
+	memset(text, '#', (size_t)(all ? done * 30 / all : 0));
+	text[30] = '\0';
+	fprintf(stderr, "\r%-10s [%s]%s", what, text, done == all ? "\r\033[K" : "");
+}
+
+/* Kind k of a host: the base without up to three of its features that guests can see. */
+static void make(struct mv_host *h, const struct mv_host *base, uint32_t k)
+{
+	uint64_t r = mix(k + 1);
+
+	*h = *base;
+	for (unsigned n = 0, tries = 0; n < 3 && tries < 200; tries++, r = mix(r + 1)) {
+		const struct mv_feature *f = &mv_features[r % MV_NFEATURES];
+
+		if (f->cls != MV_FC_PLAIN || f->leaf == 0xd || !mv_table_has(&h->kvm, mv_feature_id(f)))
+			continue;
+		mv_table_set_feature(&h->raw, mv_feature_id(f), false);
+		mv_table_set_feature(&h->kvm, mv_feature_id(f), false);
+		mv_featset_remove(&h->exec_ran, mv_feature_id(f));
+		n++;
+	}
+}
+
+/* The hosts of a folder that KVM could run guests on: 64-bit ones. */
+static uint32_t bases(const char *path, struct mv_host *out)
+{
+	const struct mv_fleet_opts opts = { .load_host = mv_fleet_read_host };
+	struct mv_fleet *f = mv_fleet_new(&opts);
+	struct mv_err err = { 0 };
+	struct mv_fleet_size s;
+	uint32_t n = 0;
+
+	check(f ? mv_fleet_load_hosts(f, path, &err) : -1, &err);
+	mv_fleet_sizes(f, &s);
+	for (uint32_t i = 0; i < s.hclasses && n < BASES; i++) {
+		const struct mv_fleet_hclass *c = mv_fleet_hclass(f, i);
+
+		if (mv_table_has(&c->host->kvm, MV_F_LM) &&
+		    (c->vendor == MV_VENDOR_INTEL || c->vendor == MV_VENDOR_AMD))
+			out[n++] = *c->host;
+	}
+	mv_fleet_free(f);
+	return n;
+}
+
+/* One of the masks that VMs start under. */
+static struct mv_fleet_recipe recipe(struct mv_fleet *f, uint32_t cls, uint64_t r)
+{
+	static const char *const os[] = { "generic64", "linux64" };
+	static const char *const over[] = {
+		NULL, "hide-sse41.mask", "hide-sse41-r.mask", "hide-ssse3.mask", "no-avx.mask",
+		"hide-sse41.mask\nconfigs/overrides/no-avx.mask",
+		"hide-ssse3.mask\nconfigs/overrides/no-avx.mask",
+	};
+	const char *o = over[r % 7];
+	char path[160];
+
+	snprintf(path, sizeof(path), "configs/overrides/%s", o ? o : "");
+	return (struct mv_fleet_recipe){
+		.snapshot = MV_FLEET_NONE, .host_file = MV_FLEET_NONE, .home = cls,
+		.guest_os = mv_fleet_keep(f, os[r / 7 % 2]), .default_mask = MV_FLEET_NONE,
+		.baseline = MV_FLEET_NONE, .overrides = o ? mv_fleet_keep(f, path) : MV_FLEET_NONE,
+		.ncpus = 1,
+	};
+}
+
+int main(int argc, char **argv)
+{
+	bool json = argc == 3 && !strcmp(argv[2], "--json");
+	struct mv_fleet_opts opts = { .load_host = mv_fleet_read_host };
+	struct mv_host *base = calloc(BASES, sizeof(*base)), *kind = calloc(KINDS, sizeof(*kind));
+	struct mv_err err = { 0 };
+	struct mv_fleet_size s;
+	struct mv_fleet *f;
+	struct rusage use;
+	uint32_t n, dumps;
+	double start, hosts, vms, judged;
+	char name[32];
+
+	if (argc < 2 || argc > 3 || !base || !kind) {
+		fprintf(stderr, "usage: fleet FOLDER-OF-HOSTS [--json]\n");
+		return 2;
+	}
+	n = dumps = bases(argv[1], base);
+	if (!n) {
+		fprintf(stderr, "%s: no host there\n", argv[1]);
+		return 1;
+	}
+	for (uint32_t k = 0; k < KINDS; k++)
+		make(&kind[k], &base[k % n], k / n);
+	free(base);
+	if (isatty(STDERR_FILENO))
+		opts.progress = bar;
+	f = mv_fleet_new(&opts);
+	start = now();
+	for (uint32_t i = 0; i < HOSTS; i++) {
+		snprintf(name, sizeof(name), "host-%05u", i);
+		check(mv_fleet_add_host(f, name, name, &kind[i % KINDS], &err), &err);
+	}
+	hosts = now();
+	for (uint32_t i = 0; i < VMS; i++) {
+		uint64_t r = mix(i + 77);
+		uint32_t home = (uint32_t)(r % HOSTS);
+		struct mv_fleet_recipe how = recipe(f, mv_fleet_host(f, home)->cls, r >> 32);
+
+		snprintf(name, sizeof(name), "vm-%07u", i);
+		check(mv_fleet_add_vm(f, name, home, &how, &err), &err);
+		if (opts.progress && (i & 0xfff) == 0)
+			bar(NULL, "adding", i, VMS);
+	}
+	vms = now();
+	check(mv_fleet_judge(f, &err), &err);
+	judged = now();
+	mv_fleet_sizes(f, &s);
+	getrusage(RUSAGE_SELF, &use);
+	printf(json ? "{\"bench\":\"fleet\",\"dumps\":%u,\"hosts\":%u,\"host-tables\":%u,\"vms\":%u,"
+		      "\"vm-requirements\":%u,\"pairs\":%llu,\"clusters\":%u,\"seconds\":%.2f,"
+		      "\"cpu-seconds\":%.2f,\"seconds-hosts\":%.2f,\"seconds-vms\":%.2f,\"seconds-judging\":%.2f,"
+		      "\"pairs-per-second\":%.0f,\"peak-mib\":%ld}\n"
+		    : "fleet: from %u dumps %u hosts (%u distinct tables) x %u VMs (%u distinct requirements)\n"
+		      "  %llu pairs of classes, %u clusters, in %.2f s (%.2f s of CPU time): adding hosts %.2f, VMs %.2f, "
+		      "judging %.2f\n  %.3g pairs/s judged, peak memory %ld MiB\n",
+	       dumps, s.hosts, s.hclasses, s.vms, s.vclasses, (unsigned long long)s.pairs, s.clusters,
+	       judged - start,
+	       (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+		       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6,
+	       hosts - start, vms - hosts, judged - vms,
+	       (double)s.pairs / (judged - vms), use.ru_maxrss / 1024);
+	mv_fleet_free(f);
+	free(kind);
+	return 0;
+}
