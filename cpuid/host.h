@@ -89,6 +89,7 @@ struct mv_host {
 	char kernel[128];	/* uname release and version of the host, "" if unknown */
 	char source[64];	/* "kvm" for a live host, else where the description came from */
 	uint64_t microcode;
+	char machine[33], boot[37];	/* which machine, up since which boot; "" if unknown */
 	bool assumed;		/* no KVM was asked there: the offer is an assumption */
 
 	struct mv_table raw;	/* the CPUID instruction, topology and APIC ids of one CPU */

@@ -226,57 +226,50 @@ static const uint32_t *idle_leaf(uint32_t leaf, uint32_t subleaf)
 	return kept[i].idle;
 }
 
-/* All that host_key hashes, one behind the other. */
-struct key_bytes {
-	size_t n;
-	uint8_t bytes[2 * sizeof(struct mv_table) + sizeof(struct mv_host)];
-};
-
-static void key_add(struct key_bytes *k, const void *p, size_t n)
+/* The table in order, without idle bits and entries of zeros, which read like none. */
+static void normal_table(struct mv_table *t)
 {
-	memcpy(k->bytes + k->n, p, n);
-	k->n += n;
-}
+	uint32_t n = 0;
 
-static void key_table(struct key_bytes *k, const struct mv_table *table)
-{
-	struct mv_table t = *table;
-
-	mv_table_sort(&t);
-	for (uint32_t i = 0; i < t.n; i++) {
-		const uint32_t *idle = idle_leaf(t.e[i].leaf, t.e[i].subleaf);
+	mv_table_sort(t);
+	for (uint32_t i = 0; i < t->n; i++) {
+		const uint32_t *idle = idle_leaf(t->e[i].leaf, t->e[i].subleaf);
 		uint32_t any = 0;
 
 		for (unsigned r = 0; r < MV_NREGS; r++)
-			any |= t.e[i].reg[r] &= ~idle[r];
-		/* An entry of zeros reads like none. */
+			any |= t->e[i].reg[r] &= ~idle[r];
 		if (any)
-			key_add(k, &t.e[i], sizeof(t.e[i]));
+			t->e[n++] = t->e[i];
 	}
+	memset(&t->e[n], 0, (MV_TABLE_MAX - n) * sizeof(t->e[0]));
+	t->n = n;
 }
 
-/* Everything of a host that a verdict can look at, in 128 bits. */
+/*
+ * A host in 128 bits, without what no verdict looks at. Everything else counts: what is added to
+ * struct mv_host one day splits classes at worst, and never makes one of two hosts that differ.
+ */
 static XXH128_hash_t host_key(const struct mv_host *h)
 {
-	struct key_bytes k = { .n = 0 };
-	struct mv_table offer;
-	const struct {
-		uint64_t xcr0, tsc;
-		uint8_t proof[MV_NINTERCEPTIONS], scaling, proved, assumed, interpreted;
-	} rest = { h->xcr0, h->tsc_scaling ? 0 : h->tsc_khz,
-		   { h->proof[0], h->proof[1], h->proof[2], h->proof[3] },
-		   h->tsc_scaling, h->proved, h->assumed, h->cpl0_interpreted };
+	struct mv_host k;
 
-	mv_host_offer(h, &offer);
-	key_table(&k, &offer);
-	key_table(&k, &h->raw);
-	key_add(&k, &h->exec_ran, sizeof(h->exec_ran));
-	for (uint32_t i = 0; i < h->nmsrs; i++) {
-		key_add(&k, &h->msrs[i].index, sizeof(h->msrs[i].index));
-		key_add(&k, &h->msrs[i].value, sizeof(h->msrs[i].value));
+	memcpy(&k, h, sizeof(k));
+	memset(k.name, 0, sizeof(k.name));
+	memset(k.kernel, 0, sizeof(k.kernel));
+	memset(k.source, 0, sizeof(k.source));
+	memset(k.machine, 0, sizeof(k.machine));
+	memset(k.boot, 0, sizeof(k.boot));
+	k.microcode = 0;
+	if (k.tsc_scaling)
+		k.tsc_khz = 0;
+	memset(k.msrs, 0, sizeof(k.msrs));
+	for (uint32_t i = 0; i < k.nmsrs; i++) {
+		k.msrs[i].index = h->msrs[i].index;	/* without the padding between */
+		k.msrs[i].value = h->msrs[i].value;
 	}
-	key_add(&k, &rest, sizeof(rest));
-	return XXH3_128bits(k.bytes, k.n);
+	normal_table(&k.raw);
+	normal_table(&k.kvm);
+	return XXH3_128bits(&k, sizeof(k));
 }
 
 static bool same_key(const struct mv_fleet *f, uint32_t number, const void *key)
@@ -641,6 +634,17 @@ void mv_fleet_reading(const struct mv_fleet *f, uint64_t done, uint64_t all)
 
 /* ---- looking at it ---- */
 
+bool mv_fleet_leave_out(struct mv_fleet *f)
+{
+	f->elsewhere += f->opts.known_hosts_only;
+	return f->opts.known_hosts_only;
+}
+
+mv_fleet_reader *mv_fleet_host_reader(const struct mv_fleet *f)
+{
+	return f->opts.load_host;
+}
+
 void mv_fleet_verdict_opts(const struct mv_fleet *f, struct mv_verdict_opts *o)
 {
 	*o = f->opts.verdict;
@@ -697,6 +701,7 @@ void mv_fleet_sizes(const struct mv_fleet *f, struct mv_fleet_size *s)
 		.hosts = f->hosts.n, .hclasses = f->hclasses.n, .vms = f->vms.n,
 		.vclasses = f->vclasses.n, .clusters = f->clusters.n, .baselines = f->baselines.n,
 		.problems = f->problems.n, .gains = f->gains.n, .refused = f->refused,
-		.stuck = f->stuck, .pairs = f->pairs,
+		.stuck = f->stuck, .elsewhere = f->elsewhere,
+		.pairs = f->pairs,
 	};
 }

@@ -14,12 +14,15 @@
 
 #define MV_FLEET_NONE UINT32_MAX
 
+/* Reads a host file of any format. */
+typedef int mv_fleet_reader(struct mv_host *h, const char *path, struct mv_err *err);
+
 struct mv_fleet_opts {
 	struct mv_verdict_opts verdict;	/* cold and ignore as for mv_verdict */
 	const char *guest_os;		/* default mask of the reference VM; NULL: generic64 */
 	unsigned threads;		/* 0: as many as there are CPUs */
-	/* Read a host file, for VMs that name one. */
-	int (*load_host)(struct mv_host *h, const char *path, struct mv_err *err);
+	bool known_hosts_only;	/* VMs of other hosts are counted and left out, not problems */
+	mv_fleet_reader *load_host;	/* mv_fleet_read_host, or one that says more */
 	/* Called now and then from the thread that called mv_fleet_judge; may be NULL. */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all);
 	void *ctx;
@@ -117,6 +120,10 @@ const char *mv_fleet_text(const struct mv_fleet *f, uint32_t text);
 int mv_fleet_add_vm(struct mv_fleet *f, const char *name, uint32_t home,
 		    const struct mv_fleet_recipe *recipe, struct mv_err *err);
 
+/* Is a VM of a host that is not the fleet's to be left out? Counts it if so. */
+bool mv_fleet_leave_out(struct mv_fleet *f);
+mv_fleet_reader *mv_fleet_host_reader(const struct mv_fleet *f);
+
 /* Note what could not be used. */
 int mv_fleet_problem(struct mv_fleet *f, const char *path, const struct mv_err *err);
 
@@ -132,6 +139,7 @@ struct mv_fleet_size {
 	uint32_t hosts, hclasses, vms, vclasses, clusters, baselines, problems, gains;
 	uint32_t refused;	/* VMs that some host refuses */
 	uint32_t stuck;		/* VMs that no host but their own accepts */
+	uint32_t elsewhere;	/* VMs left out because of known_hosts_only */
 	uint64_t pairs;		/* compared */
 };
 void mv_fleet_sizes(const struct mv_fleet *f, struct mv_fleet_size *s);

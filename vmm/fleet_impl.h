@@ -49,7 +49,7 @@ struct mv_fleet {
 	/* what came of it */
 	uint64_t *accept, *moves;	/* bits: [vclass][hclass], [hclass][hclass] */
 	uint32_t words;			/* of a row of either */
-	uint32_t refused, stuck;
+	uint32_t refused, stuck, elsewhere;
 	uint64_t pairs;
 };
 

@@ -103,7 +103,7 @@ static int one_host(struct mv_fleet *f, const char *path, struct mv_err *err)
 {
 	struct mv_host *h = malloc(sizeof(*h));
 	char name[128];
-	int rc = h ? mv_fleet_read_host(h, path, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+	int rc = h ? mv_fleet_host_reader(f)(h, path, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
 
 	base_name(name, path);
 	if (rc == 0)
@@ -173,7 +173,10 @@ static int masks(struct description *d, struct json_object *v, struct mv_fleet_r
 	return 0;
 }
 
-/* "host": one of the fleet's by name, or a host file as it was when the VM was started. */
+/*
+ * "host": one of the fleet's by name, or a host file as it was when the VM was started. 1: a VM that
+ * is to be left out.
+ */
 static int host(struct description *d, const char *name, struct mv_fleet_recipe *r, uint32_t *home)
 {
 	char path[8192], base[128];
@@ -183,6 +186,8 @@ static int host(struct description *d, const char *name, struct mv_fleet_recipe 
 		r->home = mv_fleet_host(d->f, *home)->cls;
 		return 0;
 	}
+	if (!strchr(name, '/') && !strchr(name, '.') && mv_fleet_leave_out(d->f))
+		return 1;
 	if (!strchr(name, '/') && !strchr(name, '.'))
 		return FAIL("no host of the fleet is called '%.100s', and that is no path of a host file", name);
 	snprintf(path, sizeof(path), "%s%s", *name == '/' ? "" : d->folder, name);
@@ -245,9 +250,7 @@ static int describe(struct description *d, struct json_object *o)
 	rc = host(d, host_name, &r, &home);
 	if (rc == 0)
 		rc = mv_fleet_add_vm(d->f, name, home, &r, d->err);
-	if (rc && d->err)
-		snprintf(d->err->hint, sizeof(d->err->hint), "%.100s", name);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 /* One or more JSON objects behind each other, in lines of their own or not. */

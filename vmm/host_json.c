@@ -99,6 +99,10 @@ struct json_object *mv_host_to_json(const struct mv_host *h)
 	json_object_object_add(o, "kernel", string(h->kernel));
 	json_object_object_add(o, "source", string(h->source));
 	json_object_object_add(o, "microcode", mv_json_hex(h->microcode, 1));
+	if (*h->machine)
+		json_object_object_add(o, "machine", string(h->machine));
+	if (*h->boot)
+		json_object_object_add(o, "boot", string(h->boot));
 	json_object_object_add(o, "assumed", json_object_new_boolean(h->assumed));
 	json_object_object_add(o, "raw", table_to_json(&h->raw));
 	json_object_object_add(o, "kvm", table_to_json(&h->kvm));
@@ -333,6 +337,10 @@ static int from_json(struct mv_host *h, const struct reading *r)
 		rc = read_string(r, "source", h->source, sizeof(h->source));
 	if (rc == 0)
 		rc = read_number(r, "microcode", &h->microcode);
+	if (rc == 0 && json_object_object_get_ex(r->o, "machine", NULL))
+		rc = read_string(r, "machine", h->machine, sizeof(h->machine));
+	if (rc == 0 && json_object_object_get_ex(r->o, "boot", NULL))
+		rc = read_string(r, "boot", h->boot, sizeof(h->boot));
 	if (rc == 0)
 		rc = read_bool(r, "assumed", &h->assumed);
 	if (rc == 0)

@@ -182,6 +182,7 @@ int mv_host_native(struct mv_host *h, const struct mv_kvm *kvm, struct mv_err *e
 		snprintf(h->name, sizeof(h->name), "%.63s", u.nodename);
 		snprintf(h->kernel, sizeof(h->kernel), "%.63s", u.release);
 	}
+	mv_host_identity(h);
 	snprintf(h->source, sizeof(h->source), kvm ? "kvm" : "cpuid");
 	mv_native_cpuid(&h->raw);
 	h->microcode = cpuinfo_microcode();

@@ -90,6 +90,9 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err);
  */
 int mv_cli_this_host(struct mv_host *h, struct mv_err *err);
 
+/* Warn if the file describes this machine as it is no longer (another kernel, microcode, boot). */
+void mv_cli_stale(const struct mv_host *h, const char *path);
+
 /* A JSON document to stdout; takes the reference. */
 void mv_cli_json(struct json_object *o);
 

@@ -117,6 +117,18 @@ static int write_file(struct mv_fleet *f, const char *path, bool html, struct mv
 
 /* ---- the command ---- */
 
+/* A host file, with a warning if it is this machine's of another time. */
+static int read_host(struct mv_host *h, const char *path, struct mv_err *err)
+{
+	int rc = mv_fleet_read_host(h, path, err);
+
+	if (rc == 0) {
+		wipe_progress();
+		mv_cli_stale(h, path);
+	}
+	return rc;
+}
+
 static int load(struct mv_fleet *f, const struct fleet_args *a, struct mv_err *err)
 {
 	int rc = 0;
@@ -218,7 +230,7 @@ static int judge(const struct fleet_args *a, struct mv_err *err)
 
 static int run(int argc, char **argv)
 {
-	struct fleet_args a = { .opts = { .load_host = mv_fleet_read_host } };
+	struct fleet_args a = { .opts = { .load_host = read_host } };
 	struct mv_err err = { 0 };
 	int n, code = MV_EXIT_FAILED, first = -1;
 	char **all = spread(argc, argv, &n);

@@ -9,15 +9,22 @@
 #include "kvm.h"
 #include "proof.h"
 #include "cli.h"
+#include "host_diff.h"
 
 extern const struct mv_cmd mv_cmd_host;
 
+#define MAX_VMS 64
+
 struct host_args {
-	const char *from, *out, *without;
+	const char *from, *out, *without, *diff;
+	const char *vms[MAX_VMS];
+	size_t nvms;
 	bool binary, again, first;
 };
 
-enum { OPT_OUT = 'o', OPT_FROM = 256, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST };
+enum {
+	OPT_OUT = 'o', OPT_FROM = 256, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST, OPT_DIFF, OPT_VMS
+};
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -30,6 +37,12 @@ static int option(void *ctx, int key, const char *arg)
 	case OPT_BINARY: a->binary = true; break;
 	case OPT_AGAIN: a->again = true; break;
 	case OPT_FIRST: a->first = true; break;
+	case OPT_DIFF: a->diff = arg; break;
+	case OPT_VMS:
+		if (a->nvms == MAX_VMS)
+			return mv_cli_usage(&mv_cmd_host, "more than %d times --vms", MAX_VMS);
+		a->vms[a->nvms++] = arg;
+		break;
 	default: return mv_cli_usage(&mv_cmd_host, "unknown option");
 	}
 	return 0;
@@ -195,6 +208,13 @@ static int run(int argc, char **argv)
 		free(h);
 		return code;
 	}
+	if (a.diff || a.nvms) {
+		free(h);
+		if (!a.diff || argc - first != 1)
+			return mv_cli_usage(&mv_cmd_host, a.diff ? "--diff compares two host files"
+								 : "--vms goes with --diff");
+		return mv_host_diff(a.diff, argv[first], a.vms, a.nvms);
+	}
 	if (first < argc) {
 		free(h);
 		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
@@ -222,14 +242,18 @@ static const struct mv_opt opts[] = {
 	{ "without", "FEATURES", "what if it lacked these (by comma)?", OPT_WITHOUT },
 	{ "binary", NULL, "all CPUID leaves with a bit ruler", OPT_BINARY },
 	{ "first", NULL, "prove no more once a way to answer CPUID holds", OPT_FIRST },
+	{ "diff", "FILE FILE", "what came and went between two host files", OPT_DIFF },
+	{ "vms", "DIR|FILE", "with --diff: which of these VMs that strands", OPT_VMS },
 	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },
 	MV_OPT_END,
 };
 
 const struct mv_cmd mv_cmd_host = {
 	.name = "host",
-	.args = "[-o FILE] [--from FILE] [--without FEATURES] [--binary]",
+	.args = "[-o FILE] [--from FILE] [--without FEATURES] [--binary] | --diff FILE FILE",
 	.summary = "describe a host and what its KVM was proved to do",
 	.opts = opts,
+	.more = "--diff: exit 3 if anything that a verdict looks at has changed; with --vms only if\n"
+		"a VM is stranded: accepted by the first, refused by the second.\n",
 	.run = run,
 };

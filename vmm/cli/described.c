@@ -8,6 +8,15 @@
 #include "import.h"
 #include "proof.h"
 
+void mv_cli_stale(const struct mv_host *h, const char *path)
+{
+	char why[160];
+
+	if (mv_host_stale(h, why, sizeof(why)))
+		mv_cli_note("warning: %s: this machine at another time: %s; minivmm host -o writes it anew",
+			    path, why);
+}
+
 int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 {
 	struct mv_import *report = calloc(1, sizeof(*report));
@@ -24,6 +33,8 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 		else
 			mv_cli_note("warning: %s: %s", path, n->text);
 	}
+	if (rc == 0)
+		mv_cli_stale(h, path);
 	if (rc == 0 && report->more)
 		mv_cli_note("warning: %s: %u more remarks", path, report->more);
 	free(report);
