@@ -7,6 +7,7 @@
 
 mkdir "$tmp/work"
 cp "$top"/tests/data/hosts/*.json "$top"/tests/data/masks/*.mask "$top"/configs/overrides/* "$guests"/*.elf "$tmp/work"
+cp -r "$top/configs/vms" "$top/configs/overrides" "$tmp/work"
 export PATH=$build:$PATH
 
 for doc in README.md docs/*.md; do

@@ -226,7 +226,7 @@ static const struct mv_opt opts[] = {
 	{ "to", "FORM", "what to write", OPT_TO },
 	{ "from", "FORM", "what the files are (mask files)", OPT_FROM },
 	{ "model", "NAME", "with --to qemu: the CPU model (host)", OPT_MODEL },
-	{ "vendor", "NAME", "intel or amd: whose lines count, where there are such", OPT_VENDOR },
+	{ "vendor", "NAME", "intel or amd: whose lines count", OPT_VENDOR },
 	{ "strict", NULL, "refuse, with exit 3, rather than lose anything", OPT_STRICT },
 	{ "mask", "FILE", "the same as naming the file", 'm' },
 	MV_OPT_END,
@@ -237,7 +237,7 @@ static const struct mv_cmd convert_cmd = {
 	.args = "[--from FORM] --to FORM FILE…",
 	.summary = "override masks, merged, in another form or system's notation",
 	.opts = opts,
-	.more = "FORM is guide, feature, vmx: the mask language, read whichever of them it is, and\n"
+	.more = "FORM is guide, feature, vmx: the mask language, read whichever of them it is;\n"
 		"nothing is lost between them; --from vmx takes a whole .vmx file. Or featmask\n"
 		"(VMware's feature keys), xl, xl-list (Xen), firecracker, qemu: what their\n"
 		"notation can't say is told on standard error, bit by bit (docs/dialects.md).\n",

@@ -258,12 +258,12 @@ static int run(int argc, char **argv)
 static const struct mv_opt opts[] = {
 	{ "hosts", "DIR|FILE…", "hosts: host files, CPU dumps, folders of them", OPT_HOSTS },
 	{ "vms", "DIR|FILE…", "VMs: snapshots, descriptions, folders of them", OPT_VMS },
-	{ "html", "FILE", "also a page with heat maps that explain a cell on click", OPT_HTML },
+	{ "html", "FILE", "also a page: heat maps that explain their cells", OPT_HTML },
 	{ "prometheus", "FILE", "also metrics for the textfile collector (- alone)", OPT_PROMETHEUS },
-	{ "guest-os", "NAME", "default mask for clusters and baselines (generic64)", OPT_GUEST_OS },
+	{ "guest-os", "NAME", "default mask for clusters, baselines (generic64)", OPT_GUEST_OS },
 	MV_CLI_RULE_OPT(OPT_RULE),
 	{ "cold", NULL, "the VMs are off: only what power-on needs", OPT_COLD },
-	{ "strict", NULL, "a host that is known by a dump only counts as a refusal", OPT_STRICT },
+	{ "strict", NULL, "a host known by a dump only counts as a refusal", OPT_STRICT },
 	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma", OPT_IGNORE },
 	MV_OPT_END,
 };
@@ -275,7 +275,7 @@ const struct mv_cmd mv_cmd_fleet = {
 	.opts = opts,
 	.more = "A VM is a snapshot, or a description: {\"vm\": \"web1\", \"host\": \"penryn\",\n"
 		"\"guest-os\": \"linux64\", \"mask\": [\"hide.mask\"], \"cpus\": 2} (docs/fleet.md).\n"
-		"Exit 0: every host accepts every VM; 3: one refuses; 4: an input was unusable: it\n"
-		"is named, and the rest goes on.\n",
+		"Exit 0: every host accepts every VM; 3: one refuses; 4: an input was unusable:\n"
+		"it is named, and the rest goes on.\n",
 	.run = run,
 };

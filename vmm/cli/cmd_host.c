@@ -250,10 +250,10 @@ static const struct mv_opt opts[] = {
 
 const struct mv_cmd mv_cmd_host = {
 	.name = "host",
-	.args = "[-o FILE] [--from FILE] [--without FEATURES] [--binary] | --diff FILE FILE",
+	.args = "[-o FILE] [--from FILE] [--without NAMES] | --diff FILE FILE",
 	.summary = "describe a host and what its KVM was proved to do",
 	.opts = opts,
-	.more = "--diff: exit 3 if anything that a verdict looks at has changed; with --vms only if\n"
-		"a VM is stranded: accepted by the first, refused by the second.\n",
+	.more = "--diff: exit 3 if anything that a verdict looks at has changed; with --vms only\n"
+		"if a VM is stranded: accepted by the first, refused by the second.\n",
 	.run = run,
 };

@@ -77,24 +77,25 @@ static void left_out(uint32_t n, const char *what)
 		printf("and %u more %s (--json has all)\n", n - ROWS, what);
 }
 
-/* Up to three names and how many more. */
+/* Up to two names and how many more: lines stay short. */
+#define NAMED 2u
 struct names {
-	char text[200];
+	char text[160];
 	size_t used;
 	uint32_t n;
 };
 
 static void name(struct names *w, const char *s)
 {
-	if (w->n++ < 3 && w->used < sizeof(w->text) - 1)
+	if (w->n++ < NAMED && w->used < sizeof(w->text) - 1)
 		w->used += (size_t)snprintf(w->text + w->used, sizeof(w->text) - w->used, "%s%.48s",
 					    w->n > 1 ? ", " : "", s);
 }
 
 static void more(struct names *w)
 {
-	if (w->n > 3 && w->used < sizeof(w->text) - 1)
-		snprintf(w->text + w->used, sizeof(w->text) - w->used, " and %u more", w->n - 3);
+	if (w->n > NAMED && w->used < sizeof(w->text) - 1)
+		snprintf(w->text + w->used, sizeof(w->text) - w->used, " and %u more", w->n - NAMED);
 }
 
 static const char *host_name(const struct mv_fleet *f, uint32_t i)
@@ -137,8 +138,8 @@ static void first_reason(struct mv_fleet *f, uint32_t v, char buf[64], struct mv
 static void print_vms(struct mv_fleet *f, const struct mv_fleet_size *s)
 {
 	static const struct column columns[] = {
-		{ "VM", SCOLS_FL_TRUNC }, { "ON", SCOLS_FL_TRUNC }, { "ACCEPTED BY", SCOLS_FL_RIGHT },
-		{ "REFUSED BY", SCOLS_FL_TRUNC }, { "BECAUSE OF", SCOLS_FL_TRUNC }, { "POWER CYCLE", 0 },
+		{ "VM", SCOLS_FL_TRUNC }, { "ON", SCOLS_FL_TRUNC }, { "HOSTS", SCOLS_FL_RIGHT },
+		{ "REFUSED BY", SCOLS_FL_TRUNC }, { "BECAUSE OF", SCOLS_FL_TRUNC }, { "RESTART", 0 },
 	};
 	struct libscols_table *t = table(columns, 6);
 	struct mv_policy *p = calloc(1, sizeof(*p));
@@ -161,7 +162,7 @@ static void print_vms(struct mv_fleet *f, const struct mv_fleet_size *s)
 		more(&refused);
 		snprintf(who, sizeof(who), "%.100s", mv_fleet_text(f, vm->name));
 		if (c->vms > 1)
-			snprintf(who + strlen(who), sizeof(who) - strlen(who), " and %u like it", c->vms - 1);
+			snprintf(who + strlen(who), sizeof(who) - strlen(who), " +%u", c->vms - 1);
 		snprintf(by, sizeof(by), "%u of %u", c->accepted, s->hosts);
 		first_reason(f, v, why, p, notes, room, s);
 		if (vm->gain != MV_FLEET_NONE)
@@ -173,7 +174,7 @@ static void print_vms(struct mv_fleet *f, const struct mv_fleet_size *s)
 	free(p);
 	free(notes);
 	free(room);
-	show(t, "VMs: who accepts them, and what a power cycle would bring");
+	show(t, "VMs: how many hosts accept them, and what a restart (power cycle) would bring");
 	left_out(s->vclasses, "kinds of VMs");
 }
 
@@ -248,7 +249,7 @@ static void print_baselines(const struct mv_fleet *f, const struct mv_fleet_size
 {
 	static const struct column columns[] = {
 		{ "VENDOR", 0 }, { "HOSTS", SCOLS_FL_RIGHT }, { "FEATURES", SCOLS_FL_RIGHT },
-		{ "POWER CYCLES", SCOLS_FL_RIGHT }, { "COSTS MOST", SCOLS_FL_TRUNC },
+		{ "RESTARTS", SCOLS_FL_RIGHT }, { "COSTS MOST", SCOLS_FL_TRUNC },
 	};
 	struct libscols_table *t = table(columns, 5);
 
