@@ -145,7 +145,7 @@ static const struct loss_row {
 	{ "featmask", "feature sse4.1 = T", "featReq.vm.cpuid.SSE41 = \"Bool:Min:1\"\n", NULL, NULL },
 	{ "featmask", "feature sse4.1 = R", "featMask.vm.cpuid.SSE41 = \"Val:0\"\n", "R: hidden", "SSE4.1" },
 	{ "featmask", "feature sse4.1 = H", "", "H: left out", "SSE4.1" },
-	{ "featmask", "feature dca = 0", "", "VMware has no feature name", "DCA" },
+	{ "featmask", "feature pcommit = 0", "", "VMware has no feature name", "PCOMMIT" },
 };
 
 Test(dialect, every_loss_has_its_name)
