@@ -9,113 +9,6 @@
 #include "snapshot.h"
 #include "verdict_impl.h"
 
-/* ---- lists, texts, lookups ---- */
-
-void *mv_list_add(struct mv_list *l)
-{
-	if (l->n == l->room) {
-		uint32_t room = l->room ? l->room * 2 : 64;
-		void *v = realloc(l->v, (size_t)room * l->size);
-
-		if (!v)
-			return NULL;
-		l->v = v;
-		l->room = room;
-	}
-	return memset((char *)l->v + (size_t)l->n++ * l->size, 0, l->size);
-}
-
-typedef bool same_fn(const struct mv_fleet *f, uint32_t number, const void *key);
-
-static uint32_t index_find(const struct mv_fleet *f, const struct mv_index *x, uint64_t hash,
-			   same_fn *same, const void *key)
-{
-	for (uint64_t i = hash; x->room; i++) {
-		uint32_t s = x->slot[i & (x->room - 1)];
-
-		if (!s)
-			break;
-		if (x->hash[i & (x->room - 1)] == hash && same(f, s - 1, key))
-			return s - 1;
-	}
-	return MV_FLEET_NONE;
-}
-
-static void index_put(struct mv_index *x, uint64_t hash, uint32_t number)
-{
-	uint64_t i = hash;
-
-	while (x->slot[i & (x->room - 1)])
-		i++;
-	x->slot[i & (x->room - 1)] = number + 1;
-	x->hash[i & (x->room - 1)] = hash;
-}
-
-/* The number must not be there yet; false without memory. */
-static bool index_add(struct mv_index *x, uint64_t hash, uint32_t number)
-{
-	if ((x->n + 1) * 2 > x->room) {
-		struct mv_index bigger = { .n = x->n, .room = x->room ? x->room * 2 : 1024 };
-
-		bigger.slot = calloc(bigger.room, sizeof(*bigger.slot));
-		bigger.hash = calloc(bigger.room, sizeof(*bigger.hash));
-		if (!bigger.slot || !bigger.hash) {
-			free(bigger.slot);
-			free(bigger.hash);
-			return false;
-		}
-		for (uint32_t i = 0; i < x->room; i++)
-			if (x->slot[i])
-				index_put(&bigger, x->hash[i], x->slot[i] - 1);
-		free(x->slot);
-		free(x->hash);
-		*x = bigger;
-	}
-	index_put(x, hash, number);
-	x->n++;
-	return true;
-}
-
-const char *mv_fleet_text(const struct mv_fleet *f, uint32_t text)
-{
-	return text == MV_FLEET_NONE ? NULL : f->text + text;
-}
-
-static bool same_text(const struct mv_fleet *f, uint32_t number, const void *key)
-{
-	return !strcmp(f->text + number, key);
-}
-
-static uint32_t put_text(struct mv_fleet *f, const char *text, size_t len)
-{
-	char *more;
-
-	if (f->text_len + len + 1 > f->text_room) {
-		size_t room = (f->text_room + len + 4096) * 2;
-
-		more = room < UINT32_MAX ? realloc(f->text, room) : NULL;
-		if (!more)
-			return MV_FLEET_NONE;
-		f->text = more;
-		f->text_room = room;
-	}
-	memcpy(f->text + f->text_len, text, len + 1);
-	f->text_len += len + 1;
-	return (uint32_t)(f->text_len - len - 1);
-}
-
-uint32_t mv_fleet_keep(struct mv_fleet *f, const char *text)
-{
-	size_t len = strlen(text);
-	uint64_t hash = XXH3_64bits(text, len);
-	uint32_t at = index_find(f, &f->texts, hash, same_text, text);
-
-	if (at != MV_FLEET_NONE)
-		return at;
-	at = put_text(f, text, len);
-	return at != MV_FLEET_NONE && index_add(&f->texts, hash, at) ? at : MV_FLEET_NONE;
-}
-
 /* ---- making and freeing ---- */
 
 struct recipe_row {
@@ -145,7 +38,7 @@ struct mv_fleet *mv_fleet_new(const struct mv_fleet_opts *opts)
 	f->layout = calloc(1, sizeof(*f->layout));
 	f->p = calloc(1, sizeof(*f->p));
 	f->notes = calloc(1, sizeof(*f->notes));
-	if (!f->layout || !f->p || !f->notes || put_text(f, "", 0) == MV_FLEET_NONE) {
+	if (!f->layout || !f->p || !f->notes || mv_fleet_put_text(f, "", 0) == MV_FLEET_NONE) {
 		mv_fleet_free(f);
 		return NULL;
 	}
@@ -285,14 +178,14 @@ static bool same_host_name(const struct mv_fleet *f, uint32_t number, const void
 
 uint32_t mv_fleet_find_host(const struct mv_fleet *f, const char *name)
 {
-	return index_find(f, &f->host_names, XXH3_64bits(name, strlen(name)), same_host_name, name);
+	return mv_index_find(f, &f->host_names, XXH3_64bits(name, strlen(name)), same_host_name, name);
 }
 
 /* The class of hosts like h, made if it is the first one. */
 static uint32_t host_class(struct mv_fleet *f, const struct mv_host *h)
 {
 	XXH128_hash_t key = host_key(h);
-	uint32_t cls = index_find(f, &f->host_keys, key.low64, same_key, &key);
+	uint32_t cls = mv_index_find(f, &f->host_keys, key.low64, same_key, &key);
 	struct mv_fleet_hclass *c;
 	XXH128_hash_t *k;
 
@@ -304,7 +197,7 @@ static uint32_t host_class(struct mv_fleet *f, const struct mv_host *h)
 		return MV_FLEET_NONE;
 	*k = key;
 	c->host = malloc(sizeof(*c->host));
-	if (!c->host || !index_add(&f->host_keys, key.low64, f->hclasses.n - 1))
+	if (!c->host || !mv_index_add(&f->host_keys, key.low64, f->hclasses.n - 1))
 		return MV_FLEET_NONE;
 	*c->host = *h;
 	c->first = f->hosts.n;
@@ -323,7 +216,7 @@ int mv_fleet_add_host(struct mv_fleet *f, const char *name, const char *path, co
 				 mv_fleet_text(f, mv_fleet_host(f, twin)->path));
 	cls = host_class(f, h);
 	o = cls != MV_FLEET_NONE ? mv_list_add(&f->hosts) : NULL;
-	if (!o || !index_add(&f->host_names, XXH3_64bits(name, strlen(name)), f->hosts.n - 1))
+	if (!o || !mv_index_add(&f->host_names, XXH3_64bits(name, strlen(name)), f->hosts.n - 1))
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	o->name = mv_fleet_keep(f, name);
 	o->path = mv_fleet_keep(f, path);
@@ -492,7 +385,7 @@ static uint32_t vm_class(struct mv_fleet *f, const struct mv_fleet_recipe *r, bo
 {
 	struct mv_quick_vm *q = no_start ? NULL : mv_fleet_quick(f, f->p);
 	uint64_t hash = q ? XXH3_64bits(q, sizeof(*q)) : 0;
-	uint32_t cls = q ? index_find(f, &f->vm_keys, hash, same_quick, q) : MV_FLEET_NONE;
+	uint32_t cls = q ? mv_index_find(f, &f->vm_keys, hash, same_quick, q) : MV_FLEET_NONE;
 	struct mv_fleet_vclass *c;
 
 	if (cls != MV_FLEET_NONE) {
@@ -507,7 +400,7 @@ static uint32_t vm_class(struct mv_fleet *f, const struct mv_fleet_recipe *r, bo
 	c->first = f->vms.n;
 	c->vendor = mv_table_vendor(&f->p->source.raw);
 	c->no_start = no_start;
-	if (q && !index_add(&f->vm_keys, hash, f->vclasses.n - 1))
+	if (q && !mv_index_add(&f->vm_keys, hash, f->vclasses.n - 1))
 		return MV_FLEET_NONE;
 	return f->vclasses.n - 1;
 }
@@ -568,14 +461,14 @@ int mv_fleet_add_vm(struct mv_fleet *f, const char *name, uint32_t home,
 	uint32_t at;
 	int rc;
 
-	if (index_find(f, &f->vm_names, name_hash, same_vm_name, name) != MV_FLEET_NONE)
+	if (mv_index_find(f, &f->vm_names, name_hash, same_vm_name, name) != MV_FLEET_NONE)
 		return mv_err_set(err, MV_E_INPUT, "another VM is called '%.100s', too", name);
 	r.tsc_khz = r.snapshot == MV_FLEET_NONE && r.host_file == MV_FLEET_NONE && !f->all_scale &&
 				    home != MV_FLEET_NONE
 			    ? mv_fleet_host(f, home)->tsc_khz
 			    : 0;
 	hash = XXH3_64bits(&r, sizeof(r));
-	at = index_find(f, &f->recipe_keys, hash, same_recipe, &r);
+	at = mv_index_find(f, &f->recipe_keys, hash, same_recipe, &r);
 	if (at == MV_FLEET_NONE) {
 		uint32_t cls;
 
@@ -586,7 +479,7 @@ int mv_fleet_add_vm(struct mv_fleet *f, const char *name, uint32_t home,
 		if (r.snapshot != MV_FLEET_NONE && home == MV_FLEET_NONE)
 			home = source_host(f, f->p->source.name);
 		row = cls != MV_FLEET_NONE ? mv_list_add(&f->recipes) : NULL;
-		if (!row || !index_add(&f->recipe_keys, hash, f->recipes.n - 1))
+		if (!row || !mv_index_add(&f->recipe_keys, hash, f->recipes.n - 1))
 			return mv_err_set(err, MV_E_FAILED, "out of memory");
 		at = f->recipes.n - 1;
 		*row = (struct recipe_row){ .recipe = r, .cls = cls, .home = home,
@@ -596,10 +489,10 @@ int mv_fleet_add_vm(struct mv_fleet *f, const char *name, uint32_t home,
 	if (home == MV_FLEET_NONE)
 		home = row->home;
 	vm = mv_list_add(&f->vms);
-	if (!vm || !index_add(&f->vm_names, name_hash, f->vms.n - 1))
+	if (!vm || !mv_index_add(&f->vm_names, name_hash, f->vms.n - 1))
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	/* Names are unique: no need to look for the same text. */
-	*vm = (struct mv_fleet_vm){ .name = put_text(f, name, strlen(name)), .home = home,
+	*vm = (struct mv_fleet_vm){ .name = mv_fleet_put_text(f, name, strlen(name)), .home = home,
 				    .cls = row->cls, .gain = row->gain };
 	if (vm->name == MV_FLEET_NONE)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
@@ -630,78 +523,4 @@ void mv_fleet_reading(const struct mv_fleet *f, uint64_t done, uint64_t all)
 {
 	if (f->opts.progress)
 		f->opts.progress(f->opts.ctx, "reading", done, all);
-}
-
-/* ---- looking at it ---- */
-
-bool mv_fleet_leave_out(struct mv_fleet *f)
-{
-	f->elsewhere += f->opts.known_hosts_only;
-	return f->opts.known_hosts_only;
-}
-
-mv_fleet_reader *mv_fleet_host_reader(const struct mv_fleet *f)
-{
-	return f->opts.load_host;
-}
-
-void mv_fleet_verdict_opts(const struct mv_fleet *f, struct mv_verdict_opts *o)
-{
-	*o = f->opts.verdict;
-}
-
-const struct mv_fleet_host *mv_fleet_host(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->hosts, const struct mv_fleet_host)[i];
-}
-
-const struct mv_fleet_hclass *mv_fleet_hclass(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->hclasses, const struct mv_fleet_hclass)[i];
-}
-
-const struct mv_fleet_vm *mv_fleet_vm(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->vms, const struct mv_fleet_vm)[i];
-}
-
-const struct mv_fleet_vclass *mv_fleet_vclass(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->vclasses, const struct mv_fleet_vclass)[i];
-}
-
-struct mv_fleet_vclass *mv_fleet_vclass_rw(struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->vclasses, struct mv_fleet_vclass)[i];
-}
-
-const struct mv_fleet_cluster *mv_fleet_cluster(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->clusters, const struct mv_fleet_cluster)[i];
-}
-
-const struct mv_fleet_baseline *mv_fleet_baseline(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->baselines, const struct mv_fleet_baseline)[i];
-}
-
-const struct mv_fleet_problem *mv_fleet_problem_at(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->problems, const struct mv_fleet_problem)[i];
-}
-
-const struct mv_featset *mv_fleet_gain(const struct mv_fleet *f, uint32_t i)
-{
-	return &MV_LIST(f->gains, const struct mv_featset)[i];
-}
-
-void mv_fleet_sizes(const struct mv_fleet *f, struct mv_fleet_size *s)
-{
-	*s = (struct mv_fleet_size){
-		.hosts = f->hosts.n, .hclasses = f->hclasses.n, .vms = f->vms.n,
-		.vclasses = f->vclasses.n, .clusters = f->clusters.n, .baselines = f->baselines.n,
-		.problems = f->problems.n, .gains = f->gains.n, .refused = f->refused,
-		.stuck = f->stuck, .elsewhere = f->elsewhere,
-		.pairs = f->pairs,
-	};
 }

@@ -57,6 +57,16 @@ struct mv_fleet {
 void *mv_list_add(struct mv_list *l);
 #define MV_LIST(l, type) ((type *)(l).v)
 
+/* Does number stand for key? */
+typedef bool mv_index_same(const struct mv_fleet *f, uint32_t number, const void *key);
+/* The number that key has, or NONE. */
+uint32_t mv_index_find(const struct mv_fleet *f, const struct mv_index *x, uint64_t hash,
+		       mv_index_same *same, const void *key);
+/* The number must not be there yet; false without memory. */
+bool mv_index_add(struct mv_index *x, uint64_t hash, uint32_t number);
+/* Keep a text that is known to be new. NONE without memory, or beyond 4 GiB of texts. */
+uint32_t mv_fleet_put_text(struct mv_fleet *f, const char *text, size_t len);
+
 struct mv_fleet_vclass *mv_fleet_vclass_rw(struct mv_fleet *f, uint32_t i);
 struct mv_quick_vm *mv_fleet_quick(struct mv_fleet *f, const struct mv_policy *p);
 

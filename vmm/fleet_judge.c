@@ -164,6 +164,8 @@ static struct mv_quick_vm **references(struct mv_fleet *f, bool **can_start, str
 		int rc = mv_fleet_policy(f, MV_FLEET_NONE, h, f->p, f->notes, err);
 
 		if (rc < 0) {
+			while (h--)
+				free(refs[h]);
 			free(refs);
 			return NULL;
 		}
