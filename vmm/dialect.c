@@ -60,7 +60,8 @@ static void add_item(struct mv_losses *l, const char *what, const char *item)
 	struct mv_loss *o = loss(l, what);
 	char **more;
 
-	if (!o)
+	/* The bits of a number come one by one: it is one item. */
+	if (!o || (o->n && !strcmp(o->items[o->n - 1], item)))
 		return;
 	if (o->n == o->room) {
 		more = realloc(o->items, (o->room + 64) * sizeof(*more));

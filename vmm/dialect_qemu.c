@@ -257,7 +257,7 @@ static void write_register(struct writer *w, const struct mv_mask_reg *r)
 		if (!f || !*f->qemu_name) {
 			if (nameless(s) && (f || !mv_field_at(r->leaf, r->subleaf, r->reg, bit)))
 				mv_loss_bit(w->l, nameless(s), r->leaf, r->subleaf, r->reg, bit);
-			else if (nameless(s))
+			else if (nameless(s) && (s != MV_SYM_X || !w->follows_host))
 				mv_loss_item(w->l, "numbers given as symbols are left out", "%s",
 					     mv_field_at(r->leaf, r->subleaf, r->reg, bit)->name);
 			continue;

@@ -92,6 +92,29 @@ expect_json_is baselines/0/cost/1/lost/0 SSE4.1
 ran "$minivmm" fleet --hosts "$tmp"/many/p1.json "$tmp"/many/p3.json "$tmp/many/k1.json"
 expect_status 0
 expect_out "3 hosts of 2 kinds in 2 clusters"
+# one bit of either table, one MSR, what KVM was proved to do: each makes another kind, and the CPU that was asked none
+python3 - "$tmp/many/p1.json" "$tmp" <<'PY'
+import json, os, sys
+os.mkdir(sys.argv[2] + "/one")
+def write(name, change):
+    h = json.load(open(sys.argv[1]))
+    change(h)
+    json.dump(h, open(f"{sys.argv[2]}/one/{name}.json", "w"))
+def flip(view, leaf, reg, bits):
+    def change(h):
+        h[view][leaf][reg] = "0x%08x" % (int(h[view][leaf][reg], 16) ^ bits)
+    return change
+write("same", lambda h: None)
+write("apic", flip("raw", "0x00000001", 1, 0x05000000))
+write("kvm", flip("kvm", "0x00000001", 2, 1))
+write("raw", flip("raw", "0x00000001", 2, 1))
+write("msr", lambda h: h["msrs"].update({"0x10a": "0x1"}))
+write("proof", lambda h: h["proof"].update({"kernel": ["cpl0"]}))
+PY
+ran "$minivmm" fleet --json --hosts "$tmp/one"
+expect_json_is summary/hosts 6
+expect_json_is summary/host-classes 5
+expect_json_is hosts/0/class "$(json "$out" hosts/5/class)"
 check "fleet: equal hosts are one class, others clusters of their own; the baseline and its cost"
 
 # what a VM that was started on lesser hardware would see today
