@@ -24,7 +24,7 @@ for name in SSE4.1 sse4_1 sse4-1 SSE41; do
 	ran "$minivmm" explain $name
 	expect_status 0
 	expect_out "CPUID level 0x1 ECX:19 (SSE4.1)"
-	expect_out "Linux sse4_1, QEMU sse4.1, Xen sse4-1, VMware SSE41"
+	expect_out "Linux sse4_1, QEMU sse4.1, Xen sse4-1 sse4.1, VMware SSE41"
 done
 check "explain a name in any system's spelling"
 
