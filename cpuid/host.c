@@ -112,6 +112,28 @@ bool mv_host_executes(const struct mv_host *h, uint32_t leaf, uint32_t subleaf, 
 	return f && mv_featset_has(&h->exec_ran, mv_feature_id(f));
 }
 
+uint32_t mv_host_told(const struct mv_host *h, uint32_t leaf, uint32_t subleaf, unsigned reg)
+{
+	uint32_t told = 0;
+
+	if (!h->partial)
+		return UINT32_MAX;
+	for (unsigned bit = 0; bit < 32; bit++) {
+		const struct mv_feature *f = mv_feature_at(leaf, subleaf, reg, bit);
+		const struct mv_field *d = f ? NULL : mv_field_at(leaf, subleaf, reg, bit);
+
+		if (f ? mv_featset_has(&h->told, mv_feature_id(f))
+		      : d && mv_fieldset_has(&h->told_fields, (enum mv_field_id)(d - mv_fields)))
+			told |= UINT32_C(1) << bit;
+	}
+	return told;
+}
+
+bool mv_host_told_field(const struct mv_host *h, enum mv_field_id id)
+{
+	return !h->partial || mv_fieldset_has(&h->told_fields, id);
+}
+
 bool mv_host_msr(const struct mv_host *h, uint32_t index, uint64_t *value)
 {
 	for (uint32_t i = 0; i < h->nmsrs; i++) {

@@ -14,6 +14,21 @@ struct mv_featset {
 	uint64_t w[(MV_NFEATURES + 63) / 64];
 };
 
+/* A set of fields. */
+struct mv_fieldset {
+	uint64_t w[(MV_NFIELDS + 63) / 64];
+};
+
+static inline bool mv_fieldset_has(const struct mv_fieldset *s, enum mv_field_id id)
+{
+	return s->w[id / 64] >> (id % 64) & 1;
+}
+
+static inline void mv_fieldset_add(struct mv_fieldset *s, enum mv_field_id id)
+{
+	s->w[id / 64] |= UINT64_C(1) << (id % 64);
+}
+
 static inline bool mv_featset_has(const struct mv_featset *s, enum mv_feature_id id)
 {
 	return s->w[id / 64] >> (id % 64) & 1;
@@ -92,6 +107,14 @@ struct mv_host {
 	char machine[33], boot[37];	/* which machine, up since which boot; "" if unknown */
 	bool assumed;		/* no KVM was asked there: the offer is an assumption */
 
+	/*
+	 * The source of the description (libvirt) speaks of some features and fields only: the bits of
+	 * all others, and reserved bits, are unknown whatever the tables say.
+	 */
+	bool partial;
+	struct mv_featset told;		/* if partial */
+	struct mv_fieldset told_fields;
+
 	struct mv_table raw;	/* the CPUID instruction, topology and APIC ids of one CPU */
 	struct mv_table kvm;	/* KVM_GET_SUPPORTED_CPUID */
 	struct mv_featset exec_known, exec_ran;	/* tried in user space; of those, ran */
@@ -126,6 +149,11 @@ void mv_host_offer(const struct mv_host *h, struct mv_table *offer);
 /* Can the bit be used on h whatever a mask hides: raw, or a feature seen to execute? */
 bool mv_host_executes(const struct mv_host *h, uint32_t leaf, uint32_t subleaf, unsigned reg,
 		      unsigned bit);
+
+/* The bits of a register that the description tells: all of them unless it is partial. */
+uint32_t mv_host_told(const struct mv_host *h, uint32_t leaf, uint32_t subleaf, unsigned reg);
+/* Does it tell the field? */
+bool mv_host_told_field(const struct mv_host *h, enum mv_field_id id);
 
 /* The MSR's value; false if it is not among the feature MSRs. */
 bool mv_host_msr(const struct mv_host *h, uint32_t index, uint64_t *value);

@@ -158,7 +158,8 @@ void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	struct mv_table offer;
 
 	memset(v, 0, sizeof(*v));
-	v->unsure = p->intercept == MV_INTERCEPTION_NONE || has_open_rules(p) || has_msr_symbols(p);
+	v->unsure = p->intercept == MV_INTERCEPTION_NONE || has_open_rules(p) || has_msr_symbols(p) ||
+		    p->source.partial;
 	mv_host_offer(&p->source, &offer);
 	vm_words(v, l, p, &offer);
 	vm_components(v, p);
@@ -188,6 +189,7 @@ void mv_quick_host_init(struct mv_quick_host *h, const struct mv_quick_layout *l
 	uint32_t nnumbers = 0, nequal = 0;
 
 	memset(h, 0, sizeof(*h));
+	h->unsure = host->partial;
 	mv_host_offer(host, &offer);
 	exec_table(&exec, host);
 	for (uint32_t i = 0; i < l->n; i++) {
@@ -266,7 +268,7 @@ static bool caps_fit(const struct mv_quick_vm *v, const struct mv_quick_host *h)
 
 enum mv_quick_answer mv_quick_verdict(const struct mv_quick_vm *v, const struct mv_quick_host *h)
 {
-	if (v->unsure)
+	if (v->unsure || h->unsure)
 		return MV_QUICK_UNSURE;
 	return !memcmp(v->vendor, h->vendor, sizeof(v->vendor)) && words_fit(v, h) &&
 			       numbers_fit(v, h) && components_fit(v, h) &&

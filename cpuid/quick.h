@@ -50,6 +50,7 @@ struct mv_quick_vm {
 };
 
 struct mv_quick_host {
+	bool unsure;		/* nothing below counts */
 	uint32_t offer[MV_QUICK_WORDS], exec[MV_QUICK_WORDS];
 	uint32_t vendor[3];
 	uint32_t number[MV_QUICK_NUMBERS], equal[MV_QUICK_NUMBERS];

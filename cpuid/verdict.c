@@ -132,6 +132,19 @@ static bool enforced(const struct mv_compare *c, const struct mv_feature *f)
 	       mv_feature_enforced(&c->p->guest, mv_feature_id(f), vmx);
 }
 
+/* H: the guest does not see it. R: the source can't execute it either, or the guest could not. */
+static bool unknown_does_not_matter(const struct mv_compare *c, const struct mv_mismatch *m,
+				    const struct mv_feature *f)
+{
+	if (m->sym == MV_SYM_H)
+		return !mv_table_has(&c->p->guest, mv_feature_id(f));
+	if (m->sym != MV_SYM_R)
+		return false;
+	return enforced(c, f) ||
+	       (mv_host_told(&c->p->source, m->leaf, m->subleaf, (unsigned)m->reg) >> m->lo & 1 &&
+		!m->want);
+}
+
 /* Would --rule subset accept this mismatch although the guide's rule refuses it? */
 static bool subset_accepts(const struct mv_compare *c, const struct mv_mismatch *m)
 {
@@ -140,6 +153,8 @@ static bool subset_accepts(const struct mv_compare *c, const struct mv_mismatch 
 	const struct mv_field *field;
 	bool guest;
 
+	if (m->unknown)
+		return f && f->cls == MV_FC_PLAIN && unknown_does_not_matter(c, m, f);
 	if (!f) {
 		field = mv_field_at(m->leaf, m->subleaf, (unsigned)m->reg, (unsigned)m->lo);
 		return field && field->rule == MV_FR_ATMOST && m->sym == MV_SYM_H &&
@@ -155,16 +170,19 @@ static bool subset_accepts(const struct mv_compare *c, const struct mv_mismatch 
 	return m->sym == MV_SYM_R && (!m->want || m->have || enforced(c, f));
 }
 
-/* Bit `bit` of register r does not match; same: all bits that had to be equal and are not. */
+/*
+ * Bit `bit` of register r does not match, or its value is unknown; same: all bits that had to be equal
+ * and are not.
+ */
 static void symbol_bit(struct mv_compare *c, const struct mv_mask_reg *r, unsigned bit, uint32_t same,
-		       uint32_t want, uint32_t have)
+		       bool unknown, uint32_t want, uint32_t have)
 {
 	const struct mv_field *field = mv_field_at(r->leaf, r->subleaf, r->reg, bit);
 	struct mv_mismatch m = {
 		.rule = MV_RULE_SYMBOL, .leaf = r->leaf, .subleaf = r->subleaf,
 		.reg = (int8_t)r->reg, .lo = (int8_t)bit, .hi = (int8_t)bit,
 		.sym = mv_mask_reg_sym(r, bit), .at = r->at[bit],
-		.want = want >> bit & 1, .have = have >> bit & 1,
+		.want = want >> bit & 1, .have = have >> bit & 1, .unknown = unknown,
 	};
 
 	if (!mv_symbols_compare(r->leaf, r->subleaf, r->reg, bit))
@@ -218,7 +236,7 @@ static void symbols(struct mv_compare *c)
 		uint32_t t = mv_mask_reg_with(r, MV_SYM_T), f = mv_mask_reg_with(r, MV_SYM_F);
 		uint32_t h = equality ? mv_mask_reg_with(r, MV_SYM_H) : 0;
 		uint32_t x = equality ? mv_mask_reg_with(r, MV_SYM_R) : 0;
-		uint32_t so, d, se, de, bad;
+		uint32_t so, d, se, de, src_told, dst_told, unknown, bad;
 
 		if (!(t | f | h | x))
 			continue;
@@ -227,10 +245,13 @@ static void symbols(struct mv_compare *c)
 		d = s.dst_offer[r->reg];
 		se = s.src_raw[r->reg] | s.src_ran[r->reg];
 		de = s.dst_raw[r->reg] | s.dst_ran[r->reg];
-		bad = (t & ~d) | (f & de) | (h & (so ^ d)) | (x & (se ^ de));
+		src_told = mv_host_told(&c->p->source, r->leaf, r->subleaf, r->reg);
+		dst_told = mv_host_told(c->dst, r->leaf, r->subleaf, r->reg);
+		unknown = ((t | f) & ~dst_told) | ((h | x) & ~(src_told & dst_told));
+		bad = (t & ~d) | (f & de) | (h & (so ^ d)) | (x & (se ^ de)) | unknown;
 		for (unsigned bit = 0; bit < 32; bit++)
 			if (bad >> bit & 1)
-				symbol_bit(c, r, bit, bad & (h | x),
+				symbol_bit(c, r, bit, bad & (h | x), unknown >> bit & 1,
 					   t >> bit & 1	  ? UINT32_MAX
 					   : f >> bit & 1 ? 0
 					   : h >> bit & 1 ? so
@@ -352,7 +373,7 @@ int mv_verdict(struct mv_verdict *v, const struct mv_policy *p, const struct mv_
 	struct mv_compare c = { .p = p, .dst = dst, .opts = opts ? opts : &defaults, .v = v };
 	int rc = check_ignore_list(c.opts->ignore, err);
 
-	v->n = v->refusals = v->subset_refusals = 0;
+	v->n = v->refusals = v->subset_refusals = v->unchecked = 0;
 	if (rc)
 		return rc;
 	mv_host_offer(&p->source, &c.src_offer);

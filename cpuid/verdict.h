@@ -50,6 +50,8 @@ struct mv_mismatch {
 	uint64_t have;		/* the destination's value of the bits, or of what the rule compares */
 	uint64_t want;		/* the VM's or the source's */
 	bool subset_accepts;	/* only the guide's rule refuses: --rule subset would not */
+	bool unknown;		/* MV_RULE_SYMBOL: a side's value is unknown: have or want count for
+				 * nothing */
 	bool ignored;		/* listed in opts->ignore: does not refuse */
 	char text[96];		/* structural rules: what differs, in a few words */
 };
@@ -59,6 +61,7 @@ struct mv_verdict {
 	uint32_t n;		/* mismatches kept: at most MV_MISMATCHES */
 	uint32_t refusals;	/* mismatches in all that are not ignored: 0 = accepted */
 	uint32_t subset_refusals;	/* of those, how many --rule subset refuses, too */
+	uint32_t unchecked;	/* rules (1 << enum mv_rule) that a partial description has nothing for */
 	struct mv_mismatch m[MV_MISMATCHES];
 };
 

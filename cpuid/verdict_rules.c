@@ -102,6 +102,18 @@ uint32_t mv_number_offered(const struct mv_table *offer, enum mv_field_id id)
 	return have;
 }
 
+/* Nothing to judge the rule by: said instead of guessed. */
+static void unchecked(struct mv_compare *c, enum mv_rule rule)
+{
+	c->v->unchecked |= UINT32_C(1) << rule;
+}
+
+/* Is the guest's number known: told of its source, or fixed by its mask? */
+static bool guest_told(const struct mv_compare *c, enum mv_field_id id)
+{
+	return mv_host_told_field(&c->p->source, id) || mv_mask_find_field(&c->p->final, id);
+}
+
 static void at_most(struct mv_compare *c, enum mv_field_id id)
 {
 	uint32_t want = mv_table_field(&c->p->guest, id);
@@ -109,6 +121,10 @@ static void at_most(struct mv_compare *c, enum mv_field_id id)
 	const char *what = mv_fields[id].what;
 	char text[96];
 
+	if (!guest_told(c, id) || !mv_host_told_field(c->dst, id)) {
+		unchecked(c, number_rule(id));
+		return;
+	}
 	if (want <= have)
 		return;
 	snprintf(text, sizeof(text),
@@ -126,6 +142,10 @@ static void equal(struct mv_compare *c, enum mv_field_id id)
 
 	if (!want || want == have)
 		return;
+	if (!mv_host_told_field(c->dst, id)) {
+		unchecked(c, MV_RULE_XSAVE);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s %u, the destination has %u", mv_fields[id].what, want,
 		 have);
 	structural_field(c, MV_RULE_XSAVE, id, want, have, text);
@@ -156,6 +176,11 @@ static void vendor(struct mv_compare *c)
 	const uint32_t *s = mv_compare_leaf(&c->src_offer, 0, 0), *d = mv_compare_leaf(&c->dst_offer, 0, 0);
 	char src[13], dst[13], text[96];
 
+	if (!mv_host_told_field(&c->p->source, MV_FIELD_VENDOR_EBX) ||
+	    !mv_host_told_field(c->dst, MV_FIELD_VENDOR_EBX)) {
+		unchecked(c, MV_RULE_VENDOR);
+		return;
+	}
 	if (!memcmp(s + MV_EBX, d + MV_EBX, 3 * sizeof(*s)))
 		return;
 	vendor_string(src, &c->src_offer);
@@ -182,6 +207,12 @@ static void xsave(struct mv_compare *c)
 	uint64_t host = mv_xstate_xcr0(&c->dst_offer) | mv_xstate_xss(&c->dst_offer);
 	char text[96];
 
+	/* Sizes and places of state, which no partial description has. */
+	if (c->p->source.partial || c->dst->partial) {
+		if (mv_table_has(&c->p->guest, MV_F_XSAVE))
+			unchecked(c, MV_RULE_XSAVE);
+		return;
+	}
 	for (unsigned n = 0; n < 63; n++) {
 		const uint32_t *s, *d;
 
@@ -212,7 +243,14 @@ static void clflush(struct mv_compare *c)
 	uint32_t have = mv_table_field(&c->dst_offer, MV_FIELD_CLFLUSH_SIZE);
 	char text[96];
 
-	if (!mv_table_has(&c->p->guest, MV_F_CLFLUSH) || want == have)
+	if (!mv_table_has(&c->p->guest, MV_F_CLFLUSH))
+		return;
+	if (!guest_told(c, MV_FIELD_CLFLUSH_SIZE) ||
+	    !mv_host_told_field(c->dst, MV_FIELD_CLFLUSH_SIZE)) {
+		unchecked(c, MV_RULE_CLFLUSH);
+		return;
+	}
+	if (want == have)
 		return;
 	snprintf(text, sizeof(text), "cache line %u bytes, the destination has %u", want * 8,
 		 have * 8);
@@ -232,6 +270,8 @@ static void tsc(struct mv_compare *c)
 	uint64_t want = c->p->source.tsc_khz, have = c->dst->tsc_khz;
 	char text[96];
 
+	if ((c->p->source.partial && !want) || (c->dst->partial && !have))
+		unchecked(c, MV_RULE_TSC);
 	if (mv_tsc_fits(want, have, c->dst->tsc_scaling))
 		return;
 	snprintf(text, sizeof(text), "TSC %llu kHz, the destination has %llu and can't scale",
@@ -300,6 +340,10 @@ static void hazards(struct mv_compare *c)
 		m = at_feature(c, MV_RULE_HAZARD, f);
 		if (m.sym != MV_SYM_X)
 			continue;
+		if (!(mv_host_told(c->dst, f->leaf, f->subleaf, f->reg) >> f->bit & 1)) {
+			unchecked(c, MV_RULE_HAZARD);
+			continue;
+		}
 		guest = mv_table_has(&c->p->guest, id);
 		dst = mv_table_has(&c->dst_offer, id);
 		if (mv_hazard_excused(c, id, guest, dst))
@@ -467,6 +511,8 @@ static void interception(struct mv_compare *c)
 			untouched(c);
 		return;
 	}
+	if (c->dst->partial)
+		unchecked(c, MV_RULE_INTERCEPTION);
 	if (mv_host_intercepts(c->dst) || proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH ||
 	    (p->patchable && p->patch_cpl3 && proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH))
 		return;

@@ -85,6 +85,20 @@ static struct json_object *register_string(char *s)
 	return string(s);
 }
 
+/* What a partial description tells: names of features and fields. */
+static struct json_object *told_to_json(const struct mv_host *h)
+{
+	struct json_object *o = json_object_new_array();
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		if (mv_featset_has(&h->told, (enum mv_feature_id)i))
+			json_object_array_add(o, json_object_new_string(mv_features[i].name));
+	for (unsigned i = 0; i < MV_NFIELDS; i++)
+		if (mv_fieldset_has(&h->told_fields, (enum mv_field_id)i))
+			json_object_array_add(o, json_object_new_string(mv_fields[i].name));
+	return o;
+}
+
 struct json_object *mv_host_to_json(const struct mv_host *h)
 {
 	struct json_object *o = json_object_new_object(), *msrs = json_object_new_object();
@@ -104,6 +118,8 @@ struct json_object *mv_host_to_json(const struct mv_host *h)
 	if (*h->boot)
 		json_object_object_add(o, "boot", string(h->boot));
 	json_object_object_add(o, "assumed", json_object_new_boolean(h->assumed));
+	if (h->partial)
+		json_object_object_add(o, "told", told_to_json(h));
 	json_object_object_add(o, "raw", table_to_json(&h->raw));
 	json_object_object_add(o, "kvm", table_to_json(&h->kvm));
 	json_object_object_add(o, "exec", exec_to_json(h));
@@ -273,6 +289,36 @@ static int read_msrs(const struct reading *r, struct mv_host *h)
 	return 0;
 }
 
+/* Only partial descriptions have the member. */
+static int read_told(const struct reading *r, struct mv_host *h)
+{
+	struct json_object *o;
+
+	h->partial = json_object_object_get_ex(r->o, "told", &o);
+	if (!h->partial)
+		return 0;
+	if (!json_object_is_type(o, json_type_array))
+		return bad(r, "told", "not a list of names");
+	for (size_t i = 0; i < json_object_array_length(o); i++) {
+		struct json_object *v = json_object_array_get_idx(o, i);
+		const char *name = json_object_is_type(v, json_type_string) ? json_object_get_string(v)
+									     : NULL;
+		const struct mv_feature *f;
+		const struct mv_field *d;
+
+		if (!name)
+			return bad(r, "told", "not a list of names");
+		f = mv_feature_by_name(name, strlen(name));
+		d = mv_field_by_name(name, strlen(name));
+		/* A name that this program does not know tells it nothing. */
+		if (f)
+			mv_featset_add(&h->told, mv_feature_id(f));
+		else if (d)
+			mv_fieldset_add(&h->told_fields, (enum mv_field_id)(d - mv_fields));
+	}
+	return 0;
+}
+
 static int read_proof(const struct reading *r, struct mv_host *h)
 {
 	struct json_object *o = mv_json_get(r->o, "proof", json_type_object, r->file, r->err);
@@ -343,6 +389,8 @@ static int from_json(struct mv_host *h, const struct reading *r)
 		rc = read_string(r, "boot", h->boot, sizeof(h->boot));
 	if (rc == 0)
 		rc = read_bool(r, "assumed", &h->assumed);
+	if (rc == 0)
+		rc = read_told(r, h);
 	if (rc == 0)
 		rc = read_table(r, "raw", &h->raw);
 	if (rc == 0)

@@ -8,7 +8,8 @@ VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power
             import_offer.c host_exec.c explain.c \
             dialect.c dialect_vmware.c dialect_xl.c dialect_firecracker.c dialect_qemu.c \
             fleet.c fleet_index.c fleet_judge.c fleet_load.c fleet_view.c \
-            host_identity.c) guest-tests/linux/rows.c
+            host_identity.c \
+            xml.c) guest-tests/linux/rows.c
 CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
 VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm -isystem /usr/include/libxml2
 VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread

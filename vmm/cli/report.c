@@ -195,6 +195,9 @@ int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes)
 
 static const char *side(const struct mv_mismatch *m)
 {
+	if (m->unknown)
+		return m->sym == MV_SYM_T || m->sym == MV_SYM_F ? "unknown on the destination"
+								: "unknown on one side";
 	if (m->lo != m->hi)
 		return "differs";
 	if (m->sym == MV_SYM_T)
@@ -267,7 +270,7 @@ static void print_bit(FILE *f, const struct mv_policy *p, const struct mv_mismat
 	if (m->rule != MV_RULE_SYMBOL)
 		fprintf(f, "  * %s (%s, rule %s): %s%s\n", mv_mismatch_subject(m), bits,
 			mv_rule_name(m->rule), m->text, m->ignored ? " [ignored]" : "");
-	else if (m->lo != m->hi)
+	else if (m->lo != m->hi && !m->unknown)
 		fprintf(f, "  * %s (%s): 0x%llx, destination 0x%llx; %c %s%s\n",
 			mv_mismatch_subject(m), bits, (unsigned long long)m->want,
 			(unsigned long long)m->have, mv_sym_char(m->sym), at,
@@ -305,7 +308,10 @@ void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *
 	const struct mv_mismatch *m[MV_MISMATCHES];
 	uint32_t n = sorted(v, m), i = 0;
 
-	if (dst->assumed)
+	if (dst->partial)
+		fprintf(f, "%s: known through %s: what that does not tell is unknown\n", dst_name,
+			dst->source);
+	else if (dst->assumed)
 		fprintf(f, "%s: assumed: known by a dump only, no KVM was asked there\n", dst_name);
 	if (v->refusals)
 		fprintf(f, "%s: refused (rule %s)\nThe host's CPU is incompatible with the CPU "
@@ -315,6 +321,13 @@ void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *
 		fprintf(f, "%s: accepted (rule %s)%s\n", dst_name,
 			mode == MV_VERDICT_SUBSET ? "subset" : "guide",
 			v->n ? ", with these differences ignored on request" : "");
+	if (v->unchecked) {
+		fprintf(f, "  not checked, as no side tells enough:");
+		for (unsigned r = 0; r < MV_NRULES; r++)
+			if (v->unchecked >> r & 1)
+				fprintf(f, " %s", mv_rule_name((enum mv_rule)r));
+		fprintf(f, "\n");
+	}
 	while (i < n) {
 		uint32_t first = i++;
 
@@ -370,6 +383,7 @@ static struct json_object *json_mismatch(const struct mv_policy *p, const struct
 		help[1] = '\0';
 		json_object_object_add(o, "override", json_object_new_string(help));
 	}
+	json_object_object_add(o, "unknown", json_object_new_boolean(m->unknown));
 	json_object_object_add(o, "subset-accepts", json_object_new_boolean(m->subset_accepts));
 	json_object_object_add(o, "ignored", json_object_new_boolean(m->ignored));
 	return o;
@@ -380,17 +394,24 @@ struct json_object *mv_json_verdict(const struct mv_policy *p, const struct mv_h
 				    enum mv_verdict_mode mode)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct json_object *unchecked = json_object_new_array();
 	const struct mv_mismatch *m[MV_MISMATCHES];
 	uint32_t n = sorted(v, m);
 
 	for (uint32_t i = 0; i < n; i++)
 		json_object_array_add(list, json_mismatch(p, m[i]));
+	for (unsigned r = 0; r < MV_NRULES; r++)
+		if (v->unchecked >> r & 1)
+			json_object_array_add(unchecked, json_object_new_string(
+							 mv_rule_name((enum mv_rule)r)));
 	json_object_object_add(o, "destination", json_object_new_string(dst_name));
 	json_object_object_add(o, "verdict",
 			       json_object_new_string(v->refusals ? "refuse" : "accept"));
 	json_object_object_add(o, "rule", json_object_new_string(
 						  mode == MV_VERDICT_SUBSET ? "subset" : "guide"));
 	json_object_object_add(o, "assumed", json_object_new_boolean(dst->assumed));
+	json_object_object_add(o, "partial", json_object_new_boolean(dst->partial));
+	json_object_object_add(o, "not-checked", unchecked);
 	json_object_object_add(o, "refusals", json_object_new_int64(v->refusals));
 	json_object_object_add(o, "subset-refusals", json_object_new_int64(v->subset_refusals));
 	json_object_object_add(o, "mismatches", list);
