@@ -64,7 +64,8 @@ $(VMM_OBJS) $(CLI_OBJS): INC := $(VMM_INC) -D_GNU_SOURCE
 # Objects of another compiler or with other flags are stale.
 $(OUT)/.flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS) $(SANFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(SANFLAGS)' > $@
+	@echo '$(CC) $(CFLAGS) $(SANFLAGS) $(VMM_DEFS)' | cmp -s - $@ || \
+		echo '$(CC) $(CFLAGS) $(SANFLAGS) $(VMM_DEFS)' > $@
 .PHONY: FORCE
 FORCE:
 
@@ -116,7 +117,7 @@ all: $(OUT)/minivmm guest-images
 # ---- packages ------------------------------------------------------------------------------------
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
-PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev libsmartcols-dev
+PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libvirt-dev libxml2-dev libxxhash-dev libzydis-dev libsmartcols-dev
 PKGS_TEST  := libcriterion-dev libvirt0 python3
 
 # Installs only what is missing, and only as root; otherwise says what is needed.

@@ -279,7 +279,7 @@ usage "no image given" "$minivmm" run
 usage "more than one image given" "$minivmm" run a b
 usage "no snapshot given" "$minivmm" restore
 usage "no snapshot given" "$minivmm" inspect
-usage "a snapshot and at least one host file are needed" "$minivmm" check "$in/x"
+usage "a VM and at least one host are needed" "$minivmm" check "$in/x"
 usage "no host file given" "$minivmm" check --on "$in/x"
 usage "no VM's name given" "$minivmm" stop
 usage "more than one VM's name given" "$minivmm" stop a b

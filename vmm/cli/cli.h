@@ -79,8 +79,8 @@ void mv_cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mv_cli_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * A host from a file of any known format (docs/importers.md); what a reader should know of it is
- * said as notes. -MV_E_INPUT names file, line and reason.
+ * A host from a file of any known format (docs/importers.md), or from libvirt by its URI; what a reader
+ * should know of it is said as notes. -MV_E_INPUT names file, line and reason.
  */
 int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err);
 
@@ -92,6 +92,13 @@ int mv_cli_this_host(struct mv_host *h, struct mv_err *err);
 
 /* Warn if the file describes this machine as it is no longer (another kernel, microcode, boot). */
 void mv_cli_stale(const struct mv_host *h, const char *path);
+
+/*
+ * The VM of a libvirt domain: "DOMAIN@URI", a file with the domain's XML, or "-" for standard input.
+ * Which of the names that a VM can have is such a one, and its policy.
+ */
+bool mv_cli_is_domain(const char *name);
+int mv_cli_domain(struct mv_policy *p, const char *name, struct mv_err *err);
 
 /* A JSON document to stdout; takes the reference. */
 void mv_cli_json(struct json_object *o);

@@ -154,7 +154,7 @@ static int run(int argc, char **argv)
 	if (argc - first < (a.start_host ? 1 : 2)) {
 		free(st);
 		return mv_cli_usage(&mv_cmd_check, a.start_host ? "no host file given"
-						   : "a snapshot and at least one host file are needed");
+						   : "a VM and at least one host are needed");
 	}
 	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask ||
 			      a.launch.baseline)) {
@@ -190,12 +190,14 @@ static const struct mv_opt opts[] = {
 
 const struct mv_cmd mv_cmd_check = {
 	.name = "check",
-	.args = "SNAPSHOT HOST… | --on HOST [--mask FILE] HOST…",
+	.args = "VM HOST… | --on HOST [--mask FILE] HOST…",
 	.summary = "would each of these hosts accept the VM?",
 	.opts = opts,
-	.more = "HOST is a host file (minivmm host -o FILE). The verdict is the one that restore\n"
-		"would give there. Exit 0: every host accepts; 3: one refuses; 4: an input was\n"
-		"unusable. Hidden features that still execute there are named, all with -v: they\n"
-		"are found by programs that try instructions instead of asking CPUID.\n",
+	.more = "VM is a snapshot, DOMAIN@URI for a libvirt domain, a file with a domain's XML,\n"
+		"or - to read that. HOST is a host file (minivmm host -o FILE) or a libvirt URI.\n"
+		"The verdict is the one that restore would give there. Exit 0: every host\n"
+		"accepts; 3: one refuses; 4: an input was unusable.\n"
+		"Hidden features that still execute there are named, all with -v: they are found\n"
+		"by programs that try instructions instead of asking CPUID.\n",
 	.run = run,
 };

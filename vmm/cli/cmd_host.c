@@ -8,6 +8,7 @@
 #include "host_native.h"
 #include "kvm.h"
 #include "proof.h"
+#include "virt.h"
 #include "cli.h"
 #include "host_diff.h"
 
@@ -16,14 +17,15 @@ extern const struct mv_cmd mv_cmd_host;
 #define MAX_VMS 64
 
 struct host_args {
-	const char *from, *out, *without, *diff;
+	const char *from, *uri, *out, *without, *diff;
 	const char *vms[MAX_VMS];
 	size_t nvms;
 	bool binary, again, first;
 };
 
 enum {
-	OPT_OUT = 'o', OPT_FROM = 256, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST, OPT_DIFF, OPT_VMS
+	OPT_OUT = 'o', OPT_FROM = 256, OPT_CONNECT, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST,
+	OPT_DIFF, OPT_VMS
 };
 
 static int option(void *ctx, int key, const char *arg)
@@ -32,6 +34,7 @@ static int option(void *ctx, int key, const char *arg)
 
 	switch (key) {
 	case OPT_FROM: a->from = arg; break;
+	case OPT_CONNECT: a->uri = arg; break;
 	case OPT_OUT: a->out = arg; break;
 	case OPT_WITHOUT: a->without = arg; break;
 	case OPT_BINARY: a->binary = true; break;
@@ -130,6 +133,29 @@ static const char *levels(uint8_t proof)
 	}
 }
 
+/* libvirt's names are few: what it has none for is not a "no". */
+static void print_partial(const struct mv_host *h)
+{
+	struct mv_signature s = mv_table_signature(&h->raw);
+	unsigned told = 0;
+	char vendor[13];
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		told += mv_featset_has(&h->told, (enum mv_feature_id)i);
+	mv_table_vendor_string(&h->raw, vendor);
+	printf("host       %s, as %s tells\n", h->name, h->source);
+	if (mv_host_told_field(h, MV_FIELD_FAMILY))
+		printf("cpu        %s family 0x%02x model 0x%02x stepping %u, microcode 0x%llx\n",
+		       *vendor ? vendor : "(vendor unknown)", s.family, s.model, s.stepping,
+		       (unsigned long long)h->microcode);
+	printf("features   %u in CPUID, %u offered to a guest; unknown: %u of %u\n", count(&h->raw),
+	       count(&h->kvm), MV_NFEATURES - told, MV_NFEATURES);
+	if (h->tsc_khz)
+		printf("tsc        %u kHz, %s\n", h->tsc_khz,
+		       h->tsc_scaling ? "can be scaled for a guest" : "no scaling");
+	printf("unknown    reserved bits, XSAVE layout, highest leaves, interception\n");
+}
+
 static void print_host(const struct mv_host *h, bool first)
 {
 	struct mv_signature s = mv_table_signature(&h->raw);
@@ -219,6 +245,14 @@ static int run(int argc, char **argv)
 		free(h);
 		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
 	}
+	if (a.uri && (a.from || !mv_virt_is_uri(a.uri))) {
+		free(h);
+		return a.from ? mv_cli_usage(&mv_cmd_host, "--from and --connect are two hosts")
+			      : mv_cli_usage(&mv_cmd_host, "--connect wants a libvirt URI, as "
+					     "qemu:///system, not '%s'", a.uri);
+	}
+	if (a.uri)
+		a.from = a.uri;
 	rc = a.from ? mv_cli_host_file(h, a.from, &err) : this_host(&a, h, &err);
 	if (rc == 0 && a.without)
 		rc = take_away(h, a.without, &err);
@@ -231,7 +265,7 @@ static int run(int argc, char **argv)
 	else if (a.binary)
 		print_binary(&h->raw);
 	else if (!a.out || mv_output.verbose)
-		print_host(h, a.first);
+		h->partial ? print_partial(h) : print_host(h, a.first);
 	free(h);
 	return code;
 }
@@ -239,6 +273,7 @@ static int run(int argc, char **argv)
 static const struct mv_opt opts[] = {
 	{ "output", "FILE", "write a host file (-o)", OPT_OUT },
 	{ "from", "FILE", "a host file, or another tool's CPU dump", OPT_FROM },
+	{ "connect", "URI", "what libvirt tells there: qemu:///system …", OPT_CONNECT },
 	{ "without", "FEATURES", "what if it lacked these (by comma)?", OPT_WITHOUT },
 	{ "binary", NULL, "all CPUID leaves with a bit ruler", OPT_BINARY },
 	{ "first", NULL, "prove no more once a way to answer CPUID holds", OPT_FIRST },
@@ -250,7 +285,7 @@ static const struct mv_opt opts[] = {
 
 const struct mv_cmd mv_cmd_host = {
 	.name = "host",
-	.args = "[-o FILE] [--from FILE] [--without NAMES] | --diff FILE FILE",
+	.args = "[-o FILE] [--from FILE | --connect URI] | --diff FILE FILE",
 	.summary = "describe a host and what its KVM was proved to do",
 	.opts = opts,
 	.more = "--diff: exit 3 if anything that a verdict looks at has changed; with --vms only\n"

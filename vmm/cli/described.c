@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Hosts that commands are told about: files, our own or other tools' dumps, and this machine. */
+/* Hosts and domains that commands are told about: files, this machine, libvirt URIs. */
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "host_exec.h"
 #include "host_native.h"
 #include "import.h"
+#include "json.h"
 #include "proof.h"
+#include "virt.h"
+
+#define MAX_DOMAIN (1u << 20)
 
 void mv_cli_stale(const struct mv_host *h, const char *path)
 {
@@ -24,7 +31,8 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 
 	if (!report)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	rc = mv_host_import(h, path, report, err);
+	rc = mv_virt_is_uri(path) ? mv_virt_host(h, path, report, err)
+				  : mv_host_import(h, path, report, err);
 	for (uint32_t i = 0; rc == 0 && i < report->nnotes; i++) {
 		const struct mv_import_note *n = &report->notes[i];
 
@@ -60,4 +68,43 @@ int mv_cli_this_host(struct mv_host *h, struct mv_err *err)
 	}
 	mv_host_exec(h);
 	return rc;
+}
+
+/* No other file that a VM can be read from starts with '<'. */
+static bool is_xml(const char *file)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char start[16] = "";
+	ssize_t n = fd < 0 ? -1 : pread(fd, start, sizeof(start) - 1, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0 && start[strspn(start, " \t\r\n")] == '<';
+}
+
+static int domain_file(struct mv_policy *p, const char *file, struct mv_err *err)
+{
+	const char *name = strcmp(file, "-") ? file : "/dev/stdin";
+	struct mv_virt *v = NULL;
+	char *xml = NULL;
+	size_t len;
+	int rc = mv_read_file(name, MAX_DOMAIN, &xml, &len, err);
+
+	if (rc == 0)
+		rc = mv_virt_open_local(&v, err);
+	if (rc == 0)
+		rc = mv_virt_vm(p, name, xml, v, err);
+	mv_virt_close(v);
+	free(xml);
+	return rc;
+}
+
+bool mv_cli_is_domain(const char *name)
+{
+	return mv_virt_domain_uri(name) || !strcmp(name, "-") || is_xml(name);
+}
+
+int mv_cli_domain(struct mv_policy *p, const char *name, struct mv_err *err)
+{
+	return mv_virt_domain_uri(name) ? mv_virt_vm_from_uri(p, name, err) : domain_file(p, name, err);
 }

@@ -260,6 +260,8 @@ int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const
 
 	if (start_host)
 		return mv_launch_described(l, start_host, st, err);
+	if (mv_cli_is_domain(file))
+		return mv_cli_domain(&st->policy, file, err);
 	rc = mv_snapshot_open(&snap, file, st, err);
 	if (rc == 0)
 		mv_snapshot_close(snap);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "virt.h"
 
 struct mv_output mv_output;
 
@@ -82,6 +83,7 @@ static void print_version(void)
 {
 	printf("minivmm %s (%d CPUID features, %d fields; snapshot format 1)\n", MV_VERSION,
 	       MV_NFEATURES, MV_NFIELDS);
+	printf("libvirt: %s\n", mv_virt_built_in() ? "built in" : "not built in (libvirt-dev was missing)");
 }
 
 enum mv_exit mv_cli_exit_code(int err_code)
