@@ -446,6 +446,15 @@ static bool shown(const struct work *w, enum mv_field_id id)
 	return s == MV_SYM_H || s == MV_SYM_X;
 }
 
+/* What some host's description does not tell can't be fixed for all of them. */
+static bool all_tell(const struct work *w, enum mv_field_id id)
+{
+	for (uint32_t i = 0; i < w->n; i++)
+		if (!mv_host_told_field(w->hosts[i], id))
+			return false;
+	return true;
+}
+
 /* Address sizes are told anyhow: a host that joins later may have more. */
 static int limits(struct work *w, struct mv_err *err)
 {
@@ -459,7 +468,8 @@ static int limits(struct work *w, struct mv_err *err)
 
 		if (mv_fields[i].rule != MV_FR_ATMOST || !shown(w, id) ||
 		    id == MV_FIELD_MAX_LEAF || id == MV_FIELD_MAX_EXT_LEAF ||
-		    id == MV_FIELD_MAX_SUBLEAF_7 || id == MV_FIELD_GUEST_PHYS_BITS)
+		    id == MV_FIELD_MAX_SUBLEAF_7 || id == MV_FIELD_GUEST_PHYS_BITS ||
+		    !all_tell(w, id))
 			continue;
 		if (width || differing(w, id))
 			rc = fix(w, id, least(w, id), err);

@@ -78,6 +78,33 @@ static void told_names(struct mv_host *h, const struct mv_virt_names *names)
 			mv_featset_add(&h->told, (enum mv_feature_id)i);
 }
 
+static void reach(struct mv_table *t, enum mv_field_id id, uint32_t value)
+{
+	if (mv_table_field(t, id) < value)
+		mv_table_set_field(t, id, value);
+}
+
+/*
+ * libvirt tells no highest leaf, but a feature that is there says that it is no lower than its own.
+ * Not told all the same: the number itself may be higher.
+ */
+static void reach_features(struct mv_table *t)
+{
+	uint32_t n = t->n;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t leaf = t->e[i].leaf, subleaf = t->e[i].subleaf;
+
+		if (leaf == 7)
+			reach(t, MV_FIELD_MAX_SUBLEAF_7, subleaf);
+		if (leaf < 0x40000000)
+			reach(t, MV_FIELD_MAX_LEAF, leaf);
+		else if (leaf > 0x80000000)
+			reach(t, MV_FIELD_MAX_EXT_LEAF, leaf);
+	}
+	mv_table_sort(t);
+}
+
 /* Both views: KVM gives a guest the host's, where libvirt's XML does not name another. */
 static void tell(struct mv_host *h, enum mv_field_id id, uint32_t value)
 {
@@ -223,8 +250,8 @@ int mv_virt_host(struct mv_host *h, const char *uri, struct mv_import *report, s
 		rc = ask_cpu(a, h, uri, report, err);
 		if (rc == 0)
 			rc = ask_offer(a, h, uri, report, err);
-		mv_table_sort(&h->raw);
-		mv_table_sort(&h->kvm);
+		reach_features(&h->raw);
+		reach_features(&h->kvm);
 		mv_virt_close(a->v);
 	}
 	free(a->xml);

@@ -9,6 +9,7 @@
 #include "launch.h"
 #include "maskwrite.h"
 #include "psabi.h"
+#include "virt.h"
 
 extern const struct mv_cmd mv_cmd_baseline;
 
@@ -73,7 +74,7 @@ static int load(struct job *j, char *const *files, struct mv_err *err)
 
 		rc = mv_cli_host_file(&j->all[i], files[i], err);
 		j->hosts[i] = &j->all[i];
-		j->names[i] = slash ? slash + 1 : files[i];
+		j->names[i] = slash && !mv_virt_is_uri(files[i]) ? slash + 1 : files[i];
 	}
 	return rc;
 }
@@ -204,7 +205,10 @@ static void print_summary(const struct job *j)
 		fprintf(stderr, "  family and model of %s, wherever they run\n",
 			j->names[b->model_of]);
 	for (uint32_t i = 0; i < j->n; i++) {
-		if (j->hosts[i]->assumed)
+		if (j->hosts[i]->partial)
+			fprintf(stderr, "  %s: known through %s: what that does not tell is hidden\n",
+				j->names[i], j->hosts[i]->source);
+		else if (j->hosts[i]->assumed)
 			fprintf(stderr, "  %s: assumed: known by a dump, no KVM was asked there\n",
 				j->names[i]);
 		print_cost(j, i);
@@ -415,7 +419,7 @@ const struct mv_cmd mv_cmd_baseline = {
 	.args = "HOST… [-o FILE]",
 	.summary = "the mask that these hosts have in common",
 	.opts = opts,
-	.more = "HOST is a host file (minivmm host -o FILE). A VM started under the mask on any\n"
+	.more = "HOST is a host file (minivmm host -o FILE) or a libvirt URI. A VM started under the mask on any\n"
 		"of the hosts is accepted by all the others. Standard error tells what each\n"
 		"host loses, and because of which. Exit 3: no mask can do that, and why.\n",
 	.run = run,
