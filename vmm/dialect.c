@@ -278,7 +278,8 @@ const struct mv_dialect mv_dialect_vmx = { "vmx", "cpuid.* keys of a .vmx file",
 
 const struct mv_dialect *const mv_dialects[] = {
 	&guide, &feature, &mv_dialect_vmx, &mv_dialect_featmask, &mv_dialect_xl, &mv_dialect_xl_list,
-	&mv_dialect_firecracker, &mv_dialect_qemu, NULL,
+	&mv_dialect_firecracker, &mv_dialect_qemu,
+	&mv_dialect_libvirt, NULL,
 };
 
 const struct mv_dialect *mv_dialect_find(const char *name)

@@ -83,6 +83,6 @@ struct mv_caps_bit {
 extern const struct mv_caps_bit mv_caps_bits[];	/* ends with bit 64 */
 
 extern const struct mv_dialect mv_dialect_vmx, mv_dialect_featmask, mv_dialect_xl, mv_dialect_xl_list,
-	mv_dialect_firecracker, mv_dialect_qemu;
+	mv_dialect_firecracker, mv_dialect_qemu, mv_dialect_libvirt;
 
 #endif

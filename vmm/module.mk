@@ -9,7 +9,7 @@ VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power
             dialect.c dialect_vmware.c dialect_xl.c dialect_firecracker.c dialect_qemu.c \
             fleet.c fleet_index.c fleet_judge.c fleet_load.c fleet_view.c \
             host_identity.c \
-            xml.c virt.c virt_cpu.c virt_host.c) guest-tests/linux/rows.c
+            xml.c virt.c virt_cpu.c virt_host.c dialect_libvirt.c) guest-tests/linux/rows.c
 CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
 # Only a missing header turns libvirt off; the library itself is loaded when it is asked.
 VMM_DEFS := $(if $(wildcard /usr/include/libvirt/libvirt.h),-DMV_LIBVIRT)
