@@ -118,7 +118,8 @@ all: $(OUT)/minivmm guest-images
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
 PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libvirt-dev libxml2-dev libxxhash-dev libzydis-dev libsmartcols-dev
-PKGS_TEST  := libcriterion-dev libvirt0 python3
+PKGS_TEST  := libcriterion-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt0 python3 \
+              qemu-system-x86
 
 # Installs only what is missing, and only as root; otherwise says what is needed.
 define need

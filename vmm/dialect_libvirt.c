@@ -177,7 +177,7 @@ static int to_libvirt(FILE *out, const struct mv_mask *m, const struct mv_dialec
 		write_cpu(out, w, plain, model, o->vendor, l);
 	finish(w);
 	free(plain);
-	return rc == -MV_E_INPUT ? -MV_E_USAGE : rc;
+	return rc;
 }
 
 /* ---- reading ---- */

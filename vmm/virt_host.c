@@ -387,6 +387,20 @@ int mv_virt_vm(struct mv_policy *p, const char *file, const char *xml, struct mv
 	return rc;
 }
 
+/* An emulated guest owes nothing to the CPU that QEMU runs on. */
+static int describe_source(struct mv_policy *p, const char *file, const char *xml, const char *uri,
+			   struct mv_err *err)
+{
+	struct mv_virt_cpu *cpu = malloc(sizeof(*cpu));
+	int rc = cpu ? mv_virt_cpu_parse(cpu, file, xml, strlen(xml), err)
+		     : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	if (rc == 0 && !strcmp(cpu->type, "kvm"))
+		rc = mv_virt_host(&p->source, uri, NULL, err);
+	free(cpu);
+	return rc;
+}
+
 int mv_virt_vm_from_uri(struct mv_policy *p, const char *domain_at_uri, struct mv_err *err)
 {
 	const char *uri = mv_virt_domain_uri(domain_at_uri);
@@ -399,7 +413,7 @@ int mv_virt_vm_from_uri(struct mv_policy *p, const char *domain_at_uri, struct m
 	if (rc == 0)
 		rc = mv_virt_domain_xml(v, name, &xml, err);
 	if (rc == 0)
-		rc = mv_virt_host(&p->source, uri, NULL, err);
+		rc = describe_source(p, domain_at_uri, xml, uri, err);
 	if (rc == 0)
 		rc = mv_virt_vm(p, domain_at_uri, xml, v, err);
 	mv_virt_close(v);

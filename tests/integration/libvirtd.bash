@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# Sourced by tests that need a libvirtd of their own: its folders, configuration, hooks and users are
+# private to a mount namespace, its host name to a UTS namespace; the machine's own libvirt is not touched.
+# shellcheck shell=bash disable=SC2154
+
+libvirtd_pids=()
+
+# Why there can't be one; nothing if there can.
+libvirtd_missing() {
+	local p
+	for p in libvirtd virsh qemu-system-x86_64 unshare; do
+		command -v "$p" >/dev/null || { echo "$p is not installed"; return; }
+	done
+	[ -e /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so ] ||
+		{ echo "libvirt's QEMU driver is not installed"; return; }
+	unshare -m -u sh -c 'mount --make-rprivate / && mount --bind "$0" /etc/libvirt' "$tmp" 2>/dev/null ||
+		echo "no mount and UTS namespaces here"
+}
+
+# libvirtd_start NAME: its files in $tmp/NAME, its URI in $uri. Its /etc/libvirt is $tmp/NAME/etc: hooks
+# are to be there before.
+libvirtd_start() {
+	local d=$tmp/$1
+	mkdir -p "$d"/{lib,cache,log,run,etc/hooks}
+	cat >"$d/etc/qemu.conf" <<-EOF
+		user = "root"
+		group = "root"
+		dynamic_ownership = 0
+		remember_owner = 0
+		security_driver = "none"
+		stdio_handler = "file"
+		cgroup_controllers = []
+		namespaces = []
+	EOF
+	cat >"$d/libvirtd.conf" <<-EOF
+		auth_unix_rw = "none"
+		auth_unix_ro = "none"
+		host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
+		log_outputs = "3:file:$d/libvirtd.log"
+	EOF
+	{ cat /etc/passwd; echo "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin"; } >"$d/passwd"
+	{ cat /etc/group; echo "libvirt-qemu:x:64055:"; echo "kvm:x:64056:"; } >"$d/group"
+	mkdir -p /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
+	# shellcheck disable=SC2016
+	unshare -m -u sh -c '
+		set -e
+		mount --make-rprivate /
+		hostname "$1"
+		mount -t tmpfs none /run
+		mkdir /run/libvirt
+		mount --bind "$0/lib" /var/lib/libvirt
+		mount --bind "$0/cache" /var/cache/libvirt
+		mount --bind "$0/log" /var/log/libvirt
+		mount --bind "$0/run" /run/libvirt
+		mount --bind "$0/etc" /etc/libvirt
+		mount --bind "$0/passwd" /etc/passwd
+		mount --bind "$0/group" /etc/group
+		exec libvirtd -f "$0/libvirtd.conf" -p "$0/pid"' "$d" "$1" >"$d/out" 2>&1 </dev/null &
+	libvirtd_pids+=($!)
+	uri="qemu+unix:///system?socket=$d/run/libvirt-sock"
+	local i
+	for ((i = 0; i < 400; i++)); do
+		virsh -q -c "$uri" version >/dev/null 2>&1 && return 0
+		sleep 0.05
+	done
+	problem "libvirtd $1 did not come up: $(tail -1 "$d/libvirtd.log" 2>/dev/null)"
+	return 1
+}
+
+# All of them, and what they started.
+libvirtd_stop() {
+	local d p
+	for d in "$tmp"/*/run/libvirt-sock; do
+		[ -e "$d" ] || continue
+		for p in $(virsh -q -c "qemu+unix:///system?socket=$d" list --name 2>/dev/null); do
+			virsh -q -c "qemu+unix:///system?socket=$d" destroy "$p" >/dev/null 2>&1
+		done
+	done
+	for p in ${libvirtd_pids[@]+"${libvirtd_pids[@]}"}; do
+		kill "$p" 2>/dev/null && wait "$p" 2>/dev/null
+	done
+	libvirtd_pids=()
+}
+trap 'libvirtd_stop; rm -rf "$tmp"' EXIT
+
+# domain_xml NAME CPU-XML IMAGE COMMAND-LINE: one that boots a guest of ours by emulation; its serial port
+# goes to $tmp/NAME.serial.
+domain_xml() {
+	cat <<-EOF
+		<domain type='qemu'>
+		  <name>$1</name>
+		  <uuid>$(cat /proc/sys/kernel/random/uuid)</uuid>
+		  <memory unit='MiB'>64</memory>
+		  <os>
+		    <type arch='x86_64' machine='pc'>hvm</type>
+		    <kernel>$guests/$3</kernel>
+		    <cmdline>$4</cmdline>
+		  </os>
+		  <features><acpi/><apic/></features>
+		  $2
+		  <on_reboot>destroy</on_reboot>
+		  <devices>
+		    <controller type='usb' model='none'/>
+		    <memballoon model='none'/>
+		    <serial type='file'><source path='$tmp/$1.serial' append='on'/></serial>
+		  </devices>
+		</domain>
+	EOF
+}
