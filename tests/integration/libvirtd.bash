@@ -17,8 +17,8 @@ libvirtd_missing() {
 		echo "no mount and UTS namespaces here"
 }
 
-# libvirtd_start NAME: its files in $tmp/NAME, its URI in $uri. Its /etc/libvirt is $tmp/NAME/etc: hooks
-# are to be there before.
+# libvirtd_start NAME [nokvm]: its files in $tmp/NAME, its URI in $uri. Its /etc/libvirt is $tmp/NAME/etc: hooks
+# are to be there before. nokvm: it does not see /dev/kvm.
 libvirtd_start() {
 	local d=$tmp/$1
 	mkdir -p "$d"/{lib,cache,log,run,etc/hooks}
@@ -55,7 +55,15 @@ libvirtd_start() {
 		mount --bind "$0/etc" /etc/libvirt
 		mount --bind "$0/passwd" /etc/passwd
 		mount --bind "$0/group" /etc/group
-		exec libvirtd -f "$0/libvirtd.conf" -p "$0/pid"' "$d" "$1" >"$d/out" 2>&1 </dev/null &
+		if [ "$2" = nokvm ]; then
+			mkdir "$0/dev"
+			for n in null zero full random urandom tty; do
+				: >"$0/dev/$n"
+				mount --bind "/dev/$n" "$0/dev/$n"
+			done
+			mount --rbind "$0/dev" /dev
+		fi
+		exec libvirtd -f "$0/libvirtd.conf" -p "$0/pid"' "$d" "$1" "${2:-}" >"$d/out" 2>&1 </dev/null &
 	libvirtd_pids+=($!)
 	uri="qemu+unix:///system?socket=$d/run/libvirt-sock"
 	local i
