@@ -8,6 +8,7 @@
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
+#   make libvirt-sweep  every pair of the hosts in MV_HOSTS=DIR, against libvirt's verdicts and baselines
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
@@ -119,7 +120,7 @@ all: $(OUT)/minivmm guest-images
 
 PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libvirt-dev libxml2-dev libxxhash-dev libzydis-dev libsmartcols-dev
 PKGS_TEST  := libcriterion-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt0 python3 \
-              qemu-system-x86
+              python3-libvirt qemu-system-x86
 
 # Installs only what is missing, and only as root; otherwise says what is needed.
 define need
@@ -137,7 +138,7 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check layers lab predictions clean help
+.PHONY: demo check layers lab predictions libvirt-sweep clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
@@ -158,6 +159,12 @@ predictions: deps-test deps-lab
 
 lab: deps-lab
 	$(Q)tests/lab/lab build
+
+# Verdicts and baselines against libvirt's, over every pair of the hosts in that folder.
+MV_HOSTS ?= tests/data/hosts
+libvirt-sweep: deps-test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)MV_HOSTS=$(MV_HOSTS) tests/integration/libvirt-agree.sh $(OUT)
 
 layers: all
 	$(Q)tests/layers.sh $(OUT)

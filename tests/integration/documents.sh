@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 mkdir "$tmp/work"
-cp "$top"/tests/data/hosts/*.json "$top"/tests/data/masks/*.mask "$top"/configs/overrides/* "$guests"/*.elf "$tmp/work"
+cp "$top"/tests/data/hosts/*.json "$top"/tests/data/masks/* "$top"/configs/overrides/* "$guests"/*.elf "$tmp/work"
 cp -r "$top/configs/vms" "$top/configs/overrides" "$tmp/work"
 export PATH=$build:$PATH
 

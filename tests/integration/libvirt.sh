@@ -26,7 +26,7 @@ echo "feature sse4.1 = T" >"$tmp/t.mask"
 ran "$minivmm" check --on "$hosts/penryn.json" --mask "$tmp/t.mask" "$tmp/test.json"
 expect_status 3
 expect_out "SSE4.1 (ECX:19): unknown on the destination; T"
-expect_out "not checked, as no side tells enough: vendor"
+expect_out "unknown, so not checked: vendor"
 check "libvirt: T refuses what is unknown"
 ran "$minivmm" check --on "$hosts/penryn.json" --strict --mask "$tmp/t.mask" "$tmp/test.json"
 expect_status 3
@@ -175,7 +175,7 @@ expect_err "known through libvirt"
 ran "$minivmm" check --on "$tmp/live.json" --mask "$tmp/live.mask" "$source_uri"
 expect_status 0
 expect_out "accepted (rule guide)"
-expect_out "not checked, as no side tells enough: max-leaf"
+expect_out "unknown, so not checked: max-leaf"
 check "libvirt: a live host, its baseline, and the baseline accepted there"
 
 # A domain of ours: Merom without what TCG lacks; under minivmm by the same files.

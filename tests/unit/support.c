@@ -223,6 +223,21 @@ static void host_number(struct mv_host *h, const char *word, const char *value)
 	}
 }
 
+static void host_untold(struct mv_host *h, const char *name)
+{
+	const struct mv_field *d = mv_field_by_name(name, strlen(name));
+
+	if (!h->partial) {
+		memset(&h->told, 0xff, sizeof(h->told));
+		memset(&h->told_fields, 0xff, sizeof(h->told_fields));
+	}
+	h->partial = true;
+	if (d)
+		h->told_fields.w[(d - mv_fields) / 64] &= ~(UINT64_C(1) << (d - mv_fields) % 64);
+	else
+		mv_featset_remove(&h->told, feature_id(name));
+}
+
 void make_host(struct mv_host *h, const char *words)
 {
 	char *copy = strdup(words), *save, *word = strtok_r(copy, " ", &save);
@@ -237,7 +252,9 @@ void make_host(struct mv_host *h, const char *words)
 	while ((word = strtok_r(NULL, " ", &save))) {
 		char *eq = strchr(word, '=');
 
-		if (!strncmp(word, "exec+", 5))
+		if (!strncmp(word, "untold-", 7))
+			host_untold(h, word + 7);
+		else if (!strncmp(word, "exec+", 5))
 			mv_featset_add(&h->exec_ran, feature_id(word + 5));
 		else if (!strcmp(word, "scaling"))
 			h->tsc_scaling = true;
@@ -446,7 +463,8 @@ const char *verdict_text(const struct mv_verdict *v)
 			add(" %x[%d]", m->msr, m->lo);
 		else if (m->rule == MV_RULE_XSAVE)
 			add(" %x.%x", m->leaf, m->subleaf);
-		add("%s%s", m->subset_accepts ? "~" : "", m->ignored ? "!" : "");
+		add("%s%s%s", m->unknown ? "?" : "", m->subset_accepts ? "~" : "",
+		    m->ignored ? "!" : "");
 	}
 	return text;
 }

@@ -7,6 +7,7 @@
  *	+NAME -NAME		feature in both views (raw and kvm)
  *	raw+NAME raw-NAME kvm+NAME kvm-NAME	… in one
  *	exec+NAME		seen to execute
+ *	untold-NAME		a partial description that tells all features and fields but this one
  *	FIELD=N			a field by name, in both views
  *	L.S:reg=N		a register, in both views (numbers in hex): 1.0:ecx=8e3bd
  *	xcr0=N tsc=KHZ scaling microcode=N msr:INDEX=N controls=BITS
@@ -51,7 +52,7 @@ int make_verdict(struct fixture *f, const char *src, const char *mask, const cha
 /*
  * Results as text, in the order they came, blank-separated:
  *	notes		KIND L.S:reg[bit]@LINE<CAUSE@LINE, without the parts that are not there
- *	mismatches	RULE L.S:reg[hi-lo]; '~' behind it = only the guide's rule, '!' = ignored;
+ *	mismatches	RULE L.S:reg[hi-lo]; '~' behind it = only the guide's rule, '?' = unknown, '!' = ignored;
  *			structural rules that are about no register: the rule alone, xsave with L.S
  * Valid until the next call.
  */

@@ -135,6 +135,30 @@ Test(host_file, goes_round, .init = new_folder, .fini = remove_folder)
 	free(got);
 }
 
+/* What is told, and nothing else, comes back; names of a later program tell nothing. */
+Test(host_file, partial_ones_go_round, .init = new_folder, .fini = remove_folder)
+{
+	struct mv_host *partial = full_host(), *got = new_host();
+	struct mv_err err = { 0 };
+
+	partial->partial = true;
+	mv_featset_add(&partial->told, MV_F_SSE3);
+	mv_fieldset_add(&partial->told_fields, MV_FIELD_PHYS_BITS);
+	cr_assert_eq(mv_host_save(partial, path, &err), 0, "%s", err.msg);
+	cr_assert_eq(mv_host_load(got, path, &err), 0, "%s", err.msg);
+	cr_expect(got->partial);
+	cr_expect_arr_eq(&got->told, &partial->told, sizeof(got->told));
+	cr_expect_arr_eq(&got->told_fields, &partial->told_fields, sizeof(got->told_fields));
+	cr_expect_eq(mv_host_told(got, 1, 0, MV_ECX), 1);
+	partial->partial = false;
+	cr_assert_eq(mv_host_save(partial, path, &err), 0, "%s", err.msg);
+	cr_assert_eq(mv_host_load(got, path, &err), 0, "%s", err.msg);
+	cr_expect_not(got->partial);
+	cr_expect_eq(mv_host_told(got, 1, 0, MV_ECX), UINT32_MAX);
+	free(partial);
+	free(got);
+}
+
 Test(host_file, writing_replaces_or_leaves, .init = new_folder, .fini = remove_folder)
 {
 	struct mv_host *h = full_host();
@@ -205,6 +229,10 @@ static const struct bad {
 	{ "no kernel", "\"kernel\": \"k\", ", "", "member \"kernel\" is missing", 0 },
 	{ "a flag that is a number", "\"assumed\": false", "\"assumed\": 0",
 	  "member \"assumed\" is not boolean", 0 },
+	{ "told that is a name", "\"assumed\": false", "\"assumed\": false, \"told\": \"SSE3\"",
+	  "member \"told\": not a list of names", 0 },
+	{ "told that has a number", "\"assumed\": false", "\"assumed\": false, \"told\": [\"SSE3\", 7]",
+	  "member \"told\": not a list of names", 0 },
 	{ "no microcode", "microcode", "macrocode", "member \"microcode\": missing", 0 },
 	{ "a negative number", "\"0x1\", \"assumed\"", "-1, \"assumed\"",
 	  "member \"microcode\": not a number", 0 },

@@ -419,8 +419,9 @@ const struct mv_cmd mv_cmd_baseline = {
 	.args = "HOST… [-o FILE]",
 	.summary = "the mask that these hosts have in common",
 	.opts = opts,
-	.more = "HOST is a host file (minivmm host -o FILE) or a libvirt URI. A VM started under the mask on any\n"
-		"of the hosts is accepted by all the others. Standard error tells what each\n"
-		"host loses, and because of which. Exit 3: no mask can do that, and why.\n",
+	.more = "HOST is a host file (minivmm host -o FILE) or a libvirt URI. A VM started under\n"
+		"the mask on any of the hosts is accepted by all the others. Standard error\n"
+		"tells what each host loses, and because of which. Exit 3: no mask can do that,\n"
+		"and why.\n",
 	.run = run,
 };

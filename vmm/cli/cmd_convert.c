@@ -225,7 +225,7 @@ int mv_mask_convert(int argc, char **argv)
 static const struct mv_opt opts[] = {
 	{ "to", "FORM", "what to write", OPT_TO },
 	{ "from", "FORM", "what the files are (mask files)", OPT_FROM },
-	{ "model", "NAME", "with --to qemu: the CPU model (host)", OPT_MODEL },
+	{ "model", "NAME", "with --to qemu or libvirt: the CPU model", OPT_MODEL },
 	{ "vendor", "NAME", "intel or amd: whose lines count", OPT_VENDOR },
 	{ "strict", NULL, "refuse, with exit 3, rather than lose anything", OPT_STRICT },
 	{ "mask", "FILE", "the same as naming the file", 'm' },
@@ -239,6 +239,7 @@ static const struct mv_cmd convert_cmd = {
 	.opts = opts,
 	.more = "FORM is guide, feature, vmx: the mask language, read whichever of them it is;\n"
 		"nothing is lost between them; --from vmx takes a whole .vmx file. Or featmask\n"
-		"(VMware's feature keys), xl, xl-list (Xen), firecracker, qemu: what their\n"
-		"notation can't say is told on standard error, bit by bit (docs/dialects.md).\n",
+		"(VMware's feature keys), xl, xl-list (Xen), firecracker, qemu, libvirt: what\n"
+		"their notation can't say is told on standard error, bit by bit\n"
+		"(docs/dialects.md).\n",
 };

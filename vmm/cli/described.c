@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -70,13 +71,20 @@ int mv_cli_this_host(struct mv_host *h, struct mv_err *err)
 	return rc;
 }
 
-/* No other file that a VM can be read from starts with '<'. */
+/* No other file that a VM can be read from starts with '<', or is a pipe. */
 static bool is_xml(const char *file)
 {
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char start[16] = "";
-	ssize_t n = fd < 0 ? -1 : pread(fd, start, sizeof(start) - 1, 0);
+	struct stat st;
+	ssize_t n;
+	int fd;
 
+	if (stat(file, &st))
+		return false;
+	if (S_ISFIFO(st.st_mode))
+		return true;
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : pread(fd, start, sizeof(start) - 1, 0);
 	if (fd >= 0)
 		close(fd);
 	return n > 0 && start[strspn(start, " \t\r\n")] == '<';

@@ -322,7 +322,7 @@ void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *
 			mode == MV_VERDICT_SUBSET ? "subset" : "guide",
 			v->n ? ", with these differences ignored on request" : "");
 	if (v->unchecked) {
-		fprintf(f, "  not checked, as no side tells enough:");
+		fprintf(f, "  unknown, so not checked:");
 		for (unsigned r = 0; r < MV_NRULES; r++)
 			if (v->unchecked >> r & 1)
 				fprintf(f, " %s", mv_rule_name((enum mv_rule)r));
