@@ -182,7 +182,7 @@ static const struct mv_opt opts[] = {
 	{ "baseline", "NAME", "with --on: intel-penryn … or a file, laid over it", 'B' },
 	MV_CLI_RULE_OPT(OPT_RULE),
 	{ "cold", NULL, "the VM is off and will start there", OPT_COLD },
-	{ "strict", NULL, "refuse hosts that are known by a dump or libvirt only", OPT_STRICT },
+	{ "strict", NULL, "refuse hosts known by a dump or libvirt only", OPT_STRICT },
 	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma",
 	  OPT_IGNORE },
 	MV_OPT_END,
