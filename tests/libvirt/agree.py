@@ -40,20 +40,25 @@ def plain(name):
 
 
 def feature_table():
-    """canonical name -> leaf, subleaf, register, bit, QEMU's spellings; and what each one needs"""
-    rows, names = {}, {}
+    """
+    canonical name -> leaf, subleaf, register, bit, QEMU's spellings; what each one needs; those that follow
+    the VM's topology or state, and never a host
+    """
+    rows, names, computed = {}, {}, set()
     text = open(f"{TOP}/cpuid/features.def").read()
-    for m in re.finditer(r'^MV_FEATURE\((\w+), (\w+), (\w+), (\w+), (\d+),[^"]*"([^"]*)",\s*"[^"]*",\s*"([^"]*)"', text, re.M):
-        ident, leaf, subleaf, reg, bit, name, qemu = m.groups()
+    for m in re.finditer(r'^MV_FEATURE\((\w+), (\w+), (\w+), (\w+), (\d+), \w+, (\w+),[^"]*"([^"]*)",\s*"[^"]*",\s*"([^"]*)"', text, re.M):
+        ident, leaf, subleaf, reg, bit, kind, name, qemu = m.groups()
+        if kind in ("TOPOLOGY", "DYNAMIC", "SYNTH", "MIRROR"):
+            computed.add(name)
         names[ident] = name
         rows[name] = (int(leaf, 0), int(subleaf, 0), ["EAX", "EBX", "ECX", "EDX"].index(reg), int(bit), qemu.split())
     parents = collections.defaultdict(set)
     for m in re.finditer(r"^MV_DEP\((\w+), (\w+),", open(f"{TOP}/cpuid/deps.def").read(), re.M):
         parents[names.get(m.group(1))].add(names.get(m.group(2)))
-    return rows, parents
+    return rows, parents, computed
 
 
-FEATURES, PARENTS = feature_table()
+FEATURES, PARENTS, COMPUTED = feature_table()
 BY_QEMU = {plain(q): name for name, row in FEATURES.items() for q in row[4]}
 
 
@@ -156,6 +161,9 @@ def compare(minivmm, conn, hosts, report):
             whole = {v["destination"]: v for v in json.loads(out.stdout)}
         for b in hosts:
             theirs = libvirt_misses(conn, a, b)
+            for name in theirs & COMPUTED:
+                report["topology " + name] += 1
+            theirs -= COMPUTED
             mine = minivmm_misses(ours[b.file])
             report["pairs"] += 1
             report["libvirt refuses"] += bool(theirs)
@@ -179,7 +187,7 @@ def libvirt_baseline(conn, a, b):
     xml = conn.baselineHypervisorCPU(a.emulator, "x86_64", None, "qemu", [a.cpu, b.cpu],
                                      libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES)
     return {BY_QEMU[plain(f.get("name"))] for f in ET.fromstring(xml).findall("feature")
-            if f.get("policy") != "disable" and plain(f.get("name")) in BY_QEMU}
+            if f.get("policy") != "disable" and plain(f.get("name")) in BY_QEMU} - COMPUTED
 
 
 def hidden_by_default(minivmm):
@@ -232,7 +240,7 @@ def main():
           f"{report['libvirt refuses']}; {report['baselines']} baselines, {report['no baseline']} refused; "
           f"{report['disagree']} disagreements")
     print(f"libvirt sees nothing missing, minivmm refuses: {report['only minivmm refuses']} pairs")
-    for what in ("unseen", "hidden"):
+    for what in ("unseen", "topology", "hidden"):
         for key, n in sorted(report.items(), key=lambda kv: (-kv[1], kv[0])):
             if key.startswith(what + " "):
                 print(f"  {what} {n:5} {key[len(what) + 1:]}")
