@@ -59,6 +59,7 @@ install: all man $(OUT)/minivmm.bash $(OUT)/$(CORE_SO).$(CORE_ABI)
 	install -m 644 configs/baselines/*.mask $(DESTDIR)$(PREFIX)/share/minivmm/baselines/
 	install -m 644 configs/overrides/*.mask $(DESTDIR)$(PREFIX)/share/minivmm/overrides/
 	install -m 644 $(OUT)/guest-tests/*.elf $(DESTDIR)$(PREFIX)/lib/minivmm/
+	install -D -m 755 contrib/libvirt-hook/qemu $(DESTDIR)$(PREFIX)/share/minivmm/libvirt-hook/qemu
 	install -d $(DESTDIR)$(PREFIX)/share/doc/minivmm
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/minivmm/
 	install -D -m 644 contrib/systemd/minivmm@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/minivmm@.service
