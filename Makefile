@@ -97,6 +97,17 @@ $(OUT)/vmm/builtin-data.S: $(BUILTIN_FILES)
 		printf '.balign 16\n.globl mv_builtin_%s, mv_builtin_%s_end\nmv_builtin_%s: .incbin "%s"\nmv_builtin_%s_end: .byte 0\n' \
 			$$s $$s $$s $$f $$s; done; } > $@
 
+# The names of all system calls, and a filter that lets the listed ones through.
+$(OUT)/vmm/sandbox.o: $(OUT)/vmm/syscalls.def $(OUT)/vmm/sandbox-filter.def
+$(OUT)/vmm/sandbox-filter.def: vmm/sandbox-filter.c vmm/sandbox.def
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) -D_GNU_SOURCE -Ivmm -o $(@:.def=) $< -lseccomp
+	$(Q)$(@:.def=) > $@
+$(OUT)/vmm/syscalls.def: vmm/module.mk
+	@mkdir -p $(@D)
+	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/MV_SYSCALL(\1)/p' | sort > $@
+
 $(OUT)/vmm/builtin-data.o: $(OUT)/vmm/builtin-data.S
 	$(call say,AS,$@)
 	$(Q)$(CC) -c -o $@ $<
@@ -116,7 +127,7 @@ all: $(OUT)/minivmm guest-images
 # ---- packages ------------------------------------------------------------------------------------
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
-PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev
+PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev libseccomp-dev
 PKGS_TEST  := libcriterion-dev libvirt0 python3
 
 # Installs only what is missing, and only as root; otherwise says what is needed.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "dirty.h"
+#include "disk.h"
 #include "guest-tests/abi.h"
 
 #define NEWS_NS UINT64_C(100000000)	/* how often progress is worth a word */
@@ -167,6 +168,9 @@ static int op_commit(void *ctx, struct mv_err *err)
 	else
 		m->committed = true;
 	pthread_mutex_unlock(&m->lock);
+	/* The destination takes them before it runs the guest. */
+	if (rc == 0)
+		mv_vm_let_disks_go(m->vm);
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What touches the machine, and the command line on top of it.
 VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power.c acpi.c \
+            virtqueue.c virtio.c virtio_blk.c virtio_rng.c disk.c sandbox.c \
             vm.c vcpu.c vcpu_cpuid.c vcpu_state.c \
             msrs.c vm_state.c boot.c boot_linux.c builtin.c host_native.c host_json.c json.c proof.c paths.c \
             maskload.c power_on.c save.c lazy.c state_json.c dirty.c net.c mig_ops.c control.c runner.c \

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "disk.h"
 #include "mig_ops.h"
 #include "save.h"
 
@@ -100,6 +101,17 @@ static void set_paused(struct runner *r, bool paused)
 		mv_vm_resume(r->vm);
 	r->paused = paused;
 	*r->note = '\0';
+}
+
+/* After a move of which nobody knows how it ended, the other side may have the disks. */
+static void resume(struct runner *r, struct json_object *reply)
+{
+	struct mv_err err = { 0 };
+
+	if (r->vm->disks_let_go && mv_vm_claim_disks(r->vm, &err))
+		json_object_object_add(reply, "error", json_object_new_string(err.msg));
+	else
+		set_paused(r, false);
 }
 
 static const char *string_member(struct json_object *o, const char *name)
@@ -402,7 +414,7 @@ static void on_request(struct runner *r, unsigned client)
 	else if (!strcmp(cmd, "pause"))
 		set_paused(r, true);
 	else if (!strcmp(cmd, "resume"))
-		set_paused(r, false);
+		resume(r, reply);
 	else if (!strcmp(cmd, "snapshot"))
 		snapshot(r, request, reply);
 	else if (!strcmp(cmd, "migrate"))

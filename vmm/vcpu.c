@@ -208,8 +208,11 @@ static enum next handle_exit(struct mv_vcpu *vcpu)
 	case KVM_EXIT_IO:
 		return port_io(vcpu);
 	case KVM_EXIT_MMIO:
-		if (!run->mmio.is_write)
-			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		/* A lock of its own: a disk that takes its time does not hold up the console. */
+		pthread_mutex_lock(&vcpu->vm->mmio_lock);
+		mv_devices_mmio(&vcpu->vm->devices, run->mmio.phys_addr, run->mmio.is_write,
+				run->mmio.len, run->mmio.data);
+		pthread_mutex_unlock(&vcpu->vm->mmio_lock);
 		return GO_ON;
 	case KVM_EXIT_DEBUG:
 	case KVM_EXIT_INTR:

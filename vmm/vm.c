@@ -102,17 +102,57 @@ static void wants_input(void *ctx)
 	signal_fd(vm->input_fd);
 }
 
+/* A device wrote into guest memory; under mmio_lock. */
+static void wrote(void *ctx, uint64_t gpa, uint64_t len)
+{
+	const struct mv_vm *vm = ctx;
+
+	for (uint64_t page = gpa / MV_PAGE_SIZE; vm->dma_log && page <= (gpa + len - 1) / MV_PAGE_SIZE;
+	     page++)
+		__atomic_fetch_or(&vm->dma_log[page / 64], UINT64_C(1) << page % 64, __ATOMIC_SEQ_CST);
+}
+
+void mv_vm_log_dma(struct mv_vm *vm, uint64_t *bitmap)
+{
+	pthread_mutex_lock(&vm->mmio_lock);
+	vm->dma_log = bitmap;
+	pthread_mutex_unlock(&vm->mmio_lock);
+}
+
+static void note(void *ctx, const char *device, const char *what)
+{
+	const struct mv_vm *vm = ctx;
+
+	if (vm->note)
+		vm->note(vm->devices.serial.ctx, device, what);
+}
+
+/* Once there is RAM. */
+static void connect_virtio(struct mv_vm *vm)
+{
+	for (unsigned i = 0; i < vm->devices.nvirtio; i++) {
+		struct mv_virtio *v = &vm->devices.virtio[i];
+
+		v->dma = (struct mv_dma){ .ram = vm->ram, .size = vm->ram_size, .wrote = wrote,
+					  .board = vm };
+		v->set_irq = set_irq;
+		v->note = note;
+		v->board = vm;
+	}
+}
+
 static void init_devices(struct mv_vm *vm, const struct mv_console *console)
 {
 	const struct mv_policy *p = &vm->st->policy;
 
-	mv_devices_init(&vm->devices);
+	mv_devices_init(&vm->devices, &vm->st->config);
 	vm->devices.serial.set_irq = set_irq;
 	vm->devices.serial.wants_input = wants_input;
 	vm->devices.serial.board = vm;
 	vm->devices.serial.write = console->write;
 	vm->devices.serial.ctx = console->ctx;
 	vm->console_ready = console->ready;
+	vm->note = console->note;
 	vm->devices.info.table = &p->guest;
 	vm->devices.info.raw = vm->raw;
 	vm->devices.info.mode = p->intercept;
@@ -132,6 +172,7 @@ static int create(struct mv_vm *vm, struct mv_err *err)
 	/* In this order: a slot that comes behind the irqchip waits for an SRCU grace period, 5 to 12 ms. */
 	if (rc == 0)
 		rc = create_irqchip(vm, err);
+	connect_virtio(vm);
 	for (unsigned i = 0; i < vm->nvcpus && rc == 0; i++)
 		rc = create_vcpu(vm, i, err);
 	return rc;
@@ -155,6 +196,7 @@ int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static 
 	for (unsigned i = 0; i < MV_MAX_VCPUS; i++)
 		vm->vcpu[i].fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->mmio_lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	init_devices(vm, console);
 	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -384,6 +426,7 @@ void mv_vm_destroy(struct mv_vm *vm)
 	if (vm->input_fd >= 0)
 		close(vm->input_fd);
 	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->mmio_lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }

@@ -72,7 +72,11 @@ struct mv_vm {
 	unsigned nvcpus;
 	struct mv_vcpu vcpu[MV_MAX_VCPUS];
 	struct mv_devices devices;
+	pthread_mutex_t mmio_lock;	/* devices behind addresses; after lock, if both */
+	uint64_t *dma_log;		/* pages devices wrote to; NULL: nobody asks. Under mmio_lock */
+	bool disks_let_go;		/* their locks were given up for another host */
 	bool (*console_ready)(void *ctx);
+	void (*note)(void *ctx, const char *device, const char *what);
 	struct mv_sites sites;
 	bool patched;		/* RAM holds port writes at the sites */
 
@@ -92,6 +96,8 @@ struct mv_console {
 	 * reader keeps up; it waits for a moment itself.
 	 */
 	bool (*ready)(void *ctx);
+	/* May be NULL. Called by vCPU threads: the guest's driver broke a rule of that device. */
+	void (*note)(void *ctx, const char *device, const char *what);
 	void *ctx;
 };
 
@@ -106,6 +112,11 @@ void mv_vm_destroy(struct mv_vm *vm);	/* accepts NULL; stops it first */
 /* Can an image with this command line be put into so much RAM? -MV_E_INPUT, -MV_E_USAGE. */
 int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_size,
 		  struct mv_err *err);
+/*
+ * Does the guest's CPUID have what the image's code can't begin without? -MV_E_REFUSED if 64-bit code
+ * would find no long mode, with the mask's line.
+ */
+int mv_boot_check_cpu(const struct mv_image *img, const struct mv_policy *p, struct mv_err *err);
 /* Tell KVM of RAM, which exists: flags are KVM_MEM_*. May be called again with other flags. */
 int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err);
 
@@ -154,6 +165,12 @@ int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err);
 /* Read or write the whole state of a paused VM, RAM apart (vmm/vm_state.c). */
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *state, struct mv_err *err);
 int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *state, struct mv_err *err);
+
+/*
+ * Have pages that devices write to be set in bitmap, by atomic operations, until the next call; NULL
+ * ends it. KVM's log knows the guest's own writes alone.
+ */
+void mv_vm_log_dma(struct mv_vm *vm, uint64_t *bitmap);
 
 /* Host address of len bytes at gpa; NULL if they are not all RAM. */
 void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len);

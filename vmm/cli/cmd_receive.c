@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "admit.h"
+#include "disk.h"
 #include "mig_ops.h"
 #include "save.h"
 #include "terminal.h"
@@ -80,9 +81,12 @@ static int op_create(void *ctx, struct mv_static *st, uint8_t **ram, uint64_t *l
 				  (unsigned long long)(st->config.ram_size >> 20));
 	mv_launch_set_name(l, st->config.name);
 	memcpy(st->config.name, l->name, sizeof(st->config.name));
-	rc = mv_vm_create(&l->vm, &l->kvm, st, &l->host->raw, &a->console, err);
+	rc = mv_launch_saved_disks(l, true, err);
+	if (rc == 0)
+		rc = mv_vm_create(&l->vm, &l->kvm, st, &l->host->raw, &a->console, err);
 	if (rc)
 		return rc;
+	mv_launch_connect_disks(l);
 	*ram = l->vm->ram;
 	*load_ns = mv_vm_load_time(l->vm);
 	return 0;
@@ -100,8 +104,9 @@ static int op_load(void *ctx, const struct mv_state *state, struct mv_err *err)
 static int op_run(void *ctx, struct mv_err *err)
 {
 	struct receive_args *a = ctx;
+	int rc = mv_vm_claim_disks(a->launch.vm, err);
 
-	return mv_vm_start(a->launch.vm, err);
+	return rc ? rc : mv_vm_start(a->launch.vm, err);
 }
 
 static void op_discard(void *ctx)
@@ -191,8 +196,10 @@ static int receive(struct receive_args *a, struct mv_err *err)
 	if (rc == 0) {
 		mv_addr_format(&listener.addr, text);
 		mv_cli_note("listening on %s", text);
-		rc = take_one(a, &listener, err);
+		rc = mv_launch_confine(l, err);
 	}
+	if (rc == 0)
+		rc = take_one(a, &listener, err);
 	mv_net_unlisten(&listener);
 	if (a->timer_fd >= 0)
 		close(a->timer_fd);
@@ -242,6 +249,7 @@ static const struct mv_opt opts[] = {
 	{ "timeout", "SEC", "give up if no VM is here after so many seconds", OPT_TIMEOUT },
 	{ "peer-timeout", "SEC", "how long the source may be silent (10)", OPT_PEER_TIMEOUT },
 	{ "insecure", NULL, "listen beyond this machine, without encryption", OPT_INSECURE },
+	MV_LAUNCH_DISK_OPT,
 	MV_LAUNCH_CONTROL_OPTS,
 	MV_OPT_END,
 };

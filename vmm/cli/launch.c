@@ -18,6 +18,7 @@
 #include "json.h"
 #include "power_on.h"
 #include "proof.h"
+#include "sandbox.h"
 #include "terminal.h"
 
 #define DEFAULT_MEMORY (UINT64_C(64) << 20)
@@ -30,17 +31,21 @@ void mv_launch_init(struct mv_launch *l)
 	l->intercept = MV_INTERCEPT_AUTO;
 	l->cmdline = "";
 	l->kvm.fd = -1;
+	for (size_t i = 0; i < MV_MAX_DISKS; i++)
+		l->disk_fds[i] = -1;
 }
 
 void mv_launch_finish(struct mv_launch *l)
 {
 	mv_vm_destroy(l->vm);
+	for (size_t i = 0; i < MV_MAX_DISKS; i++)
+		if (l->disk_fds[i] >= 0)
+			close(l->disk_fds[i]);
 	mv_kvm_close(&l->kvm);
 	free(l->st);
 	free(l->host);
 	free(l->notes);
-	memset(l, 0, sizeof(*l));
-	l->kvm.fd = -1;
+	mv_launch_init(l);
 }
 
 /* "64M", "1G", "65536K"; plain numbers are MiB, as elsewhere. 0 if it is no size. */
@@ -114,6 +119,20 @@ int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, con
 		return set_memory(cmd, l, arg);
 	case 'C':
 		return set_cpus(cmd, l, arg);
+	case 'd':
+		if (l->ndisks == MV_MAX_DISKS)
+			return mv_cli_usage(cmd, "more than %d disks", MV_MAX_DISKS);
+		l->disks[l->ndisks++] = arg;
+		return 0;
+	case 'r':
+		l->rng = true;
+		return 0;
+	case 'u':
+		l->user = arg;
+		return 0;
+	case 'z':
+		l->no_seccomp = true;
+		return 0;
 	case 'i':
 		return mv_intercept_parse(arg, &l->intercept, &err) ? mv_cli_error(&err) : 0;
 	case 't':
@@ -203,9 +222,17 @@ static bool console_ready(void *ctx)
 	return ready;
 }
 
+/* What a driver gets wrong is news about the guest, not an error of ours. */
+static void note_breach(void *ctx, const char *device, const char *what)
+{
+	(void)ctx;
+	mv_cli_note("%s needs a reset: the guest gave it %s", device, what);
+}
+
 struct mv_console mv_launch_console(void)
 {
-	return (struct mv_console){ .write = write_console, .ready = console_ready };
+	return (struct mv_console){ .write = write_console, .ready = console_ready,
+				    .note = note_breach };
 }
 
 void mv_launch_set_name(struct mv_launch *l, const char *fallback)
@@ -347,6 +374,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	if (rc == 0)
 		rc = mv_boot_check(img, l->cmdline, l->memory, err);
 	if (rc == 0)
+		rc = mv_launch_new_disks(l, err);
+	if (rc == 0)
 		rc = load_masks(l, mv_table_vendor(&native), err);
 	if (rc == 0)
 		rc = mv_sites_find(sites, img, err);
@@ -364,7 +393,11 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		rc = power_on(l, err);
 	}
 	if (rc == 0)
+		rc = mv_boot_check_cpu(img, &l->st->policy, err);
+	if (rc == 0)
 		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, console, err);
+	if (rc == 0)
+		mv_launch_connect_disks(l);
 	if (rc == 0)
 		rc = mv_vm_boot(l->vm, img, l->cmdline, err);
 	for (unsigned i = 0; rc == 0 && i < l->vm->nvcpus; i++)
@@ -376,6 +409,29 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	}
 	free(sites);
 	return rc;
+}
+
+/* In whatever thread, under whatever locks: nothing but system calls. */
+static void forbidden(const char *name)
+{
+	static const char *const text[] = { "minivmm: the system call ", NULL,
+					    " is not allowed (--no-seccomp runs without the filter)\n" };
+
+	mv_terminal_restore();
+	for (unsigned i = 0; i < 3; i++) {
+		const char *s = text[i] ? text[i] : name;
+
+		if (write(STDERR_FILENO, s, strlen(s)) < 0)
+			break;
+	}
+	_exit(MV_EXIT_FAILED);
+}
+
+int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
+{
+	int rc = mv_drop_privileges(l->user, err);
+
+	return rc || l->no_seccomp ? rc : mv_sandbox_enter(forbidden, err);
 }
 
 int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err)
