@@ -6,6 +6,7 @@
 #   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
 #   make layers     who may depend on whom
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
+#   make fuzz-devices  a guest that tries to crash the program, with sanitizers (FUZZ_SEEDS=N)
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing

@@ -92,7 +92,7 @@ done
 }
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	case $kind in
-	amd) chain amd linux predict & pid_amd=$! ;;
+	amd) chain amd linux disk predict & pid_amd=$! ;;
 	intel) chain intel & pid_intel=$! ;;
 	esac
 done
@@ -109,7 +109,7 @@ done
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	begin "lab: $kind hosts"
 	case $kind in
-	amd) wait "$pid_amd"; tests="amd linux predict" ;;
+	amd) wait "$pid_amd"; tests="amd linux disk predict" ;;
 	intel) wait "$pid_intel"; tests=intel ;;
 	esac
 	for t in $tests; do
