@@ -57,7 +57,7 @@ struct mv_launch {
 
 /* For a VM that exists already: its disks are elsewhere here. */
 #define MV_LAUNCH_DISK_OPT \
-	{ "disk", "OLD=NEW", "the disk saved as OLD (path or file name) is NEW here", 'd' }
+	{ "disk", "OLD=NEW", "the disk saved as OLD (path or name) is NEW here", 'd' }
 
 /*
  * Open and lock the images that --disk names and describe them in st->config; or those that
