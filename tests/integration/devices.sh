@@ -155,7 +155,7 @@ mover() { # [OPTIONS]: a guest that writes until told to end, and a receiver wit
 	rm -f d.img keys source.out target.out target.err
 	truncate -s 32K d.img
 	mkfifo keys
-	start source "$minivmm" run io.elf -q --intercept none --append "$words" --disk d.img --name mover
+	start source "$minivmm" run io.elf -q --intercept none --timeout 60 --append "$words" --disk d.img --name mover
 	source_pid=$pid
 	wait_for grep -q "lap 8" source.out
 	"$minivmm" receive unix:sock --intercept none "$@" <>keys >target.out 2>target.err &
@@ -163,8 +163,9 @@ mover() { # [OPTIONS]: a guest that writes until told to end, and a receiver wit
 	wait_for grep -q listening target.err
 }
 
+# So slowly that it goes on writing to what was sent already.
 mover
-ran "$minivmm" migrate mover unix:sock
+ran "$minivmm" migrate mover unix:sock --bandwidth 100K
 expect_status 0
 wait "$source_pid"
 expect_equal $? 0 "the source's exit status"
