@@ -172,7 +172,7 @@ expect_equal $? 0 "the source's exit status"
 run "$hello" --disk d.img
 expect_status 1
 expect_err "d.img: the disk image is in use"
-printf q >keys
+printf q 1<>keys
 ended target
 expect_status 0
 expect_out "disk: good, laps"
