@@ -9,6 +9,8 @@
 #   make fuzz-devices  a guest that tries to crash the program, with sanitizers (FUZZ_SEEDS=N)
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
+#   make images     build/images/probe.iso, which boots anywhere, and probe.img for minivmm
+#   make oracles    the probe guest on every CPU model of QEMU and Bochs: is each row right?
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
@@ -136,7 +138,9 @@ define need
 	@tests/deps.sh $(1)
 endef
 
-.PHONY: deps deps-build deps-test deps-lab
+.PHONY: deps deps-build deps-test deps-lab deps-images
+deps-images: deps-build
+	$(call need,$(PKGS_IMAGES))
 deps: deps-build deps-test deps-lab
 deps-build:
 	$(call need,$(PKGS_BUILD))
@@ -168,6 +172,11 @@ predictions: deps-test deps-lab
 
 lab: deps-lab
 	$(Q)tests/lab/lab build
+
+# The probe guest's rows, judged by emulators; and the record of what was seen.
+.PHONY: oracles probe-record
+oracles probe-record: deps-lab all images
+	$(Q)tests/oracles/oracles.py $(OUT) $(if $(filter oracles,$@),check,record)
 
 layers: all
 	$(Q)tests/layers.sh $(OUT)

@@ -75,3 +75,20 @@ guest-images: $(GUEST_IMAGES) $(GUEST_TEST_NAMES:%=$(GUEST_OUT)/%.elf)
 -include $(wildcard $(GUEST_OUT)/*.d)
 
 include guest-tests/linux/module.mk
+
+# Disks to take along: probe.iso for anything that boots CDs under a PC BIOS, probe.img for minivmm.
+IMAGES := $(OUT)/images/probe.iso $(OUT)/images/probe.img
+PKGS_IMAGES := isolinux syslinux-common xorriso
+
+$(OUT)/images/probe.iso: $(GUEST_OUT)/probe.elf guest-tests/mkiso.sh
+	@mkdir -p $(@D)
+	$(call say,ISO,$@)
+	$(Q)guest-tests/mkiso.sh $< $@ screen
+
+$(OUT)/images/probe.img: $(GUEST_OUT)/probe.elf
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+.PHONY: images
+images: deps-images
+	$(Q)$(MAKE) --no-print-directory $(IMAGES)

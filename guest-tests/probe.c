@@ -85,7 +85,7 @@ static const char *vmm_name(void)
 	return header[3] < MV_ARRAY_SIZE(names) ? names[header[3]] : "unknown";
 }
 
-static void print_header(const struct mv_controls *controls)
+static void print_header(void)
 {
 	struct mv_cpuid v = mv_cpuid(0, 0), s = mv_cpuid(1, 0);
 	unsigned family = s.eax >> 8 & 0xf, model = s.eax >> 4 & 0xf;
@@ -102,7 +102,6 @@ static void print_header(const struct mv_controls *controls)
 	}
 	mv_printf("probe: minivmm-probe 1 vendor=%s family=%u model=%u stepping=%u vmm=%s\n",
 		  vendor, family, model, s.eax & 0xf, vmm_name());
-	mv_printf("probe: cr4=0x%lx xcr0=0x%lx\n", controls->cr4, controls->xcr0);
 	if (!mv_name_equal(vendor, "GenuineIntel") && !mv_name_equal(vendor, "AuthenticAMD") &&
 	    !mv_name_equal(vendor, "HygonGenuine"))
 		mv_printf("probe: vendor %s is not known here: bits may mean something else on it\n",
@@ -112,6 +111,11 @@ static void print_header(const struct mv_controls *controls)
 			  v.eax);
 	if (every_msr_reads)
 		mv_puts("probe: any MSR can be read here: rows that need a #GP are skipped\n");
+}
+
+static void print_controls(const struct mv_controls *c)
+{
+	mv_printf("probe: cr4=0x%lx xcr0=0x%lx\n", c->cr4, c->xcr0);
 }
 
 /* The screen of the boot disks by which people compare two hosts' CPUs. */
@@ -288,8 +292,9 @@ int main(void)
 	if (!have_vmm)
 		mv_watchdog_start();
 	every_msr_reads = !interpreted() && mv_every_msr_reads();
-	mv_controls_setup(&controls, mv_word("force") != NULL);
-	print_header(&controls);
+	print_header();
+	mv_controls_setup(&controls, mv_word("force") != NULL, true);
+	print_controls(&controls);
 	print_nonce();
 	mv_leaves_collect(&leaves[0], have_vmm ? &table : NULL);
 	bad = pass(&leaves[0], &controls);
@@ -299,7 +304,8 @@ int main(void)
 		machine_read();
 		mv_puts("probe: pass 2\n");
 		mv_controls_read(&controls);
-		print_header(&controls);
+		print_header();
+		print_controls(&controls);
 		print_nonce();
 		mv_leaves_collect(&leaves[1], have_vmm ? &table : NULL);
 		if (!mv_leaves_same(&leaves[1], &leaves[0]))

@@ -68,9 +68,9 @@ struct mv_controls {
 
 /*
  * Switch on what CPUID offers, or with force whatever CPUID says. What the machine does not grant
- * stays off; that is no error.
+ * stays off; that is no error. With report, a line about each.
  */
-void mv_controls_setup(struct mv_controls *c, bool force);
+void mv_controls_setup(struct mv_controls *c, bool force, bool report);
 /* What is in force now. */
 void mv_controls_read(struct mv_controls *c);
 /* Everything that p needs is on. */

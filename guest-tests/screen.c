@@ -7,7 +7,8 @@
 
 #define COLUMNS 80
 #define ROWS 24			/* and one for help */
-#define LINES_MAX 1600
+#define LINES_MAX 800
+#define LINE_MAX 160		/* the rest is on the serial line */
 #define ATTRIBUTE 0x0700
 #define ATTRIBUTE_HELP 0x7000
 
@@ -18,16 +19,18 @@ enum { KEY_HOME = 0x47, KEY_UP, KEY_PAGE_UP, KEY_END = 0x4f, KEY_DOWN, KEY_PAGE_
 
 static volatile uint16_t *const vga = (volatile uint16_t *)0xb8000;
 
-static char lines[LINES_MAX][COLUMNS];
+static char lines[LINES_MAX][LINE_MAX];
 static int count, column;	/* whole lines, and where the next character goes */
 
 static void show(int first)
 {
 	for (int y = 0; y < ROWS; y++) {
-		for (int x = 0; x < COLUMNS; x++) {
-			char c = first + y <= count ? lines[first + y][x] : '\0';
+		const char *s = first + y < count ? lines[first + y] : "";
 
-			vga[y * COLUMNS + x] = (uint16_t)(ATTRIBUTE | (uint8_t)(c ? c : ' '));
+		for (int x = 0; x < COLUMNS; x++) {
+			char c = *s ? *s++ : ' ';
+
+			vga[y * COLUMNS + x] = (uint16_t)(ATTRIBUTE | (uint8_t)c);
 		}
 	}
 }
@@ -37,17 +40,41 @@ static int last_page(void)
 	return count > ROWS ? count - ROWS : 0;
 }
 
+/* Lines are made for a serial console: what says nothing new to a reader of a screen goes. */
+static void squeeze(char *s)
+{
+	static const char *const words[] = { "probe: ", "cpuid: ", "cpuid=", "host=- " };
+
+	for (size_t w = 0; w < MV_ARRAY_SIZE(words); w++) {
+		size_t n = strlen(words[w]);
+
+		for (char *p = s; *p; p++) {
+			if (!memcmp(p, words[w], n)) {
+				memmove(p, p + n, strlen(p + n) + 1);
+				break;
+			}
+		}
+	}
+	/* Padding, from behind, until it fits. */
+	for (char *p = s + strlen(s); p > s + 1 && strlen(s) > COLUMNS; p--) {
+		if (p[-1] == ' ' && p[-2] == ' ')
+			memmove(p - 1, p, strlen(p) + 1);
+	}
+}
+
 static void put(char c)
 {
-	/* A line that is too long goes on in the next one; what does not fit is on the serial line. */
-	if (c == '\n' || column == COLUMNS) {
-		if (count < LINES_MAX - 1)
-			count++;
-		column = 0;
+	if (c != '\n') {
+		if (column < LINE_MAX - 1)
+			lines[count][column++] = c;
+		return;
 	}
-	if (c != '\n')
-		lines[count][column++] = c;
-	else if (count % ROWS == 0)
+	lines[count][column] = '\0';
+	squeeze(lines[count]);
+	column = 0;
+	if (count < LINES_MAX - 1)
+		count++;
+	if (count % ROWS == 0)
 		show(last_page());	/* not each line: video memory is slow */
 }
 
