@@ -77,6 +77,9 @@ static inline int mv_xcr0_allows(unsigned long long xcr0, unsigned flags)
 #define MV_CARRY "setc %al; movzbl %al, %eax"
 /* EDX:EAX is not zero */
 #define MV_NOT_ZERO "orl %edx, %eax; setne %al; movzbl %al, %eax"
+/* Something in the x87 state, and its control word as it was saved: XCR0 always has that state. */
+#define MV_X87_USED "fninit; fld1"
+#define MV_X87_CONTROL "movzwl (%rdi), %eax; fninit"
 /* RCX is still zero: where 8F is POP, and not XOP's prefix, the word at RSP went there. */
 #define MV_NOT_POPPED "testq %rcx, %rcx; sete %al; movzbl %al, %eax"
 

@@ -47,10 +47,19 @@ const struct mv_probe mv_probe_rows[] = {
 const size_t mv_probe_count = MV_ARRAY_SIZE(mv_probe_rows);
 
 const bool mv_proven[MV_NFEATURES] = {
-#define MV_PROVEN(id, ...) [MV_F_##id] = true,
+#define MV_PROVEN(id, ran, not) [MV_F_##id] = sizeof(ran) > 1 && sizeof(not) > 1,
 #include "proven.def"
 #undef MV_PROVEN
 };
+
+/* Fallible: not every CPU that gets here has SSE. */
+extern const uint8_t reset_mxcsr[];
+static const uint32_t mxcsr = 0x1f80;
+__asm__(".pushsection .probes, \"ax\"\n"
+	"reset_mxcsr:\n"
+	"	ldmxcsr	(%rdi)\n"
+	"	jmp	mv_exec_done\n"
+	".popsection");
 
 /* movl $0x4d565f21, %ecx; rdmsr: an index far from all that vendors and hypervisors use */
 extern const uint8_t read_no_msr[];
@@ -102,20 +111,22 @@ struct mv_ran mv_probe_run(const struct mv_probe *p, unsigned cpl, bool catch)
 		.rdx = MV_PROBE_RDX,
 		.rdi = (uintptr_t)scratch,
 	};
-	static const uint32_t mxcsr = 0x1f80;
 	struct mv_ran r;
+	uint64_t rax;
 
 	memset(scratch, 0, sizeof(scratch));
 	r.vector = mv_exec(cpl, p->code, &regs, catch);
+	rax = regs.rax;
 	/* A row that faulted half-way may leave a bit there that another CPU refuses to load. */
-	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+	regs.rdi = (uintptr_t)&mxcsr;
+	mv_exec(3, reset_mxcsr, &regs, true);
 	if (r.vector == MV_HUNG_VECTOR)
 		r.outcome = MV_HUNG;
 	else if (r.vector != MV_NO_VECTOR)
 		r.outcome = p->flags & MV_P_REFUSES && r.vector != MV_VECTOR_UD ? MV_RAN : MV_FAULTED;
-	else if (p->flags & MV_P_TSX && regs.rax == MV_TSX_ABORTED)
+	else if (p->flags & MV_P_TSX && rax == MV_TSX_ABORTED)
 		r.outcome = MV_ABORTED;
-	else if (p->flags & MV_P_RESULT && regs.rax != p->want)
+	else if (p->flags & MV_P_RESULT && rax != p->want)
 		r.outcome = MV_ALIAS;
 	else
 		r.outcome = MV_RAN;

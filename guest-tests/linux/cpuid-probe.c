@@ -29,7 +29,7 @@ static const char *const verdict_names[VERDICTS] = {
 
 /* Seen to succeed on one machine and to fail on another. */
 static const bool proven[MV_NFEATURES] = {
-#define MV_PROVEN(id, ...) [MV_F_##id] = true,
+#define MV_PROVEN(id, ran, not) [MV_F_##id] = sizeof(ran) > 1 && sizeof(not) > 1,
 #include "guest-tests/proven.def"
 #undef MV_PROVEN
 };
