@@ -132,6 +132,7 @@ all: $(OUT)/minivmm guest-images
 
 PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev libseccomp-dev
 PKGS_TEST  := libcriterion-dev libvirt0 python3
+PKGS_IMAGES := isolinux syslinux-common xorriso
 
 # Installs only what is missing, and only as root; otherwise says what is needed.
 define need
@@ -161,6 +162,7 @@ REQUIRE ?=
 check: deps-test
 	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
 	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays
+	$(Q)[ ! -e /usr/lib/ISOLINUX/isolinux.bin ] || $(MAKE) --no-print-directory $(IMAGES)
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
 
 # Long: each host boots once and runs the probe guest under every mask.

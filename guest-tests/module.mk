@@ -78,7 +78,6 @@ include guest-tests/linux/module.mk
 
 # Disks to take along: probe.iso for anything that boots CDs under a PC BIOS, probe.img for minivmm.
 IMAGES := $(OUT)/images/probe.iso $(OUT)/images/probe.img
-PKGS_IMAGES := isolinux syslinux-common xorriso
 
 $(OUT)/images/probe.iso: $(GUEST_OUT)/probe.elf guest-tests/mkiso.sh
 	@mkdir -p $(@D)
