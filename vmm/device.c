@@ -147,6 +147,19 @@ static void power_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t
 	*data = mv_power_in(&d->power, port);
 }
 
+static enum mv_io_result reset_out(struct mv_devices *d, uint16_t port, unsigned size,
+				   const uint8_t *data)
+{
+	return size == 1 ? power_out(d, port, size, data) : MV_IO_DONE;
+}
+
+static void reset_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
+{
+	memset(data, 0xff, size);
+	if (size == 1)
+		power_in(d, port, size, data);
+}
+
 /* ---- who owns which ports ---- */
 
 static const struct ports {
@@ -165,7 +178,8 @@ static const struct ports {
 	{ MV_PORT_RTC, MV_RTC_PORTS, true, rtc_out, rtc_in },
 	{ MV_PORT_PM1_EVENT, MV_PM1_EVENT_PORTS, true, power_out, power_in },
 	{ MV_PORT_PM1_CONTROL, MV_PM1_CONTROL_PORTS, true, power_out, power_in },
-	{ MV_PORT_RESET, 1, true, power_out, power_in },
+	/* A byte alone: a doubleword at 0xcf8 is PCI's address register, not a reset. */
+	{ MV_PORT_RESET, 1, false, reset_out, reset_in },
 };
 
 static const struct ports *owner(uint16_t port)
