@@ -244,11 +244,13 @@ static void release(struct mv_move *m)
 int mv_move_start(struct mv_move **out, struct mv_vm *vm, const struct mv_move_opts *opts,
 		  struct mv_err *err)
 {
-	struct mv_move *m = calloc(1, sizeof(*m));
+	int rc = mv_vm_check_savable(vm, err);
+	struct mv_move *m = rc == 0 ? calloc(1, sizeof(*m)) : NULL;
 	sigset_t all, old;
-	int rc;
 
 	*out = NULL;
+	if (rc)
+		return rc;
 	if (!m)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	m->vm = vm;

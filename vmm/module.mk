@@ -6,7 +6,8 @@ VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power
             msrs.c vm_state.c boot.c boot_linux.c builtin.c host_native.c host_json.c json.c proof.c paths.c \
             maskload.c power_on.c save.c lazy.c state_json.c dirty.c net.c mig_ops.c control.c runner.c \
             import.c import_dump.c import_host.c import_lines.c import_xml.c import_json.c \
-            import_offer.c host_exec.c explain.c) guest-tests/linux/rows.c
+            import_offer.c host_exec.c explain.c \
+            host_cache.c testdev.c trace.c trace_kernel.c) guest-tests/linux/rows.c
 CLI_SRCS := $(sort $(wildcard vmm/cli/*.c))
 VMM_INC  := -I. -Icpuid -Imigrate -Ivmm -I$(OUT)/vmm -isystem /usr/include/libxml2
 VMM_LIBS := -ljson-c -lxxhash -lZydis -lpthread

@@ -13,6 +13,8 @@
 #include "kvm.h"
 #include "sites.h"
 #include "state.h"
+#include "testdev.h"
+#include "trace.h"
 
 #define MV_MIN_RAM (UINT64_C(1) << 20)
 #define MV_MAX_LOW_RAM (UINT64_C(3) << 30)	/* below the hole for MMIO */
@@ -75,8 +77,10 @@ struct mv_vm {
 	pthread_mutex_t mmio_lock;	/* devices behind addresses; after lock, if both */
 	uint64_t *dma_log;		/* pages devices wrote to; NULL: nobody asks. Under mmio_lock */
 	bool disks_let_go;		/* their locks were given up for another host */
+	struct mv_testdev *testdev;	/* NULL: not asked for; mv_vm_destroy frees it */
 	bool (*console_ready)(void *ctx);
 	void (*note)(void *ctx, const char *device, const char *what);
+	struct mv_trace *trace;	/* the caller's; NULL: CPUIDs are not recorded */
 	struct mv_sites sites;
 	bool patched;		/* RAM holds port writes at the sites */
 
@@ -120,6 +124,9 @@ int mv_boot_check_cpu(const struct mv_image *img, const struct mv_policy *p, str
 /* Tell KVM of RAM, which exists: flags are KVM_MEM_*. May be called again with other flags. */
 int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err);
 
+/* Add the devices of testdev.h, before it starts. Such a VM can't be saved. */
+int mv_vm_add_testdev(struct mv_vm *vm, struct mv_err *err);
+
 /* Put an image and its command line into RAM and vCPU 0 at its entry (vmm/boot.c). */
 int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
 	       struct mv_err *err);
@@ -157,10 +164,10 @@ size_t mv_vm_input_room(struct mv_vm *vm);
 size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len);
 
 /*
- * Can this guest be saved at all? -MV_E_FAILED says why not: what nested virtualization keeps is not
- * part of the saved state.
+ * Can this guest be saved at all? -MV_E_FAILED says why not: what nested virtualization keeps, and test
+ * devices, are not part of the saved state.
  */
-int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err);
+int mv_vm_check_savable(const struct mv_vm *vm, struct mv_err *err);
 
 /* Read or write the whole state of a paused VM, RAM apart (vmm/vm_state.c). */
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *state, struct mv_err *err);

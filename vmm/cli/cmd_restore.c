@@ -116,6 +116,7 @@ static const struct mv_opt opts[] = {
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_DISK_OPT,
 	MV_LAUNCH_CONTROL_OPTS,
+	MV_LAUNCH_TRACE_OPT,
 	MV_OPT_END,
 };
 

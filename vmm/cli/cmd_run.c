@@ -103,6 +103,8 @@ static const struct mv_opt opts[] = {
 	{ "rng", NULL, "a virtio source of random bytes", 'r' },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,
+	MV_LAUNCH_TRACE_OPT,
+	{ "testdev", NULL, "add the devices of kvm-unit-tests", 'T' },
 	MV_OPT_END,
 };
 

@@ -13,6 +13,7 @@
 
 #include "control.h"
 #include "explain.h"
+#include "host_cache.h"
 #include "host_exec.h"
 #include "host_native.h"
 #include "json.h"
@@ -37,7 +38,10 @@ void mv_launch_init(struct mv_launch *l)
 
 void mv_launch_finish(struct mv_launch *l)
 {
+	struct mv_trace *trace = l->vm ? l->vm->trace : NULL;
+
 	mv_vm_destroy(l->vm);
+	mv_trace_close(trace);
 	for (size_t i = 0; i < MV_MAX_DISKS; i++)
 		if (l->disk_fds[i] >= 0)
 			close(l->disk_fds[i]);
@@ -152,6 +156,12 @@ int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, con
 		return 0;
 	case 'S':
 		l->run.stop_after_sync = true;
+		return 0;
+	case 'R':
+		l->trace = arg;
+		return 0;
+	case 'T':
+		l->testdev = true;
 		return 0;
 	case 'x':
 		l->qemu_exit = !strcmp(arg, "qemu");
@@ -293,18 +303,13 @@ int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const
 	return rc;
 }
 
-int mv_launch_host(struct mv_launch *l, struct mv_err *err)
+static int ask_host(struct mv_launch *l, struct mv_err *err)
 {
-	int rc;
+	int rc = mv_host_native(l->host, &l->kvm, err);
 
-	l->host = calloc(1, sizeof(*l->host));
-	if (!l->host)
-		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	rc = mv_kvm_open(&l->kvm, err);
-	if (rc == 0)
-		rc = mv_host_native(l->host, &l->kvm, err);
 	/* Both ends of a move look at what executes, so both have to know. */
-	mv_host_exec(l->host);
+	if (rc == 0)
+		mv_host_exec(l->host);
 	if (rc == 0)
 		rc = mv_prove(l->host, &l->kvm,
 			      l->intercept > 0 ? 1u << l->intercept : MV_PROVE_FIRST, err);
@@ -312,6 +317,23 @@ int mv_launch_host(struct mv_launch *l, struct mv_err *err)
 	if (rc == 0 && l->intercept == MV_INTERCEPT_AUTO &&
 	    l->host->proof[MV_INTERCEPTION_KERNEL] != MV_PROOF_BOTH)
 		rc = mv_prove(l->host, &l->kvm, MV_PROVE_ALL, err);
+	return rc;
+}
+
+int mv_launch_host(struct mv_launch *l, struct mv_err *err)
+{
+	const unsigned asked = 1u << (l->intercept - MV_INTERCEPT_AUTO);
+	int rc;
+
+	l->host = calloc(1, sizeof(*l->host));
+	if (!l->host)
+		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	rc = mv_kvm_open(&l->kvm, err);
+	if (rc == 0 && !mv_host_cache_read(l->host, asked)) {
+		rc = ask_host(l, err);
+		if (rc == 0)
+			mv_host_cache_write(l->host, asked);
+	}
 	return rc;
 }
 
@@ -360,7 +382,6 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		      const struct mv_console *console, struct mv_err *err)
 {
 	struct mv_sites *sites = calloc(1, sizeof(*sites));
-	struct mv_table native;
 	char why[256];
 	int rc;
 
@@ -370,13 +391,12 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	if (!l->memory)
 		l->memory = img->linux_kernel ? DEFAULT_MEMORY_LINUX : DEFAULT_MEMORY;
 	/* Bad input is told before this host's own limits. */
-	mv_native_cpuid(&native);
 	if (rc == 0)
 		rc = mv_boot_check(img, l->cmdline, l->memory, err);
 	if (rc == 0)
 		rc = mv_launch_new_disks(l, err);
 	if (rc == 0)
-		rc = load_masks(l, mv_table_vendor(&native), err);
+		rc = load_masks(l, mv_native_vendor(), err);
 	if (rc == 0)
 		rc = mv_sites_find(sites, img, err);
 	if (rc == 0)
@@ -400,6 +420,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		mv_launch_connect_disks(l);
 	if (rc == 0)
 		rc = mv_vm_boot(l->vm, img, l->cmdline, err);
+	if (rc == 0 && l->testdev)
+		rc = mv_vm_add_testdev(l->vm, err);
 	for (unsigned i = 0; rc == 0 && i < l->vm->nvcpus; i++)
 		rc = mv_msrs_power_on(&l->vm->vcpu[i], err);
 	if (rc == 0) {
@@ -436,11 +458,17 @@ int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
 
 int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err)
 {
-	int rc = mv_terminal_start(l->vm, err);
+	int rc = l->trace ? mv_trace_open(&l->vm->trace, l->trace, &l->st->policy, err) : 0;
 
+	if (rc == 0)
+		rc = mv_terminal_start(l->vm, err);
 	if (rc == 0)
 		rc = mv_run(l->vm, &l->run, result, err);
 	mv_terminal_stop();
+	if (rc == 0 && l->vm->trace) {
+		mv_vm_pause(l->vm);
+		rc = mv_trace_stop(l->vm->trace, err);
+	}
 	return rc;
 }
 
@@ -542,10 +570,14 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 		json_object_object_add(o, "intercept",
 				       json_object_new_string(mv_intercept_name(
 					       (enum mv_intercept)l->st->policy.intercept)));
+		if (l->vm->trace)
+			json_object_object_add(o, "cpuid", mv_trace_summary_json(l->vm->trace));
 		json_object_object_add(o, "exit", json_object_new_int(code));
 		mv_cli_json(o);
 		return code;
 	}
+	if (l->vm->trace && !mv_output.quiet)
+		mv_trace_summary(l->vm->trace, stderr);
 	if (*r->saved)
 		mv_cli_note("saved to %s", r->saved);
 	if (r->not_saved.code)

@@ -21,6 +21,8 @@ struct mv_launch {
 	size_t ndisks;
 	bool rng;
 	const char *asked_name;		/* --name; NULL: not given */
+	const char *trace;		/* --trace-cpuid; NULL: none */
+	bool testdev;			/* --testdev */
 	bool qemu_exit;			/* --exit-code=qemu */
 	bool no_seccomp;
 	const char *user;		/* to become; NULL: as started */
@@ -68,6 +70,9 @@ int mv_launch_new_disks(struct mv_launch *l, struct mv_err *err);
 int mv_launch_saved_disks(struct mv_launch *l, bool moving, struct mv_err *err);
 /* Once there is a VM. */
 void mv_launch_connect_disks(struct mv_launch *l);
+
+#define MV_LAUNCH_TRACE_OPT \
+	{ "trace-cpuid", "FILE", "record each CPUID; -: only the summary", 'R' }
 
 /* What these options ask for, with the lines that count for that vendor. */
 struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor);
