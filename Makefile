@@ -11,6 +11,7 @@
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
 #   make images     build/images/probe.iso, which boots anywhere, and probe.img for minivmm
 #   make oracles    the probe guest on every CPU model of QEMU and Bochs: is each row right?
+#   make kut        kvm-unit-tests (KUT=FOLDER) in an emulated host; make interception: the proof table
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
@@ -179,6 +180,15 @@ lab: deps-lab
 .PHONY: oracles probe-record
 oracles probe-record: deps-lab all images
 	$(Q)tests/oracles/oracles.py $(OUT) $(if $(filter oracles,$@),check,record)
+
+# The proof of interception on all kinds of hosts at hand, into docs/interception.md.
+.PHONY: interception kut
+interception: all deps-lab
+	$(Q)tests/lab/proof-table.sh $(OUT)
+
+# kvm-unit-tests' images (KUT=FOLDER) in an emulated AMD host; make check runs them on this machine's KVM.
+kut: all deps-lab
+	$(Q)tests/kut/check.sh $(OUT) lab
 
 layers: all
 	$(Q)tests/layers.sh $(OUT)
