@@ -305,6 +305,7 @@ Test(device, reset_is_for_bytes)
 	cr_expect_eq(mv_devices_out(d, 0xcf8, 4, 1, address), MV_IO_DONE);
 	cr_expect_eq(mv_devices_out(d, 0xcf8, 2, 1, address), MV_IO_DONE);
 	cr_expect_eq(mv_devices_out(d, 0xcf9, 1, 1, ready), MV_IO_DONE);
+	cr_expect_eq(mv_devices_out(d, 0xcf9, 2, 1, (const uint8_t[]){ 0x06, 0 }), MV_IO_DONE);
 	cr_expect_eq(mv_devices_out(d, 0xcf9, 1, 1, reset), MV_IO_RESET);
 	free(d);
 }
