@@ -190,7 +190,7 @@ static int create(struct mv_vm *vm, struct mv_err *err)
 	rc = mv_kvm_enforce_vm(vm->fd, vm->st->policy.kvm_controls, err);
 	if (rc == 0)
 		rc = create_ram(vm, err);
-	/* After RAM: from Linux 6.17 on a memory slot waits for what the irqchip has KVM do later. */
+	/* After RAM: on Linux 6.18 a memory slot waits for what the irqchip has KVM do later. */
 	if (rc == 0)
 		rc = create_irqchip(vm, err);
 	connect_virtio(vm);
