@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 build=$1
 shift
 hosts=("$@")
-[ ${#hosts[@]} -gt 0 ] || hosts=(epyc penryn zambezi)
+[ ${#hosts[@]} -gt 0 ] || hosts=(epyc penryn)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
