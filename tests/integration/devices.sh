@@ -165,7 +165,8 @@ mover() { # [OPTIONS]: a guest that writes until told to end, and a receiver wit
 
 # So slowly that it goes on writing to what was sent already.
 mover
-ran "$minivmm" migrate mover unix:sock --bandwidth 100K
+# … and with time to stop: a fast guest writes more than 100 KiB in a third of a second.
+ran "$minivmm" migrate mover unix:sock --bandwidth 100K --downtime-ms 3000
 expect_status 0
 wait "$source_pid"
 expect_equal $? 0 "the source's exit status"

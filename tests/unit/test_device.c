@@ -301,7 +301,7 @@ Test(device, reset_is_for_bytes)
 	struct mv_devices *d = calloc(1, sizeof(*d));
 
 	cr_assert_not_null(d);
-	mv_devices_init(d);
+	mv_devices_init(d, &(struct mv_config){ 0 });
 	cr_expect_eq(mv_devices_out(d, 0xcf8, 4, 1, address), MV_IO_DONE);
 	cr_expect_eq(mv_devices_out(d, 0xcf8, 2, 1, address), MV_IO_DONE);
 	cr_expect_eq(mv_devices_out(d, 0xcf9, 1, 1, ready), MV_IO_DONE);
