@@ -19,8 +19,8 @@ $(OUT)/bench/%.elf: bench/%.S
 START_ROUNDS ?= 31
 START_QEMU   := qemu-system-x86_64 -machine microvm,accel=kvm -cpu qemu64 -m 64 -nodefaults -no-user-config \
                 -display none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel
-.PHONY: bench bench-core bench-start bench-cpuid bench-snapshot
-bench: bench-core bench-start
+.PHONY: bench bench-core bench-start bench-cpuid bench-snapshot bench-live
+bench: bench-core bench-start bench-snapshot bench-live
 bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
@@ -37,3 +37,6 @@ bench-cpuid: $(OUT)/bench/cpuid.elf $(OUT)/minivmm deps-lab
 BENCH_DIR ?= $(wildcard /dev/shm)
 bench-snapshot: all $(OUT)/bench/floor-restore
 	$(Q)python3 bench/snapshot.py $(OUT) --dir $(or $(BENCH_DIR),/tmp) --json $(OUT)/bench/snapshot.json
+
+bench-live: all
+	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf
