@@ -90,7 +90,7 @@ done
 	count "$log/lab-build.result"
 	lab_tests=()
 }
-amd_tests="amd linux disk intercept predict"
+amd_tests="amd live linux disk intercept predict"
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	case $kind in
 	amd) chain $amd_tests & pid_amd=$! ;;
