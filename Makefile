@@ -15,6 +15,8 @@
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
+#   make lab-live   a loaded Linux guest between two lab hosts, 10 times there and back (minutes)
+#   make fuzz       libFuzzer targets, FUZZ_SECONDS=60 each (clang)
 #   make deps       install what Debian 12 has to provide; make clean removes what was built
 #
 # OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0.
@@ -131,8 +133,9 @@ all: $(OUT)/minivmm guest-images
 # ---- packages ------------------------------------------------------------------------------------
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
-PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev libseccomp-dev
-PKGS_TEST  := libcriterion-dev libvirt0 python3
+PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libxml2-dev libxxhash-dev libzydis-dev libseccomp-dev \
+               libgnutls28-dev
+PKGS_TEST  := libcriterion-dev libvirt0 python3 gnutls-bin
 PKGS_IMAGES := isolinux syslinux-common xorriso
 
 # Installs only what is missing, and only as root; otherwise says what is needed.
@@ -153,7 +156,7 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check layers lab predictions clean help
+.PHONY: demo check layers lab lab-live predictions clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
@@ -172,6 +175,10 @@ predictions: deps-test deps-lab
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lab/predictions.sh $(OUT) $(PREDICTION_HOSTS)
 	$(Q)tests/lab/predict-mutants.sh $(OUT)
+
+lab-live: deps-lab
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lab/test-live.sh $(OUT) full
 
 lab: deps-lab
 	$(Q)tests/lab/lab build

@@ -4,7 +4,7 @@ VMM_SRCS := $(addprefix vmm/,kvm.c image.c sites.c device.c serial.c rtc.c power
             virtqueue.c virtio.c virtio_blk.c virtio_rng.c disk.c sandbox.c \
             vm.c vcpu.c vcpu_cpuid.c vcpu_state.c \
             msrs.c vm_state.c boot.c boot_linux.c builtin.c host_native.c host_json.c json.c proof.c paths.c \
-            maskload.c power_on.c save.c lazy.c state_json.c dirty.c net.c mig_ops.c control.c runner.c \
+            maskload.c power_on.c save.c lazy.c state_json.c dirty.c net.c tls.c mig_ops.c control.c runner.c \
             import.c import_dump.c import_host.c import_lines.c import_xml.c import_json.c \
             import_offer.c host_exec.c explain.c \
             host_cache.c testdev.c trace.c trace_kernel.c) guest-tests/linux/rows.c

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "apply.h"
 #include "guest-tests/abi.h"
+#include "io.h"
 #include "vm.h"
 
 /* Bits of exit handling: what the loop does next. */
@@ -319,6 +321,16 @@ static void await_console(const struct mv_vm *vm)
 		;
 }
 
+/* In naps: a kick that comes between two looks must not go unheard for long. */
+static void rest(const struct mv_vm *vm)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+
+	while (!wants_park(vm) &&
+	       mv_io_now_ns() < __atomic_load_n(&vm->rest_until, __ATOMIC_SEQ_CST))
+		nanosleep(&nap, NULL);
+}
+
 void *mv_vcpu_main(void *arg)
 {
 	struct mv_vcpu *vcpu = arg;
@@ -330,6 +342,7 @@ void *mv_vcpu_main(void *arg)
 		int rc;
 
 		await_console(vm);
+		rest(vm);
 		if (wants_park(vm) && park(vcpu))
 			break;
 		if (step && step_cpuid(vcpu) == STOP)

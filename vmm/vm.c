@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "guest-tests/abi.h"
+#include "io.h"
 #include "lazy.h"
 
 void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len)
@@ -336,6 +337,14 @@ void mv_vm_pause(struct mv_vm *vm)
 	kick_all(vm);
 	while (!all_parked(vm))
 		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void mv_vm_rest(struct mv_vm *vm, uint64_t ns)
+{
+	pthread_mutex_lock(&vm->lock);
+	__atomic_store_n(&vm->rest_until, mv_io_now_ns() + ns, __ATOMIC_SEQ_CST);
+	kick_all(vm);
 	pthread_mutex_unlock(&vm->lock);
 }
 

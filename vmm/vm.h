@@ -87,6 +87,7 @@ struct mv_vm {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	/* pausing, a vCPU's parked */
 	bool pausing, stopping;
+	uint64_t rest_until;	/* mv_io_now_ns, atomic: no vCPU enters the guest before */
 	int event_fd;		/* readable while an event waits */
 	struct mv_event event;	/* under lock; the guest is paused until it was taken */
 	enum mv_ending ending;	/* of the EXIT event, once there was one */
@@ -147,6 +148,9 @@ int mv_vm_start(struct mv_vm *vm, struct mv_err *err);
  */
 void mv_vm_pause(struct mv_vm *vm);
 void mv_vm_resume(struct mv_vm *vm);
+
+/* Keep all vCPUs out of the guest for so long; pausing and events go on as ever. */
+void mv_vm_rest(struct mv_vm *vm, uint64_t ns);
 
 /*
  * Take the event that waits; false if there is none. After SYNC the guest stays paused until
