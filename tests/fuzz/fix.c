@@ -60,6 +60,9 @@ void fuzz_fix_sums(uint8_t *p, size_t size, uint32_t kind)
 			fix_chunks(p + at + MV_FRAME_SIZE, length, p, size, data);
 		mv_store_le(p + at, mv_frame_sum(p + at + MV_FRAME_SUM_SIZE,
 						 MV_FRAME_SIZE - MV_FRAME_SUM_SIZE + (size_t)length), 8);
+		/* Behind the last record a file has zeros, which are to stay. */
+		if (mv_load_le(p + at + 8, 4) == MV_REC_END)
+			return;
 		at += MV_FRAME_SIZE + length + mv_frame_padding(length);
 		if (at > size)
 			return;
