@@ -6,12 +6,18 @@
 #   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
 #   make layers     who may depend on whom
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
+#   make fuzz-devices  a guest that tries to crash the program, with sanitizers (FUZZ_SEEDS=N)
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
 #   make libvirt-sweep  every pair of the hosts in MV_HOSTS=DIR, against libvirt's verdicts and baselines
+#   make images     build/images/probe.iso, which boots anywhere, and probe.img for minivmm
+#   make oracles    the probe guest on every CPU model of QEMU and Bochs: is each row right?
+#   make kut        kvm-unit-tests (KUT=FOLDER) in an emulated host; make interception: the proof table
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
+#   make lab-live   a loaded Linux guest between two lab hosts, 10 times there and back (minutes)
+#   make fuzz       libFuzzer targets, FUZZ_SECONDS=60 each (clang)
 #   make deps       install what Debian 12 has to provide; make clean removes what was built
 #
 # OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0.
@@ -99,6 +105,17 @@ $(OUT)/vmm/builtin-data.S: $(BUILTIN_FILES)
 		printf '.balign 16\n.globl mv_builtin_%s, mv_builtin_%s_end\nmv_builtin_%s: .incbin "%s"\nmv_builtin_%s_end: .byte 0\n' \
 			$$s $$s $$s $$f $$s; done; } > $@
 
+# The names of all system calls, and a filter that lets the listed ones through.
+$(OUT)/vmm/sandbox.o: $(OUT)/vmm/syscalls.def $(OUT)/vmm/sandbox-filter.def
+$(OUT)/vmm/sandbox-filter.def: vmm/sandbox-filter.c vmm/sandbox.def
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) -D_GNU_SOURCE -Ivmm -o $(@:.def=) $< -lseccomp
+	$(Q)$(@:.def=) > $@
+$(OUT)/vmm/syscalls.def: vmm/module.mk
+	@mkdir -p $(@D)
+	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/MV_SYSCALL(\1)/p' | sort > $@
+
 $(OUT)/vmm/builtin-data.o: $(OUT)/vmm/builtin-data.S
 	$(call say,AS,$@)
 	$(Q)$(CC) -c -o $@ $<
@@ -118,16 +135,20 @@ all: $(OUT)/minivmm guest-images
 # ---- packages ------------------------------------------------------------------------------------
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
-PKGS_BUILD := gcc make libc6-dev binutils libjson-c-dev libvirt-dev libxml2-dev libxxhash-dev libzydis-dev libsmartcols-dev
-PKGS_TEST  := libcriterion-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt0 python3 \
+PKGS_BUILD := gcc make libc6-dev binutils libgnutls28-dev libjson-c-dev libseccomp-dev libsmartcols-dev libvirt-dev \
+               libxml2-dev libxxhash-dev libzydis-dev
+PKGS_TEST  := gnutls-bin libcriterion-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt0 python3 \
               python3-libvirt qemu-system-x86
+PKGS_IMAGES := isolinux syslinux-common xorriso
 
 # Installs only what is missing, and only as root; otherwise says what is needed.
 define need
 	@tests/deps.sh $(1)
 endef
 
-.PHONY: deps deps-build deps-test deps-lab
+.PHONY: deps deps-build deps-test deps-lab deps-images
+deps-images: deps-build
+	$(call need,$(PKGS_IMAGES))
 deps: deps-build deps-test deps-lab
 deps-build:
 	$(call need,$(PKGS_BUILD))
@@ -138,7 +159,7 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check layers lab predictions libvirt-sweep clean help
+.PHONY: demo check layers lab lab-live predictions libvirt-sweep clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
@@ -148,6 +169,7 @@ REQUIRE ?=
 check: deps-test
 	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
 	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays
+	$(Q)[ ! -e /usr/lib/ISOLINUX/isolinux.bin ] || $(MAKE) --no-print-directory $(IMAGES)
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
 
 # Long: each host boots once and runs the probe guest under every mask.
@@ -157,6 +179,10 @@ predictions: deps-test deps-lab
 	$(Q)tests/lab/predictions.sh $(OUT) $(PREDICTION_HOSTS)
 	$(Q)tests/lab/predict-mutants.sh $(OUT)
 
+lab-live: deps-lab
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lab/test-live.sh $(OUT) full
+
 lab: deps-lab
 	$(Q)tests/lab/lab build
 
@@ -165,6 +191,20 @@ MV_HOSTS ?= tests/data/hosts
 libvirt-sweep: deps-test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)MV_HOSTS=$(MV_HOSTS) tests/integration/libvirt-agree.sh $(OUT)
+
+# The probe guest's rows, judged by emulators; and the record of what was seen.
+.PHONY: oracles probe-record
+oracles probe-record: deps-lab all images
+	$(Q)tests/oracles/oracles.py $(OUT) $(if $(filter oracles,$@),check,record)
+
+# The proof of interception on all kinds of hosts at hand, into docs/interception.md.
+.PHONY: interception kut
+interception: all deps-lab
+	$(Q)tests/lab/proof-table.sh $(OUT)
+
+# kvm-unit-tests' images (KUT=FOLDER) in an emulated AMD host; make check runs them on this machine's KVM.
+kut: all deps-lab
+	$(Q)tests/kut/check.sh $(OUT) lab
 
 layers: all
 	$(Q)tests/layers.sh $(OUT)

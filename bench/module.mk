@@ -12,20 +12,42 @@ $(OUT)/bench/fleet: $(OUT)/bench/fleet.o $(LIBS)
 
 # MV_DUMPS=DIR: real CPU dumps to make the fleet from.
 MV_DUMPS ?= tests/data/hosts
-.PHONY: bench bench-fleet
+.PHONY: bench-fleet
 bench-fleet: $(OUT)/bench/fleet
 	$(Q)$(OUT)/bench/fleet $(MV_DUMPS) $(BENCH_ARGS)
-bench: bench-fleet $(OUT)/bench/core
+
+$(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/floor-restore: $(OUT)/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CSTD) $(WARN) -D_GNU_SOURCE -O2 -o $@ $<
+
+$(OUT)/bench/%.elf: bench/%.S
+	@mkdir -p $(@D)
+	$(call say,AS,$@)
+	$(Q)$(CC) -m32 -I. -nostdlib -static -Wl,--build-id=none,-n,-Ttext=0x100000,--section-start=.multiboot=0x101000,--section-start=.note.minivmm=0x102000 -o $@ $<
+
+# In turns with the floor and, where it is installed, QEMU; every one runs the same few instructions.
+START_ROUNDS ?= 31
+START_QEMU   := qemu-system-x86_64 -machine microvm,accel=kvm -cpu qemu64 -m 64 -nodefaults -no-user-config \
+                -display none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel
+.PHONY: bench bench-core bench-start bench-cpuid bench-snapshot bench-live
+bench: bench-core bench-fleet bench-start bench-snapshot bench-live
+bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
-
-$(OUT)/bench/floor: bench/floor.c $(OUT)/.flags
-	@mkdir -p $(@D)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS) -D_GNU_SOURCE -o $@ $<
+bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/minivmm
+	$(Q)set -- floor $(OUT)/bench/floor minivmm "$(OUT)/minivmm run -q $(OUT)/bench/once.elf"; \
+	if command -v qemu-system-x86_64 >/dev/null; then \
+		set -- "$$@" "QEMU microvm" "$(START_QEMU) $(OUT)/bench/once.elf"; fi; \
+	$(OUT)/bench/start -n $(START_ROUNDS) -o $(OUT)/bench/start.json "$$@"
+# In an emulated host; the figures repeat.
+bench-cpuid: $(OUT)/bench/cpuid.elf $(OUT)/minivmm deps-lab
+	$(Q)bench/cpuid-cost.sh $(OUT) $(OUT)/bench/cpuid.json
 
 # Files of up to 2 GiB, in BENCH_DIR (memory, if there is /dev/shm).
 BENCH_DIR ?= $(wildcard /dev/shm)
-.PHONY: bench-snapshot
-bench-snapshot: all $(OUT)/bench/floor
+bench-snapshot: all $(OUT)/bench/floor-restore
 	$(Q)python3 bench/snapshot.py $(OUT) --dir $(or $(BENCH_DIR),/tmp) --json $(OUT)/bench/snapshot.json
+
+bench-live: all
+	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf

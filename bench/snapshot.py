@@ -101,7 +101,7 @@ def one(mib, folder):
     restore = [minivmm, "restore", "-q", snap, "--memory"]
     medians(row, restore_lazy_ms=lambda: first_line(restore + ["lazy"]),
             restore_map_ms=lambda: first_line(restore + ["map"]),
-            floor_ms=lambda: first_line([os.path.join(args.build, "bench/floor"), str(mib), snap]))
+            floor_ms=lambda: first_line([os.path.join(args.build, "bench/floor-restore"), str(mib), snap]))
     row["restore_eager_ms"] = round(first_line(restore + ["eager"]), 2)
     row["save_to_write"] = round(row["save_ms"] / row["write_ms"], 2)
     row["cp_to_save"] = round(row["cp_ms"] / row["save_ms"], 2)

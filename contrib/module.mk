@@ -61,7 +61,9 @@ install: all man $(OUT)/minivmm.bash $(OUT)/$(CORE_SO).$(CORE_ABI)
 	install -m 644 $(OUT)/guest-tests/*.elf $(DESTDIR)$(PREFIX)/lib/minivmm/
 	install -D -m 755 contrib/libvirt-hook/qemu $(DESTDIR)$(PREFIX)/share/minivmm/libvirt-hook/qemu
 	install -d $(DESTDIR)$(PREFIX)/share/doc/minivmm
-	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/minivmm/
+	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/minivmm/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/minivmm/docs
+	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/minivmm/docs/
 	install -D -m 644 contrib/systemd/minivmm@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/minivmm@.service
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/minivmm@.service
 	install -D -m 644 $(OUT)/$(CORE_SO).$(CORE_ABI) $(DESTDIR)$(LIBDIR)/$(CORE_SO).$(CORE_ABI)

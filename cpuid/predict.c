@@ -7,10 +7,10 @@
 #include "xstate.h"
 
 static const char *const names[MV_NFINDINGS] = {
-	[MV_FIND_HINT] = "HINT",	 [MV_FIND_ABSENT] = "ABSENT",
+	[MV_FIND_HINT] = "UNDECIDABLE", [MV_FIND_ABSENT] = "ABSENT",
 	[MV_FIND_OK] = "OK",		 [MV_FIND_ENFORCED] = "ENFORCED",
 	[MV_FIND_BLOCKED] = "BLOCKED",	 [MV_FIND_LEAK] = "LEAK",
-	[MV_FIND_BROKEN] = "BROKEN",
+	[MV_FIND_BROKEN] = "BROKEN",	 [MV_FIND_ABORT] = "ABORT",
 };
 
 const char *mv_finding_name(enum mv_finding f)

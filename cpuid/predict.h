@@ -15,6 +15,7 @@ enum mv_finding {
 	MV_FIND_OK,
 	MV_FIND_ENFORCED,	/* hidden, the host has it, and it faults */
 	MV_FIND_BLOCKED,	/* shown, but a control that it needs can't be switched on */
+	MV_FIND_ABORT,		/* transactions begin, and none commits: measured, never predicted */
 	MV_FIND_LEAK,		/* hidden, and it executes */
 	MV_FIND_BROKEN,		/* shown, and it faults */
 	MV_NFINDINGS

@@ -36,6 +36,7 @@ enum mv_verdict_mode {
 struct mv_verdict_opts {
 	enum mv_verdict_mode mode;
 	bool cold;		/* the VM is off: only what power-on needs */
+	bool untouched;		/* there it would run with --intercept none: CPUID is the host's own */
 	const char *ignore;	/* feature and rule names, comma-separated, not to refuse for */
 };
 

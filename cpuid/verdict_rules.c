@@ -463,9 +463,10 @@ static bool seen(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit)
 	return false;
 }
 
-static void untouched_leaf(struct mv_compare *c, uint32_t leaf, uint32_t subleaf)
+static void untouched_leaf(struct mv_compare *c, const struct mv_table *saw, const char *text,
+			   uint32_t leaf, uint32_t subleaf)
 {
-	const uint32_t *s = mv_compare_leaf(&c->p->source.raw, leaf, subleaf);
+	const uint32_t *s = mv_compare_leaf(saw, leaf, subleaf);
 	const uint32_t *d = mv_compare_leaf(&c->dst->raw, leaf, subleaf);
 
 	for (unsigned reg = 0; reg < MV_NREGS; reg++) {
@@ -479,9 +480,9 @@ static void untouched_leaf(struct mv_compare *c, uint32_t leaf, uint32_t subleaf
 				.rule = MV_RULE_INTERCEPTION, .leaf = leaf, .subleaf = subleaf,
 				.reg = (int8_t)reg, .lo = (int8_t)lo, .hi = (int8_t)hi,
 				.want = s[reg] >> lo & width, .have = d[reg] >> lo & width,
-				.text = "the guest ran without interception and saw the source's own",
 			};
 
+			snprintf(m.text, sizeof(m.text), "%s", text);
 			if (!(differ >> bit & 1))
 				continue;
 			differ &= ~(width << lo);	/* a field once */
@@ -491,19 +492,16 @@ static void untouched_leaf(struct mv_compare *c, uint32_t leaf, uint32_t subleaf
 	}
 }
 
-/*
- * The guest ran with CPUID untouched: what it saw is the source's own table, and no mask can change
- * that on the destination.
- */
-static void untouched(struct mv_compare *c)
+/* What the guest saw has to be what the destination's own CPUID says; no mask can make it so. */
+static void untouched(struct mv_compare *c, const struct mv_table *s, const char *text)
 {
-	const struct mv_table *s = &c->p->source.raw, *d = &c->dst->raw;
+	const struct mv_table *d = &c->dst->raw;
 
 	for (uint32_t i = 0; i < s->n; i++)
-		untouched_leaf(c, s->e[i].leaf, s->e[i].subleaf);
+		untouched_leaf(c, s, text, s->e[i].leaf, s->e[i].subleaf);
 	for (uint32_t i = 0; i < d->n; i++)
 		if (!mv_table_find(s, d->e[i].leaf, d->e[i].subleaf))
-			untouched_leaf(c, d->e[i].leaf, d->e[i].subleaf);
+			untouched_leaf(c, s, text, d->e[i].leaf, d->e[i].subleaf);
 }
 
 /* The same conditions as for a VM that starts: a mechanism counts where it holds at both levels. */
@@ -514,7 +512,13 @@ static void interception(struct mv_compare *c)
 
 	if (p->intercept == MV_INTERCEPTION_NONE) {
 		if (!c->opts->cold)
-			untouched(c);
+			untouched(c, &p->source.raw,
+				  "the guest ran without interception and saw the source's own");
+		return;
+	}
+	if (c->opts->untouched) {
+		untouched(c, &p->guest, "without interception the guest would see the destination's "
+					"own");
 		return;
 	}
 	if (c->dst->partial)

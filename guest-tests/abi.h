@@ -18,6 +18,10 @@
 /* OUT 8, 16 or 32 bits: the run is over with this value; 0 = the guest passed. */
 #define MV_PORT_EXIT 0xf4
 
+/* Values of the run-time library's own: an exception nobody asked for; a CPU without 64-bit mode. */
+#define MV_EXIT_EXCEPTION 6
+#define MV_EXIT_NO_64BIT 8
+
 /*
  * OUT 32 bits: choose a block. IN 32 bits (also REP INS): its words in order, 0 past the end.
  * MV_INFO_HEADER: magic, ABI version, flags, interception mode.

@@ -83,7 +83,7 @@ int main(void)
 		mv_printf(AGENT ": no instruction at CPL 3 tells whether %s is there\n", feature);
 		return 2;
 	}
-	mv_controls_setup(&controls, false);
+	mv_controls_setup(&controls, false, false);
 	if (decide(p))
 		instruction = p;
 

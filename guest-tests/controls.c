@@ -92,7 +92,7 @@ void mv_controls_read(struct mv_controls *c)
 		c->xcr0 = (uint32_t)regs.rax;
 }
 
-void mv_controls_setup(struct mv_controls *c, bool force)
+void mv_controls_setup(struct mv_controls *c, bool force, bool report)
 {
 	struct mv_exec_regs regs = { 0 };
 
@@ -100,10 +100,17 @@ void mv_controls_setup(struct mv_controls *c, bool force)
 	for (size_t i = 0; i < MV_ARRAY_SIZE(controls); i++) {
 		if (!force && !offered(controls[i].feature))
 			continue;
+		/* Written out before: there are machines that don't come back from this. */
+		if (report) {
+			mv_printf("probe: CR4 for %s ", mv_bits[controls[i].feature].name);
+			mv_flush();
+		}
 		regs.rax = c->cr4 | controls[i].cr4;
 		mv_exec(0, set_cr4, &regs, true);
 		/* Some machines drop a bit without a word. */
 		c->cr4 = mv_at_cpl0(read_cr4, 0, 0);
+		if (report)
+			mv_puts(c->cr4 & controls[i].cr4 ? "on\n" : "refused\n");
 	}
 	if (c->cr4 & CR4_OSXSAVE)
 		setup_xcr0(force);

@@ -5,13 +5,20 @@
  *   counter  count to ticks=N with a delay between two lines, sync at half; keeps nonce= in memory
  *   fill     write to mib=N MiB of memory, sync, look whether all of it is still there (blind: don't);
  *            with the word stay, go on for ever
+ *   writer   write every page of mib=64 MiB again and again, a line after each pass, and check first that
+ *            each still holds what the pass before left in it; delay= between two pages
  *   hang     loop for ever; with the word hlt, stop the CPU for good instead
  *   triple   end in a triple fault
  *   ud       an exception nobody catches; with the word cpl0, there
  *   nested   the same, and another one while it is being reported
  *   df       a stack at CPL 0 that cannot be pushed to: double fault
+ * fill=N: before that, put something into all memory from 8 MiB up to N MiB.
  */
 #include "rt.h"
+
+#define FREE_MEMORY (8ull << 20)	/* this program, its tables and stacks are below */
+#define MIB (1ull << 20)
+#define PAGE 4096ull
 
 static uint64_t load_idt(uint64_t pointer, uint64_t unused)
 {
@@ -130,12 +137,57 @@ static void fill(void)
 		__asm__ volatile("pause");
 }
 
+static volatile uint64_t *page_at(uint64_t page)
+{
+	return (volatile uint64_t *)(uintptr_t)(FREE_MEMORY + page * PAGE);
+}
+
+static void prefill(uint64_t end)
+{
+	uint64_t pages = end * MIB > FREE_MEMORY ? (end * MIB - FREE_MEMORY) / PAGE : 0;
+
+	for (uint64_t i = 0; i < pages; i++)
+		page_at(i)[1] = i + 1;
+	if (pages)
+		mv_printf("filled: %lu pages\n", pages);
+}
+
+/* Whoever loses a page between two passes is told which. */
+static int writer(void)
+{
+	uint64_t passes = mv_word_number("ticks", 10), delay = mv_word_number("delay", 0);
+	uint64_t pages = mv_word_number("mib", 64) * MIB / PAGE;
+
+	for (uint64_t pass = 1; pass <= passes; pass++) {
+		for (uint64_t i = 0; i < pages; i++) {
+			volatile uint64_t *p = page_at(i);
+
+			if (pass > 1 && (p[0] != pass - 1 || p[511] != (i ^ (pass - 1)))) {
+				mv_printf("writer: page %lu has %lu and %lu after pass %lu\n", i,
+					  p[0], p[511], pass - 1);
+				return 1;
+			}
+			p[0] = pass;
+			p[511] = i ^ pass;
+			for (volatile uint64_t d = delay; d; d--)
+				;
+		}
+		mv_printf("counter: %lu %lu\n", pass, pages);
+	}
+	return 0;
+}
+
 int main(void)
 {
 	char mode[16];
 
 	mv_word_copy("mode", mode, sizeof(mode), "echo");
+	prefill(mv_word_number("fill", 0));
 	switch (mode[0]) {
+	case 'w':
+		if (writer())
+			return 1;
+		break;
 	case 'c':
 		counter();
 		break;

@@ -5,13 +5,16 @@
 
 GUEST_OUT    := $(OUT)/guest-tests
 GUEST_NAMES  := hello polite probe prober proof torture
+# Images for tests alone: not carried in the program.
+GUEST_TEST_NAMES := probe-bad
 GUEST_IMAGES := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf)
 
 GUEST_RT_SRC   := guest-tests/start.S guest-tests/rt.c guest-tests/trap.c
 GUEST_PROBE_SRC := guest-tests/probes.c guest-tests/controls.c
 GUEST_hello    := guest-tests/hello.c
 GUEST_polite   := $(GUEST_PROBE_SRC) guest-tests/polite.c
-GUEST_probe    := $(GUEST_PROBE_SRC) guest-tests/leaves.c guest-tests/probe.c
+GUEST_probe    := $(GUEST_PROBE_SRC) guest-tests/leaves.c guest-tests/screen.c guest-tests/probe.c
+GUEST_probe-bad := guest-tests/probes-bad.c guest-tests/controls.c $(filter-out $(GUEST_PROBE_SRC),$(GUEST_probe))
 GUEST_prober   := $(GUEST_PROBE_SRC) guest-tests/prober.c
 GUEST_proof    := guest-tests/proof.c
 GUEST_torture  := guest-tests/probes.c guest-tests/controls.c $(addprefix guest-tests/torture/,main.c cpu.c irq.c smp.c entry.S)
@@ -32,7 +35,7 @@ $(Q)$(CC) $(GUEST_FLAGS) $(GUEST_DEFS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 endef
 
 # By name: the sources of other programs, below this folder, are not built this way.
-GUEST_PLAIN_SRC := $(filter-out %/polite.c %/prober.c,$(filter %.c,$(sort $(GUEST_RT_SRC) \
+GUEST_PLAIN_SRC := $(filter-out %/polite.c %/prober.c %/probes-bad.c,$(filter %.c,$(sort $(GUEST_RT_SRC) \
                    $(foreach name,$(GUEST_NAMES),$(GUEST_$(name))))))
 GUEST_FLAT_SRC := $(filter-out guest-tests/torture/%,$(GUEST_PLAIN_SRC))
 $(call guest_objs,$(GUEST_FLAT_SRC)): $(GUEST_OUT)/%.o: guest-tests/%.c
@@ -43,6 +46,11 @@ $(GUEST_OUT)/torture/%.o: guest-tests/torture/%.c
 # One source, two kinds of application.
 $(GUEST_OUT)/prober.o: GUEST_DEFS := -DAGENT_PROBES
 $(GUEST_OUT)/polite.o $(GUEST_OUT)/prober.o: guest-tests/agent.c
+	$(guest_cc)
+
+# The table of a test.
+$(GUEST_OUT)/probes-bad.o: GUEST_DEFS := -DMV_PROBES_DEF='"probes-bad.def"'
+$(GUEST_OUT)/probes-bad.o: guest-tests/probes.c
 	$(guest_cc)
 
 $(GUEST_OUT)/%.o: guest-tests/%.S
@@ -59,11 +67,27 @@ $(GUEST_OUT)/$(1).elf: $(call guest_objs,$(GUEST_RT_SRC) $(GUEST_$(1))) \
 	$$(Q)$$(GUEST_OBJCOPY) --strip-debug -O elf32-i386 $$(@:.elf=.elf64) $$@
 	$$(Q)sh guest-tests/check-image.sh $$@
 endef
-$(foreach name,$(GUEST_NAMES),$(eval $(call guest_image,$(name))))
+$(foreach name,$(GUEST_NAMES) $(GUEST_TEST_NAMES),$(eval $(call guest_image,$(name))))
 
 .PHONY: guest-images
-guest-images: $(GUEST_IMAGES)
+guest-images: $(GUEST_IMAGES) $(GUEST_TEST_NAMES:%=$(GUEST_OUT)/%.elf)
 
 -include $(wildcard $(GUEST_OUT)/*.d)
 
 include guest-tests/linux/module.mk
+
+# Disks to take along: probe.iso for anything that boots CDs under a PC BIOS, probe.img for minivmm.
+IMAGES := $(OUT)/images/probe.iso $(OUT)/images/probe.img
+
+$(OUT)/images/probe.iso: $(GUEST_OUT)/probe.elf guest-tests/mkiso.sh
+	@mkdir -p $(@D)
+	$(call say,ISO,$@)
+	$(Q)guest-tests/mkiso.sh $< $@ screen
+
+$(OUT)/images/probe.img: $(GUEST_OUT)/probe.elf
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+.PHONY: images
+images: deps-images
+	$(Q)$(MAKE) --no-print-directory $(IMAGES)

@@ -3,7 +3,7 @@
  * Two facts about each feature, side by side: does CPUID show it, and does its instruction execute?
  * See README.md for the lines printed and for what they can prove.
  *
- * Words: nodump, only=FEATURE, force, nonce=HEX, sync=1 (go on after a move and look again).
+ * Words: screen (VGA text, and pages to turn), nodump, only=FEATURE, force, nonce=HEX, sync=1 (go on after a move and look again).
  */
 #include "leaves.h"
 #include "probes.h"
@@ -16,14 +16,27 @@ static bool have_vmm;
 static char nonce[64], only[40];
 static unsigned counter;
 
-enum verdict { OK, LEAK, ENFORCED, ABSENT, BROKEN, BLOCKED, SKIP, HINT, VERDICTS };
-static const char verdict_names[VERDICTS][10] = {
-	"OK", "LEAK", "ENFORCED", "ABSENT", "BROKEN", "BLOCKED", "SKIP", "HINT",
+enum verdict { OK, LEAK, ENFORCED, ABSENT, BROKEN, BLOCKED, ABORT, SKIP, UNDECIDABLE, VERDICTS };
+static const char verdict_names[VERDICTS][12] = {
+	"OK", "LEAK", "ENFORCED", "ABSENT", "BROKEN", "BLOCKED", "ABORT", "SKIP", "UNDECIDABLE",
 };
 
 struct totals {
-	unsigned verdict[VERDICTS], differ;
+	unsigned verdict[VERDICTS], differ, unproven;
 };
+
+/* What a fatal exception is told to have come of. */
+static const struct mv_probe *current;
+static unsigned current_cpl;
+static bool every_msr_reads;
+
+void mv_fatal_note(const struct mv_frame *f)
+{
+	(void)f;
+	if (current)
+		mv_printf("guest: that came of the probe %s %s at cpl%u\n",
+			  mv_bits[current->feature].name, current->mnemonic, current_cpl);
+}
 
 static void machine_read(void)
 {
@@ -53,6 +66,8 @@ static bool skip(const struct mv_probe *p, unsigned cpl, bool advertised)
 {
 	if (p->flags & MV_P_CR4 && !advertised && on_tcg())
 		return true;
+	if (p->flags & MV_P_MSR && every_msr_reads)
+		return true;
 	return !cpl && interpreted();
 }
 
@@ -70,7 +85,7 @@ static const char *vmm_name(void)
 	return header[3] < MV_ARRAY_SIZE(names) ? names[header[3]] : "unknown";
 }
 
-static void print_header(const struct mv_controls *controls)
+static void print_header(void)
 {
 	struct mv_cpuid v = mv_cpuid(0, 0), s = mv_cpuid(1, 0);
 	unsigned family = s.eax >> 8 & 0xf, model = s.eax >> 4 & 0xf;
@@ -87,7 +102,39 @@ static void print_header(const struct mv_controls *controls)
 	}
 	mv_printf("probe: minivmm-probe 1 vendor=%s family=%u model=%u stepping=%u vmm=%s\n",
 		  vendor, family, model, s.eax & 0xf, vmm_name());
-	mv_printf("probe: cr4=0x%lx xcr0=0x%lx\n", controls->cr4, controls->xcr0);
+	if (!mv_name_equal(vendor, "GenuineIntel") && !mv_name_equal(vendor, "AuthenticAMD") &&
+	    !mv_name_equal(vendor, "HygonGenuine"))
+		mv_printf("probe: vendor %s is not known here: bits may mean something else on it\n",
+			  vendor);
+	if (v.eax < 7)
+		mv_printf("probe: CPUID ends at leaf %u: features of leaf 7 and above count as hidden\n",
+			  v.eax);
+	if (every_msr_reads)
+		mv_puts("probe: any MSR can be read here: rows that need a #GP are skipped\n");
+}
+
+static void print_controls(const struct mv_controls *c)
+{
+	mv_printf("probe: cr4=0x%lx xcr0=0x%lx\n", c->cr4, c->xcr0);
+}
+
+/* The screen of the boot disks by which people compare two hosts' CPUs. */
+static void print_utility_screen(void)
+{
+	struct mv_cpuid s = mv_cpuid(1, 0), e = mv_cpuid(0x80000000, 0);
+	unsigned family = s.eax >> 8 & 0xf, model = s.eax >> 4 & 0xf;
+
+	if (e.eax >= 0x80000001 && e.eax <= 0x8000ffff)
+		e = mv_cpuid(0x80000001, 0);
+	else
+		e = (struct mv_cpuid){ 0 };
+	if (family == 6 || family == 15)
+		model |= s.eax >> 12 & 0xf0;
+	if (family == 15)
+		family += s.eax >> 20 & 0xff;
+	mv_printf("Family: %02x Model: %02x Stepping: %x\n\n", family, model, s.eax & 0xf);
+	mv_puts("ID1ECX     ID1EDX     ID81ECX    ID81EDX\n");
+	mv_printf("0x%08x 0x%08x 0x%08x 0x%08x\n\n", s.ecx, s.edx, e.ecx, e.edx);
 }
 
 /* -1: nobody knows. */
@@ -104,10 +151,12 @@ static int host_has(const struct mv_bit *b)
 static enum verdict judge(const struct mv_probe *p, const struct mv_ran *ran, bool advertised,
 			  int host, const struct mv_controls *controls)
 {
-	if (ran->outcome == MV_SKIPPED)
+	if (ran->outcome == MV_SKIPPED || ran->outcome == MV_HUNG)
 		return SKIP;
 	if (p->flags & MV_P_HINT)
-		return HINT;
+		return UNDECIDABLE;
+	if (ran->outcome == MV_ABORTED)
+		return ABORT;
 	if (ran->outcome == MV_RAN)
 		return advertised ? OK : LEAK;
 	if (advertised && p->flags & (MV_P_CR4 | MV_P_EFER))
@@ -117,25 +166,58 @@ static enum verdict judge(const struct mv_probe *p, const struct mv_ran *ran, bo
 	return host > 0 ? ENFORCED : ABSENT;
 }
 
+/* Bits that AMD and Intel have for one and the same MSR: either is enough. */
+static bool shown(const struct mv_probe *p, const struct mv_leaves *l, unsigned level)
+{
+	static const struct {
+		enum mv_feature_id intel, amd;
+	} same[] = {
+		{ MV_F_SPEC_CTRL, MV_F_AMD_IBRS },
+		{ MV_F_STIBP, MV_F_AMD_STIBP },
+		{ MV_F_SSBD, MV_F_AMD_SSBD },
+	};
+	const struct mv_bit *b = &mv_bits[p->feature];
+	bool is = mv_leaves_bit(l, level, b->leaf, b->subleaf, b->reg, b->bit);
+
+	for (size_t i = 0; i < MV_ARRAY_SIZE(same); i++) {
+		const struct mv_bit *a = &mv_bits[same[i].amd];
+
+		if (same[i].intel == p->feature)
+			is |= mv_leaves_bit(l, level, a->leaf, a->subleaf, a->reg, a->bit);
+	}
+	return is;
+}
+
 static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_leaves *l,
 		      const struct mv_controls *controls, struct totals *t)
 {
 	const struct mv_bit *b = &mv_bits[p->feature];
 	unsigned cpl = mv_level_cpl[level];
-	bool advertised = mv_leaves_bit(l, level, b->leaf, b->subleaf, b->reg, b->bit);
+	bool advertised = shown(p, l, level);
 	int host = host_has(b);
 	struct mv_ran ran = { .outcome = MV_SKIPPED };
 	char name[12];
 	enum verdict v;
 
+	/* Written out before the probe runs: whoever waits for it in vain knows for which. */
+	mv_printf("probe: %-19s 0x%08x.%u e%cx:%-2u cpl%u %-13s cpuid=%u host=%c ", b->name,
+		  b->leaf, b->subleaf, "abcd"[b->reg], b->bit, cpl, p->mnemonic, advertised,
+		  host < 0 ? '-' : (char)('0' + host));
+	mv_flush();
+	current = p;
+	current_cpl = cpl;
 	if (!skip(p, cpl, advertised))
 		ran = mv_probe_run(p, cpl, true);
+	current = NULL;
 	v = judge(p, &ran, advertised, host, controls);
 	t->verdict[v]++;
+	t->unproven += v != UNDECIDABLE && !mv_proven[p->feature];
 
-	mv_printf("probe: %-19s 0x%08x.%u e%cx:%-2u cpl%u %-13s cpuid=%u host=%c %-8s %s\n",
-		  b->name, b->leaf, b->subleaf, "abcd"[b->reg], b->bit, cpl, p->mnemonic, advertised,
-		  host < 0 ? '-' : (char)('0' + host), mv_ran_name(&ran, name), verdict_names[v]);
+	mv_printf("%-8s %s%s\n", mv_ran_name(&ran, name), verdict_names[v],
+		  v != UNDECIDABLE && !mv_proven[p->feature] ? " unproven" : "");
+	if (ran.outcome == MV_HUNG)
+		mv_printf("probe: %s %s at cpl%u did not come back and was ended\n", b->name,
+			  p->mnemonic, cpl);
 }
 
 static void run_probes(const struct mv_leaves *l, const struct mv_controls *controls,
@@ -181,9 +263,10 @@ static bool pass(struct mv_leaves *l, const struct mv_controls *controls)
 	check_leaves(l, &t);
 	run_probes(l, controls, &t);
 	mv_printf("probe: summary ok=%u leak=%u enforced=%u absent=%u broken=%u blocked=%u "
-		  "skipped=%u cpuid-diff=%u\n",
+		  "skipped=%u cpuid-diff=%u abort=%u undecidable=%u unproven=%u\n",
 		  t.verdict[OK], t.verdict[LEAK], t.verdict[ENFORCED], t.verdict[ABSENT],
-		  t.verdict[BROKEN], t.verdict[BLOCKED], t.verdict[SKIP], t.differ);
+		  t.verdict[BROKEN], t.verdict[BLOCKED], t.verdict[SKIP], t.differ,
+		  t.verdict[ABORT], t.verdict[UNDECIDABLE], t.unproven);
 	return t.differ || t.verdict[BROKEN];
 }
 
@@ -201,8 +284,17 @@ int main(void)
 	mv_word_copy("nonce", nonce, sizeof(nonce), "none");
 	mv_word_copy("only", only, sizeof(only), "");
 	machine_read();
-	mv_controls_setup(&controls, mv_word("force") != NULL);
-	print_header(&controls);
+	if (mv_word("screen")) {
+		mv_screen_start();
+		print_utility_screen();
+	}
+	/* A VMM of ours has a time limit of its own, and no timer for guests like this one. */
+	if (!have_vmm)
+		mv_watchdog_start();
+	every_msr_reads = !interpreted() && mv_every_msr_reads();
+	print_header();
+	mv_controls_setup(&controls, mv_word("force") != NULL, true);
+	print_controls(&controls);
 	print_nonce();
 	mv_leaves_collect(&leaves[0], have_vmm ? &table : NULL);
 	bad = pass(&leaves[0], &controls);
@@ -212,12 +304,17 @@ int main(void)
 		machine_read();
 		mv_puts("probe: pass 2\n");
 		mv_controls_read(&controls);
-		print_header(&controls);
+		print_header();
+		print_controls(&controls);
 		print_nonce();
 		mv_leaves_collect(&leaves[1], have_vmm ? &table : NULL);
 		if (!mv_leaves_same(&leaves[1], &leaves[0]))
 			mv_puts("probe: pass 2 cpuid identical\n");
 		bad |= pass(&leaves[1], &controls);
+	}
+	if (mv_word("screen")) {
+		mv_out32(MV_PORT_EXIT, bad);
+		mv_pager();
 	}
 	return bad;
 }

@@ -30,6 +30,10 @@ enum mv_probe_flags {
 	/* Tries a bit of a control register: if it can't be set, the feature is blocked, not broken. */
 	MV_P_CR4 = 0x2000,	/* hangs QEMU's TCG where the bit is reserved */
 	MV_P_EFER = 0x4000,
+
+	MV_P_TSX = 0x8000,	/* RAX may also be MV_TSX_ABORTED */
+	MV_P_REFUSES = 0x10000,	/* made to be refused: #GP is success, #UD is not there */
+	MV_P_MSR = 0x20000,	/* proves nothing where every MSR can be read and written */
 };
 
 /* State components in XCR0. */
@@ -50,58 +54,140 @@ static inline int mv_xcr0_allows(unsigned long long xcr0, unsigned flags)
 	return (xcr0 & need) == need;
 }
 
-/* A row's bytes as the operand of .byte; macros among them are expanded first. */
+/*
+ * A row's code as text for the assembler. The labels mark where the instruction itself begins and
+ * ends; what is before and after it, every x86-64 CPU executes. Macros in the arguments are expanded
+ * on the way, so that one may stand for all three.
+ */
+#define MV_PROBE_TEXT(prefix, id, ...) MV_PROBE_TEXT_(prefix, id, __VA_ARGS__)
+#define MV_PROBE_TEXT_(prefix, id, before, bytes, after)        \
+	prefix #id ":	" before "\n"                           \
+	prefix "insn_" #id ":	.byte " MV_PROBE_BYTES bytes "\n" \
+	prefix "after_" #id ":	" after "\n"                    \
+	prefix "end_" #id ":\n"
 #define MV_PROBE_BYTES(...) #__VA_ARGS__
 
-/*
- * Code that several rows have in common. Each tries a bit of a control register and puts the old
- * value back; RAX is 1 if the bit was on in between, for MV_P_RESULT: some machines drop a bit
- * without a word instead of raising #GP.
- */
+/* ---- code that several rows have in common ---- */
+
+/* The input RBX in XMM0, and XMM0 in RAX: what the low 64 bits of the result must be. */
+#define MV_XMM_IN "movq %rbx, %xmm0"
+#define MV_XMM_OUT "movq %xmm0, %rax"
+/* The same with zeros above, up to bit 511 */
+#define MV_YMM_IN "vmovq %rbx, %xmm0"
+#define MV_CARRY "setc %al; movzbl %al, %eax"
+/* EDX:EAX is not zero */
+#define MV_NOT_ZERO "orl %edx, %eax; setne %al; movzbl %al, %eax"
+/* Something in the x87 state, and its control word as it was saved: XCR0 always has that state. */
+#define MV_X87_USED "fninit; fld1"
+#define MV_X87_CONTROL "movzwl (%rdi), %eax; fninit"
+/* RCX is still zero: where 8F is POP, and not XOP's prefix, the word at RSP went there. */
+#define MV_NOT_POPPED "testq %rcx, %rcx; sete %al; movzbl %al, %eax"
 
 /*
- * mov %cr4, %rbx; mov %rbx, %rax; bts $n, %rax; mov %rax, %cr4; mov %cr4, %rax; mov %rbx, %cr4;
- * bt $n, %rax; setc %al; movzx %al, %eax
+ * A bit of a control register, set for a moment; RAX is 1 if it was on in between: some machines
+ * drop a bit without a word instead of raising #GP. Interrupts stay out: some bits change how they
+ * come in.
  */
-#define MV_CODE_CR4(n) \
-	0x0f, 0x20, 0xe3, 0x48, 0x89, 0xd8, 0x48, 0x0f, 0xba, 0xe8, n, 0x0f, 0x22, 0xe0, 0x0f, \
-	0x20, 0xe0, 0x0f, 0x22, 0xe3, 0x48, 0x0f, 0xba, 0xe0, n, 0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0
+#define MV_TRY_CR4(n)                                                \
+	"cli; movq %cr4, %rbx; movq %rbx, %rax; btsq $" #n ", %rax", \
+	(0x0f, 0x22, 0xe0),                                          \
+	"movq %cr4, %rax; movq %rbx, %cr4; btq $" #n ", %rax; " MV_CARRY
+
+/* The same for a bit that denies CPL 0 what CPL 3 can reach: run where CPL 3 can't. */
+#define MV_TRY_CR4_HIGH(n)                                                       \
+	"cli; movabs $0xffff800000000000, %rsi; leaq 1f(%rip), %rax; addq %rsi, %rax; " \
+	"jmp *%rax; 1: movq %cr4, %rbx; movq %rbx, %rax; btsq $" #n ", %rax",    \
+	(0x0f, 0x22, 0xe0),                                                      \
+	"movq %cr4, %rcx; movq %rbx, %cr4; leaq 2f(%rip), %rax; subq %rsi, %rax; " \
+	"jmp *%rax; 2: btq $" #n ", %rcx; " MV_CARRY
+
+/* A bit of an MSR's low half; RAX is 1 if it was on in between. */
+#define MV_TRY_MSR(msr, n)                                                           \
+	"movl $" #msr ", %ecx; rdmsr; movl %eax, %ebx; movl %edx, %esi; btsl $" #n ", %eax", \
+	(0x0f, 0x30),                                                                \
+	"rdmsr; movl %eax, %edi; movl %ebx, %eax; movl %esi, %edx; wrmsr; "          \
+	"btl $" #n ", %edi; " MV_CARRY
+#define MV_TRY_EFER(n) MV_TRY_MSR(0xc0000080, n)
+/* A bit that may be on already, and can be turned: does it come back as written? */
+#define MV_TRY_MSR_TURN(msr, n)                                                      \
+	"movl $" #msr ", %ecx; rdmsr; movl %eax, %ebx; movl %edx, %esi; btcl $" #n ", %eax; " \
+	"movl %eax, %edi",                                                           \
+	(0x0f, 0x30),                                                                \
+	"rdmsr; xorl %eax, %edi; movl %ebx, %eax; movl %esi, %edx; wrmsr; "          \
+	"btl $" #n ", %edi; cmc; " MV_CARRY
+/* An MSR that never reads as 0 where it exists; some machines read 0 from any that does not. */
+#define MV_TRY_MSR_SOME(msr) "movl $" #msr ", %ecx", (0x0f, 0x32), MV_NOT_ZERO
+/* An MSR that may be anything: not to raise #GP is all that it can tell. */
+#define MV_TRY_MSR_THERE(msr) "movl $" #msr ", %ecx", (0x0f, 0x32), ""
+/*
+ * An MSR that takes the address of memory, with some of the bits below it as flags. It is zero
+ * before and after: nobody uses it here.
+ */
+#define MV_TRY_MSR_ADDRESS(msr, flags)                                               \
+	"movl $" #msr ", %ecx; leaq " #flags "(%rdi), %rax; xorl %edx, %edx; movl %eax, %esi", \
+	(0x0f, 0x30),                                                                \
+	"rdmsr; movl %eax, %ebx; xorl %eax, %eax; xorl %edx, %edx; wrmsr; "          \
+	"cmpl %ebx, %esi; sete %al; movzbl %al, %eax"
 
 /*
- * mov $EFER, %ecx; rdmsr; mov %eax, %ebx; bts $n, %eax; wrmsr; rdmsr; mov %eax, %esi;
- * mov %ebx, %eax; wrmsr; bt $n, %esi; setc %al; movzx %al, %eax
+ * x2APIC mode; then the APIC is off for a moment, the only way back. Firmware that left it on keeps
+ * it. The order: APICBASE with EN and EXTD, without both, and as it was.
  */
-#define MV_CODE_EFER(n) \
-	0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x89, 0xc3, 0x0f, 0xba, 0xe8, n, 0x0f, 0x30, \
-	0x0f, 0x32, 0x89, 0xc6, 0x89, 0xd8, 0x0f, 0x30, 0x0f, 0xba, 0xe6, n, 0x0f, 0x92, 0xc0, \
-	0x0f, 0xb6, 0xc0
+#define MV_TRY_X2APIC                                                                \
+	"movl $0x1b, %ecx; rdmsr; movl %eax, %ebx; movl %edx, %esi; orl $0xc00, %eax", \
+	(0x0f, 0x30),                                                                \
+	"rdmsr; movl %eax, %edi; btl $10, %edi; jnc 1f; btl $10, %ebx; jc 1f; "      \
+	"movl %ebx, %eax; andl $0xfffff3ff, %eax; movl %esi, %edx; wrmsr; "          \
+	"movl %ebx, %eax; wrmsr; 1: btl $10, %edi; " MV_CARRY
+
+/* The APIC's timer, masked and in deadline mode, has a deadline that stays as written. */
+#define MV_TRY_DEADLINE                                                              \
+	"movl $0xfee00320, %esi; movl (%rsi), %ebx; movl $0x50020, (%rsi); mfence; " \
+	"movl $0x6e0, %ecx; movl $-1, %eax; movl $0x7fffffff, %edx",                 \
+	(0x0f, 0x30),                                                                \
+	"rdmsr; movl %eax, %edi; xorl %eax, %eax; xorl %edx, %edx; wrmsr; "          \
+	"movl %ebx, (%rsi); cmpl $-1, %edi; sete %al; movzbl %al, %eax"
 
 /*
- * An MSR that never reads as 0 where it exists; some machines read 0 from any that does not.
- * mov $index, %ecx; rdmsr; or %edx, %eax; setne %al; movzx %al, %eax
+ * The first GiB once more, at 1 TiB, as one page: the scratch page is its page directory pointer
+ * table. The word read there is the first of the PML4 table, which has to be the same by both ways.
  */
-#define MV_CODE_MSR(lo, hi) \
-	0xb9, lo, hi, 0x00, 0x00, 0x0f, 0x32, 0x09, 0xd0, 0x0f, 0x95, 0xc0, 0x0f, 0xb6, 0xc0
+#define MV_TRY_PAGE_1G                                                               \
+	"movq %cr3, %rsi; movq $0x83, (%rdi); leaq 3(%rdi), %rax; movq %rax, 16(%rsi); " \
+	"movabs $0x10000000000, %rax; addq %rsi, %rax",                              \
+	(0x48, 0x8b, 0x00),                                                          \
+	"movq $0, 16(%rsi); subq (%rsi), %rax; movq %rsi, %cr3"
+
+/* State components, in XCR0 for a moment; RAX is 1 if component n was. */
+#define MV_TRY_XCR0(lo, hi, n)                                                       \
+	"xorl %ecx, %ecx; .byte 0x0f, 0x01, 0xd0; movl %eax, %ebx; movl %edx, %esi; " \
+	"orl $" #lo ", %eax; orl $" #hi ", %edx",                                    \
+	(0x0f, 0x01, 0xd1),                                                          \
+	".byte 0x0f, 0x01, 0xd0; shlq $32, %rdx; orq %rax, %rdx; movq %rdx, %rdi; "  \
+	"movl %ebx, %eax; movl %esi, %edx; .byte 0x0f, 0x01, 0xd1; "                 \
+	"btq $" #n ", %rdi; " MV_CARRY
 
 /*
- * An MSR that can be written: does it keep bit 3 inverted? Its old value comes back.
- * mov $index, %ecx; rdmsr; mov %eax, %ebx; mov %edx, %esi; xor $8, %eax; mov %eax, %edi; wrmsr;
- * rdmsr; cmp %edi, %eax; sete %dil; mov %ebx, %eax; mov %esi, %edx; wrmsr; movzx %dil, %eax
+ * A transaction, tried again when it aborts; RAX is 1 if one was committed, else MV_TSX_ABORTED.
+ * The instruction is XBEGIN with the way to the label 2; XEND after it.
  */
-#define MV_CODE_MSR_WRITE(lo, hi) \
-	0xb9, lo, hi, 0x00, 0x00, 0x0f, 0x32, 0x89, 0xc3, 0x89, 0xd6, 0x83, 0xf0, 0x08, 0x89, \
-	0xc7, 0x0f, 0x30, 0x0f, 0x32, 0x39, 0xf8, 0x40, 0x0f, 0x94, 0xc7, 0x89, 0xd8, 0x89, \
-	0xf2, 0x0f, 0x30, 0x40, 0x0f, 0xb6, 0xc7
+#define MV_TSX_ABORTED 2
+#define MV_TRY_TSX                                                                   \
+	"movl $64, %ecx; 1:", (0xc7, 0xf8, 0x0a, 0x00, 0x00, 0x00),                  \
+	".byte 0x0f, 0x01, 0xd5; movl $1, %eax; jmp 3f; "                            \
+	"2: decl %ecx; jnz 1b; movl $2, %eax; 3:"
 
 /*
- * Tiles for AMX: palette 1, TMM0 to TMM2 of one row of four bytes each.
- * movb $1, (%rdi); movw $4, 16(%rdi), 18(%rdi), 20(%rdi); movb $1, 48(%rdi), 49(%rdi), 50(%rdi);
- * ldtilecfg (%rdi)
+ * Tiles: palette 1, TMM0 to TMM2 of one row of four bytes each, TMM1 and TMM2 filled with value;
+ * and TMM0 afterwards in EAX. TILELOADD and TILESTORED are written as bytes, for old assemblers.
  */
-#define MV_CODE_TILES \
-	0xc6, 0x07, 0x01, 0x66, 0xc7, 0x47, 0x10, 0x04, 0x00, 0x66, 0xc7, 0x47, 0x12, 0x04, 0x00, \
-	0x66, 0xc7, 0x47, 0x14, 0x04, 0x00, 0xc6, 0x47, 0x30, 0x01, 0xc6, 0x47, 0x31, 0x01, 0xc6, \
-	0x47, 0x32, 0x01, 0xc4, 0xe2, 0x78, 0x49, 0x07
-#define MV_CODE_TILERELEASE 0xc4, 0xe2, 0x78, 0x49, 0xc0
+#define MV_TILES_IN(value)                                                           \
+	"movb $1, (%rdi); movw $4, 16(%rdi); movw $4, 18(%rdi); movw $4, 20(%rdi); " \
+	"movb $1, 48(%rdi); movb $1, 49(%rdi); movb $1, 50(%rdi); movl $" #value ", 64(%rdi); " \
+	".byte 0xc4, 0xe2, 0x78, 0x49, 0x07; .byte 0xc4, 0xe2, 0x7b, 0x4b, 0x4c, 0x0f, 0x40; " \
+	".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x54, 0x0f, 0x40"
+#define MV_TILES_OUT                                                                 \
+	".byte 0xc4, 0xe2, 0x7a, 0x4b, 0x44, 0x0f, 0x40; movl 64(%rdi), %eax; "      \
+	".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0"
 
 #endif

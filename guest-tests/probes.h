@@ -23,8 +23,12 @@ struct mv_probe {
 	const char *mnemonic;
 	const uint8_t *code, *end;
 	uint64_t want;
-	uint16_t feature, flags;
+	uint32_t flags;
+	uint16_t feature;
 };
+
+/* Seen to succeed on one machine and to fail on another: proven.def. */
+extern const bool mv_proven[MV_NFEATURES];
 
 extern const struct mv_probe mv_probe_rows[];
 extern const size_t mv_probe_count;
@@ -35,8 +39,10 @@ const struct mv_probe *mv_probe_by_feature(const char *name);
 /* What became of a probe. */
 enum mv_outcome {
 	MV_RAN,
+	MV_ABORTED,	/* a transaction that never commits */
 	MV_ALIAS,	/* it ran, but as an older CPU's other instruction */
 	MV_FAULTED,	/* by the vector in struct mv_ran */
+	MV_HUNG,	/* the watchdog ended it */
 	MV_SKIPPED,
 };
 
@@ -46,7 +52,12 @@ struct mv_ran {
 };
 
 struct mv_ran mv_probe_run(const struct mv_probe *p, unsigned cpl, bool catch);
-/* "ran", "#UD", "result", "skipped"; buf of 12 bytes. */
+/*
+ * Some machines let any MSR be read: rows that have nothing but the lack of a #GP to go by can't
+ * tell anything there. Tries one that no CPU has.
+ */
+bool mv_every_msr_reads(void);
+/* "ran", "#UD", "result", "skipped" and so on; buf of 12 bytes. */
 const char *mv_ran_name(const struct mv_ran *r, char *buf);
 
 /* ---- CR4 and XCR0 */
@@ -57,9 +68,9 @@ struct mv_controls {
 
 /*
  * Switch on what CPUID offers, or with force whatever CPUID says. What the machine does not grant
- * stays off; that is no error.
+ * stays off; that is no error. With report, a line about each.
  */
-void mv_controls_setup(struct mv_controls *c, bool force);
+void mv_controls_setup(struct mv_controls *c, bool force, bool report);
 /* What is in force now. */
 void mv_controls_read(struct mv_controls *c);
 /* Everything that p needs is on. */

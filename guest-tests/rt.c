@@ -10,6 +10,7 @@
 #define UART_MCR (MV_PORT_SERIAL + 4)
 #define UART_LSR (MV_PORT_SERIAL + 5)
 #define UART_LSR_THRE 0x20
+#define UART_TRY 4
 
 #define MULTIBOOT_ENTRY_MAGIC 0x2badb002
 #define MULTIBOOT_HAS_CMDLINE 0x4
@@ -92,7 +93,9 @@ bool mv_name_equal(const char *a, const char *b)
 
 static char line[1024];
 static size_t line_len;
-static bool uart_slow;
+static bool uart_slow, uart_known;
+/* screen.c, in programs that have it */
+void (*mv_screen_put)(char c);
 
 static void console_init(void)
 {
@@ -116,12 +119,23 @@ static void console_flush(void)
 	if (!n)
 		return;
 	if (!uart_slow) {
+		/* The first bytes of all tell, and fit the smallest buffer there is with one to spare. */
+		size_t rest = uart_known || n <= UART_TRY ? 0 : n - UART_TRY;
+
+		n -= rest;
 		__asm__ volatile("rep outsb"
 				 : "+S"(p), "+c"(n)
 				 : "d"((uint16_t)MV_PORT_SERIAL)
 				 : "memory");
 		uart_slow = !(mv_in8(UART_LSR) & UART_LSR_THRE);
-		return;
+		uart_known = true;
+		n = rest;
+		if (!uart_slow && n) {
+			__asm__ volatile("rep outsb"
+					 : "+S"(p), "+c"(n)
+					 : "d"((uint16_t)MV_PORT_SERIAL)
+					 : "memory");
+		}
 	}
 	for (; n; n--) {
 		for (int i = 0; i < 100000 && !(mv_in8(UART_LSR) & UART_LSR_THRE); i++)
@@ -130,8 +144,15 @@ static void console_flush(void)
 	}
 }
 
+void mv_flush(void)
+{
+	console_flush();
+}
+
 static void put(char c)
 {
+	if (mv_screen_put)
+		mv_screen_put(c);
 	if (c == '\n')
 		line[line_len++] = '\r';
 	line[line_len++] = c;

@@ -16,8 +16,6 @@
 
 #include "abi.h"
 
-#define MV_EXIT_EXCEPTION 6
-
 #define MV_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 int main(void);
@@ -27,6 +25,13 @@ int main(void);
 /* %s %c %d %u %x, with '-', '0', a width and the length l; and %% */
 void mv_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mv_puts(const char *s);
+/* Write out the line so far: the next step may be the last. */
+void mv_flush(void);
+extern void (*mv_screen_put)(char c);
+/* A screen in VGA text mode gets the lines, too, and keeps them for mv_pager(). */
+void mv_screen_start(void);
+/* Show the lines on the screen from the first on, and turn pages by the keyboard. No way back. */
+void mv_pager(void) __attribute__((noreturn));
 
 /* ---- command line: words, blank-separated, each NAME or NAME=VALUE */
 
@@ -62,12 +67,21 @@ struct mv_exec_regs {
 
 /* What mv_exec returns when nothing was raised; anything else is a vector. */
 #define MV_NO_VECTOR (-1)
+#define MV_HUNG_VECTOR (-2)	/* it did not come back, and the watchdog ended it */
+#define MV_VECTOR_UD 6
 
 /*
  * Run code from the .probes section at CPL 3 or CPL 0; returns the vector it raised. With catch
  * false an exception is as fatal as any other.
  */
 int mv_exec(unsigned cpl, const void *code, struct mv_exec_regs *regs, bool catch);
+
+/*
+ * From here on code that is caught is also ended when it takes longer than two seconds. For machines
+ * with a PIT and a PIC; others never interrupt.
+ */
+void mv_watchdog_start(void);
+extern bool mv_watchdog_on;
 
 /* "#UD" and so on; "vectorN" for those without a short name. buf of 12 bytes. */
 const char *mv_vector_name(int vector, char *buf);

@@ -31,6 +31,7 @@
 #define EFER_LME	0x100
 
 /* Linux's own selector numbers: some hypervisors run CPL 3 natively only with these. */
+#define SEL_CODE32	0x08	/* until 64-bit mode */
 #define SEL_CODE0	0x10
 #define SEL_DATA0	0x18
 #define SEL_DATA3	0x2b
@@ -38,6 +39,8 @@
 #define SEL_TSS		0x40
 
 #define RFLAGS_IOPL3	0x3002
+
+#define GATES		48	/* exceptions, and what the two PICs may raise */
 
 /* ------------------------------------------------------------------ headers and notes */
 
@@ -72,6 +75,22 @@ mv_start:
 	movl	%eax, mv_boot_magic
 	movl	%ebx, mv_boot_info
 
+	/* A CPU without 64-bit mode raises an exception below, or leaves a bit off: say so. */
+	movl	$stack0_top, %esp
+	lgdt	gdt_pointer
+	ljmp	$SEL_CODE32, $1f
+1:	movl	$idt, %edi
+	movl	$32, %ecx
+2:	movl	$no_64bit, %eax
+	movw	%ax, (%edi)
+	movw	$SEL_CODE32, 2(%edi)
+	movw	$0x8e00, 4(%edi)
+	shrl	$16, %eax
+	movw	%ax, 6(%edi)
+	addl	$8, %edi
+	loop	2b
+	lidt	idt_pointer
+
 	movl	$pml4, %eax
 	movl	%eax, %cr3
 	movl	%cr4, %eax
@@ -81,12 +100,43 @@ mv_start:
 	rdmsr
 	orl	$EFER_LME, %eax
 	wrmsr
+	rdmsr
+	testl	$EFER_LME, %eax
+	jz	no_64bit
 	movl	%cr0, %eax
 	andl	$~(CR0_EM | CR0_TS | CR0_CD_NW), %eax
 	orl	$(CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_PE), %eax
 	movl	%eax, %cr0
-	lgdt	gdt_pointer
 	ljmp	$SEL_CODE0, $start64
+
+no_64bit:
+	movw	$MV_PORT_SERIAL + 3, %dx	/* 8 bits, no parity */
+	movb	$3, %al
+	outb	%al, %dx
+	movl	$no_64bit_text, %esi
+	movl	$0xb8000, %edi
+1:	movb	(%esi), %al
+	testb	%al, %al
+	jz	2f
+	movb	%al, (%edi)
+	movb	$0x07, 1(%edi)
+	movb	%al, %ah
+	movl	$100000, %ecx
+	movw	$MV_PORT_SERIAL + 5, %dx
+3:	inb	%dx, %al
+	testb	$0x20, %al
+	loopz	3b
+	movb	%ah, %al
+	movw	$MV_PORT_SERIAL, %dx
+	outb	%al, %dx
+	incl	%esi
+	addl	$2, %edi
+	jmp	1b
+2:	movl	$MV_EXIT_NO_64BIT, %eax
+	movw	$MV_PORT_EXIT, %dx
+	outl	%eax, %dx
+4:	hlt
+	jmp	4b
 
 /* ------------------------------------------------------------------ 64-bit set-up */
 
@@ -114,8 +164,9 @@ start64:
 	/* The same goes for gates: handler i is at vectors + 16 * i. */
 	movl	$idt, %edi
 	movl	$vectors, %eax
-	movl	$32, %ecx
-1:	movw	%ax, (%rdi)
+	movl	$GATES, %ecx
+1:	movq	$0, 8(%rdi)
+	movw	%ax, (%rdi)
 	movl	%eax, 4(%rdi)
 	movl	$(SEL_CODE0 | 0x8e00 << 16), %edx
 	movw	%dx, 2(%rdi)
@@ -173,9 +224,9 @@ call0:
 	.balign	16
 vectors:
 	.set	i, 0
-	.rept	32
+	.rept	GATES
 	.balign	16
-	.if	!((1 << i) & 0x60227d00)	/* those that push no error code: 8 10-14 17 21 29 30 do */
+	.if	i >= 32 || !((1 << i) & 0x60227d00)	/* those that push no error code: 8 10-14 17 21 29 30 do */
 	pushq	$0
 	.endif
 	pushq	$i
@@ -253,11 +304,17 @@ mv_exec_raw:
 	movq	24(%rsi), %rdx
 	movq	32(%rsi), %rdi
 	movl	$1, %esi
-	testl	%esi, %esi
+	cmpb	$0, mv_watchdog_on
+	je	1f
+	sti
+1:	testl	%esi, %esi
 	jmp	*mv_exec_code
 
 mv_exec_done:
-	movq	mv_exec_rsp, %rsp
+	cmpb	$0, mv_watchdog_on	/* where IOPL is lost, CLI would be a #GP */
+	je	2f
+	cli
+2:	movq	mv_exec_rsp, %rsp
 	popq	%rsi
 	movq	%rax, 0(%rsi)
 	jmp	1f
@@ -276,6 +333,8 @@ mv_exec_fault:			/* the handler of a fault in an armed probe returns to here */
 /* ------------------------------------------------------------------ data */
 
 	.section .rodata
+no_64bit_text:
+	.asciz	"guest: this CPU has no 64-bit mode, and the probes need one\r\n"
 	.balign	8
 	.word	0, 0, 0
 gdt_pointer:
@@ -284,14 +343,14 @@ gdt_pointer:
 	.balign	8
 	.word	0, 0, 0
 idt_pointer:
-	.word	32 * 16 - 1
+	.word	GATES * 16 - 1
 	.quad	idt
 
 	.data
 	.balign	16
 gdt:
 	.quad	0
-	.quad	0
+	.quad	0x00cf9b000000ffff	/* 0x08: 32-bit code, CPL 0 */
 	.quad	0x00af9b000000ffff	/* 0x10: code, CPL 0 */
 	.quad	0x00cf93000000ffff	/* 0x18: data, CPL 0 */
 	.quad	0x00cffb000000ffff	/* 0x20: 32-bit code, CPL 3 (unused) */
@@ -317,14 +376,22 @@ tss:
 	.byte	0xff
 tss_end:
 
-	/* The first GiB as it is, in 2 MiB pages, open to CPL 3. */
+	/* The first GiB as it is, in 2 MiB pages, open to CPL 3; and the local APIC. */
 	.balign	4096
 pml4:
 	.quad	pdpt + 7
-	.fill	511, 8, 0
+	.fill	255, 8, 0
+	.quad	pdpt + 3	/* once more for CPL 0 alone, for what denies it pages of CPL 3 */
+	.fill	255, 8, 0
 pdpt:
 	.quad	pd + 7
-	.fill	511, 8, 0
+	.fill	2, 8, 0
+	.quad	pd_apic + 3
+	.fill	508, 8, 0
+pd_apic:
+	.fill	(0xfee00000 - 0xc0000000) >> 21, 8, 0
+	.quad	0xfee00000 | 0x9b	/* the local APIC, uncached, CPL 0 */
+	.fill	512 - 1 - ((0xfee00000 - 0xc0000000) >> 21), 8, 0
 pd:
 	.set	i, 0
 	.rept	512
@@ -335,7 +402,7 @@ pd:
 	.bss
 	.balign	16
 idt:
-	.skip	32 * 16
+	.skip	GATES * 16
 	.globl	mv_boot_magic, mv_boot_info, mv_exec_rsp
 mv_exec_rsp:
 	.skip	8

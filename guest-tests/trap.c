@@ -7,6 +7,8 @@
 
 #define MAPPED_END (1ull << 30)
 #define INSTRUCTION_MAX 15
+#define HIGH_HALF 0xffff800000000000ull
+#define RFLAGS_IF 0x200ull
 
 extern const uint8_t mv_probes[], mv_probes_end[], mv_exec_fault[];
 extern uint64_t mv_exec_rsp;
@@ -14,6 +16,7 @@ extern uint64_t mv_exec_rsp;
 void mv_exec_raw(const void *code, struct mv_exec_regs *regs);
 void mv_trap(struct mv_frame *f);
 
+bool mv_watchdog_on;
 static volatile bool armed;
 static volatile int caught;
 static int depth;
@@ -86,14 +89,62 @@ static __attribute__((noreturn)) void fatal(const struct mv_frame *f)
 	mv_exit(MV_EXIT_EXCEPTION);
 }
 
+/* Probes run at the address they were linked for, or in the high half (MV_TRY_CR4_HIGH). */
+static bool in_probe(uint64_t rip)
+{
+	rip &= ~HIGH_HALF;
+	return rip >= (uintptr_t)mv_probes && rip < (uintptr_t)mv_probes_end;
+}
+
+/* ---- the watchdog: the PIT's interrupt, by way of the first PIC, let in while a probe runs */
+
+#define PIC1 0x20
+#define PIC2 0xa0
+#define PIC_EOI 0x20
+#define PIT_CHANNEL0 0x40
+#define PIT_MODE 0x43
+#define IRQ_VECTOR 32
+#define PATIENCE 36	/* ticks of 55 ms */
+
+static int ticks;
+
+void mv_watchdog_start(void)
+{
+	static const uint8_t init[] = { 0x11, IRQ_VECTOR, 0x04, 0x01, 0xfe };
+	static const uint8_t init2[] = { 0x11, IRQ_VECTOR + 8, 0x02, 0x01, 0xff };
+
+	for (size_t i = 0; i < sizeof(init); i++) {
+		mv_out8((uint16_t)(PIC1 + !!i), init[i]);
+		mv_out8((uint16_t)(PIC2 + !!i), init2[i]);
+	}
+	/* Channel 0, rate generator, the longest period. */
+	mv_out8(PIT_MODE, 0x34);
+	mv_out8(PIT_CHANNEL0, 0);
+	mv_out8(PIT_CHANNEL0, 0);
+	mv_watchdog_on = true;
+}
+
+/* Interrupts are on in probes alone. Is this probe's time over? */
+static bool tick(const struct mv_frame *f)
+{
+	if (f->vector == IRQ_VECTOR)
+		mv_out8(PIC1, PIC_EOI);
+	return armed && f->vector == IRQ_VECTOR && ++ticks > PATIENCE;
+}
+
 void mv_trap(struct mv_frame *f)
 {
-	if (!armed || f->rip < (uintptr_t)mv_probes || f->rip >= (uintptr_t)mv_probes_end)
+	bool irq = f->vector >= IRQ_VECTOR;
+
+	if (irq && !tick(f))
+		return;
+	if (!armed || !in_probe(f->rip))
 		fatal(f);
 	armed = false;
-	caught = (int)f->vector;
+	caught = irq ? MV_HUNG_VECTOR : (int)f->vector;
 	f->rip = (uintptr_t)mv_exec_fault;
 	f->rsp = mv_exec_rsp;
+	f->rflags &= ~RFLAGS_IF;
 }
 
 static uint64_t exec_here(uint64_t code, uint64_t regs)
@@ -105,6 +156,7 @@ static uint64_t exec_here(uint64_t code, uint64_t regs)
 int mv_exec(unsigned cpl, const void *code, struct mv_exec_regs *regs, bool catch)
 {
 	caught = MV_NO_VECTOR;
+	ticks = 0;
 	armed = catch;
 	if (cpl)
 		exec_here((uintptr_t)code, (uintptr_t)regs);

@@ -44,7 +44,7 @@ static int64_t socket_send(struct mv_io *io, const void *buf, size_t len, struct
 		       err);
 }
 
-static const struct mv_io_ops socket_ops = { socket_recv, socket_send };
+static const struct mv_io_ops socket_ops = { .recv = socket_recv, .send = socket_send };
 
 void mv_io_socket(struct mv_io *io, int fd, const char *peer, int timeout_ms)
 {
@@ -90,8 +90,7 @@ static uint64_t deadline_in(int ms)
 	return mv_io_now_ns() + (uint64_t)ms * NS_PER_MS;
 }
 
-/* A transfer can't go on: wait until it can. */
-static int await(const struct mv_io *io, int64_t want, uint64_t deadline, struct mv_err *err)
+int mv_io_await(const struct mv_io *io, int64_t want, uint64_t deadline, struct mv_err *err)
 {
 	int rc = wait_for(io, want == MV_IO_WANT_READ ? POLLIN : POLLOUT, deadline, err);
 
@@ -111,7 +110,7 @@ int mv_io_send(struct mv_io *io, const void *buf, size_t len, struct mv_err *err
 	while (len) {
 		n = io->ops->send(io, p, len < left ? len : (size_t)left, err);
 		if (n == MV_IO_WANT_READ || n == MV_IO_WANT_WRITE) {
-			rc = await(io, n, deadline, err);
+			rc = mv_io_await(io, n, deadline, err);
 			if (rc)
 				return rc;
 			continue;
@@ -140,7 +139,7 @@ int mv_io_recv(struct mv_io *io, void *buf, size_t len, struct mv_err *err)
 	while (len) {
 		n = io->ops->recv(io, p, len < left ? len : (size_t)left, err);
 		if (n == MV_IO_WANT_READ || n == MV_IO_WANT_WRITE) {
-			rc = await(io, n, deadline, err);
+			rc = mv_io_await(io, n, deadline, err);
 			if (rc)
 				return rc;
 			continue;
@@ -163,7 +162,16 @@ int mv_io_recv(struct mv_io *io, void *buf, size_t len, struct mv_err *err)
 
 int mv_io_pending(struct mv_io *io, int ms, struct mv_err *err)
 {
-	return wait_for(io, POLLIN, deadline_in(ms), err);
+	uint64_t deadline = deadline_in(ms);
+	int rc;
+
+	do {
+		rc = io->ops->pending ? io->ops->pending(io, err) : 0;
+		if (rc)
+			return rc;
+		rc = wait_for(io, POLLIN, deadline, err);
+	} while (rc == 1 && io->ops->pending);
+	return rc;
 }
 
 void mv_io_drain(struct mv_io *io, int ms)

@@ -26,6 +26,11 @@ struct mv_io_ops {
 	 */
 	int64_t (*recv)(struct mv_io *io, void *buf, size_t len, struct mv_err *err);
 	int64_t (*send)(struct mv_io *io, const void *buf, size_t len, struct mv_err *err);
+	/*
+	 * Would recv have something to tell? 1, 0, -MV_E_FAILED. NULL: exactly when io->fd is readable;
+	 * where bytes are buffered, or some are no data, that is another matter.
+	 */
+	int (*pending)(struct mv_io *io, struct mv_err *err);
 };
 
 struct mv_io {
@@ -45,6 +50,12 @@ void mv_io_socket(struct mv_io *io, int fd, const char *peer, int timeout_ms);
 /* Exactly len bytes. -MV_E_FAILED: closed, broken, timed out or cancelled; the message says which. */
 int mv_io_send(struct mv_io *io, const void *buf, size_t len, struct mv_err *err);
 int mv_io_recv(struct mv_io *io, void *buf, size_t len, struct mv_err *err);
+
+/*
+ * Wait until the deadline (of mv_io_now_ns) for what a transfer wants, a MV_IO_WANT_*. 0, or -MV_E_FAILED:
+ * the other side was silent for too long, or it was cancelled.
+ */
+int mv_io_await(const struct mv_io *io, int64_t want, uint64_t deadline, struct mv_err *err);
 
 /*
  * Wait up to ms for the other side to say something, or to close. 1: it did; 0: it did not;

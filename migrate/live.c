@@ -91,6 +91,20 @@ enum mv_live_next mv_live_decide(const struct mv_live_opts *opts, const struct m
 	return MV_LIVE_NEXT_STOP;
 }
 
+/* The first step, and those that follow while it is not enough. */
+#define THROTTLE_FIRST 20
+#define THROTTLE_STEP 10
+
+uint32_t mv_live_throttle(const struct mv_live_opts *opts, const struct mv_live_round *r)
+{
+	uint32_t next = r->throttle ? r->throttle + THROTTLE_STEP : THROTTLE_FIRST;
+
+	/* The first round sends what was there before: how the guest writes shows in the second. */
+	if (r->rounds < 2 || r->dirty <= r->before / 2)
+		return r->throttle;
+	return next < opts->throttle_max ? next : opts->throttle_max;
+}
+
 /* ---- progress ---- */
 
 static void tell(struct departure *d, const char *phase)
@@ -267,6 +281,14 @@ static int send_round(struct departure *d, struct mv_err *err)
 	return rc;
 }
 
+/* A link too slow for the guest: a guest slow enough for the link. */
+static void throttle(struct departure *d, uint32_t percent)
+{
+	if (percent != d->round.throttle)
+		d->src->throttle(d->src->ctx, percent);
+	d->round.throttle = d->progress->throttle = percent;
+}
+
 static int precopy(struct departure *d, struct mv_err *err)
 {
 	int rc = d->src->log_start(d->src->ctx, err);
@@ -279,6 +301,7 @@ static int precopy(struct departure *d, struct mv_err *err)
 	while (rc == 0) {
 		switch (mv_live_decide(d->opts, &d->round)) {
 		case MV_LIVE_NEXT_ROUND:
+			throttle(d, mv_live_throttle(d->opts, &d->round));
 			rc = send_round(d, err);
 			break;
 		case MV_LIVE_NEXT_STOP:
@@ -289,7 +312,8 @@ static int precopy(struct departure *d, struct mv_err *err)
 				   " ms are allowed", d->round.rounds,
 				   (double)d->round.elapsed_ns / 1e9,
 				   (double)mv_live_downtime(&d->round) / 1e6, d->opts->downtime_ms);
-			mv_err_hint(err, "allow more (--downtime-ms), or --on-timeout stop");
+			mv_err_hint(err, "allow more (--downtime-ms), slow the guest down "
+				    "(--throttle 80), or --on-timeout stop");
 			return -MV_E_FAILED;
 		}
 	}
@@ -496,6 +520,7 @@ void mv_live_send(const struct mv_live_src *src, struct mv_io *io, const struct 
 	if (rc == 0)
 		rc = hand_over(&d, &result->err);
 	result->end = end_of(&d, rc);
+	throttle(&d, 0);
 	/* From GO on it is not ours to resume, whatever became of the answer. */
 	if (!d.committed)
 		go_on(&d);

@@ -24,9 +24,11 @@ struct mv_live_opts {
 	uint64_t timeout_ms;	/* for all of it; 0: none */
 	uint64_t bandwidth;	/* bytes a second at most while the guest runs; 0: no limit */
 	enum mv_live_on_timeout on_timeout;	/* what if that downtime can't be had by then */
+	uint32_t throttle_max;	/* percent that the guest may be slowed down by to get there; 0: not */
 };
 #define MV_LIVE_DOWNTIME_MS 300
 #define MV_LIVE_MAX_ROUNDS 30
+#define MV_LIVE_THROTTLE_MOST 99u	/* a guest that never runs never gets anywhere either */
 
 /* ---- the source ---- */
 
@@ -56,10 +58,13 @@ struct mv_live_round {
 	uint64_t bandwidth;	/* bytes a second; 0: not known */
 	uint64_t state_ns;	/* what everything but pages takes while the guest is halted */
 	uint64_t elapsed_ns;
+	uint32_t throttle;	/* percent in force */
 };
 
 enum mv_live_next { MV_LIVE_NEXT_ROUND, MV_LIVE_NEXT_STOP, MV_LIVE_NEXT_GIVE_UP };
 enum mv_live_next mv_live_decide(const struct mv_live_opts *opts, const struct mv_live_round *r);
+/* How much to slow the guest down during the next round, in percent. */
+uint32_t mv_live_throttle(const struct mv_live_opts *opts, const struct mv_live_round *r);
 /* How long the guest would be halted, were it stopped now. */
 uint64_t mv_live_downtime(const struct mv_live_round *r);
 

@@ -21,6 +21,7 @@ struct mv_live_progress {
 	uint64_t bandwidth;		/* bytes a second that got through in the last round */
 	uint64_t downtime_ns;		/* expected; once it is done, measured */
 	uint64_t elapsed_ns;
+	uint32_t throttle;		/* percent of its time that the guest is kept waiting */
 };
 
 /* The source's machine. Bitmaps have a bit for each page of RAM, bit 0 of word 0 first. */
@@ -44,6 +45,8 @@ struct mv_live_src {
 	int (*stop)(void *ctx, struct mv_err *err);
 	void (*go_on)(void *ctx);
 	int (*get_state)(void *ctx, struct mv_state *state, struct mv_err *err);
+	/* Keep the guest waiting for so many percent of the time, from now on; 0: none. */
+	void (*throttle)(void *ctx, uint32_t percent);
 	/*
 	 * The point of no return: GO is about to be sent. Fails if somebody cancelled; otherwise nobody
 	 * may any more, and the guest runs here only if a person says so.

@@ -42,6 +42,32 @@ static void walk_controls(struct mv_wire *w, uint32_t *controls)
 			     *controls & ~MV_KVM_CONTROLS_ALL);
 }
 
+void mv_walk_disk(struct mv_wire *w, struct mv_records *rs, uint32_t index)
+{
+	struct mv_disk *d = &rs->config->disks[index];
+
+	if (mv_wire_decoding(w))
+		rs->config->ndisks = index + 1;
+	mv_wire_str(w, d->path, sizeof(d->path), "the disk's path");
+	if (!d->path[0])
+		mv_wire_fail(w, "the disk has no path");
+	mv_wire_bool(w, &d->read_only, "the disk's read_only");
+	mv_wire_u64(w, &d->size);
+	if (!d->size || d->size % MV_SECTOR || d->size > INT64_MAX)
+		mv_wire_fail(w, "a disk of 0x%" PRIx64 " bytes is no number of sectors", d->size);
+	mv_wire_bool(w, &d->has_id, "the disk's has_id");
+	if (d->has_id)
+		mv_wire_bytes(w, d->id, sizeof(d->id));
+}
+
+/* That it is there says all. */
+void mv_walk_rng(struct mv_wire *w, struct mv_records *rs, uint32_t index)
+{
+	(void)index;
+	if (mv_wire_decoding(w))
+		rs->config->rng = true;
+}
+
 void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
 	struct mv_policy *p = rs->policy;

@@ -29,6 +29,16 @@ static uint32_t count_vcpus(const struct mv_records *rs)
 	return rs->state->nvcpus;
 }
 
+static uint32_t count_disks(const struct mv_records *rs)
+{
+	return rs->config->ndisks;
+}
+
+static uint32_t count_rng(const struct mv_records *rs)
+{
+	return rs->config->rng;
+}
+
 static void walk_static_end(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
 	(void)w;
@@ -61,6 +71,8 @@ const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_MASK_FILES, "MASK_FILES", 1, 1, 8192, one, mv_walk_mask_files },
 	{ MV_REC_MASK_FINAL, "MASK_FINAL", 1, 1, 131072, one, mv_walk_mask_final },
 	{ MV_REC_MASK_EFFECTIVE, "MASK_EFFECTIVE", 1, 1, 131072, one, mv_walk_mask_effective },
+	{ MV_REC_DISK, "DISK", 0, MV_MAX_DISKS, 2048, count_disks, mv_walk_disk },
+	{ MV_REC_RNG, "RNG", 0, 1, 0, count_rng, mv_walk_rng },
 	{ MV_REC_STATIC_END, "STATIC_END", 1, 1, 0, one, walk_static_end },
 	{ MV_REC_MEMORY_PAGES, "MEMORY_PAGES", 0, 0, 0, none, mv_walk_memory_pages },
 	{ MV_REC_CLOCK, "CLOCK", 1, 1, 64, one, mv_walk_clock },

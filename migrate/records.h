@@ -20,6 +20,8 @@ enum mv_record_type {
 	MV_REC_MASK_FILES = 0x0140,
 	MV_REC_MASK_FINAL = 0x0150,
 	MV_REC_MASK_EFFECTIVE = 0x0160,
+	MV_REC_DISK = 0x0170,
+	MV_REC_RNG = 0x0178,
 	MV_REC_STATIC_END = 0x01f0,
 	MV_REC_MEMORY_PAGES = 0x0200,	/* in live streams alone, as MEMORY is in files */
 	MV_REC_CLOCK = 0x0300,
@@ -55,7 +57,7 @@ struct mv_record_def {
 	void (*walk)(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 };
 
-#define MV_NRECORD_DEFS 16
+#define MV_NRECORD_DEFS 18
 extern const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS];
 
 const struct mv_record_def *mv_record_def(uint32_t type);	/* NULL: unknown */
@@ -68,6 +70,8 @@ void mv_walk_guest_table(struct mv_wire *w, struct mv_records *rs, uint32_t inde
 void mv_walk_mask_files(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_final(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_effective(struct mv_wire *w, struct mv_records *rs, uint32_t index);
+void mv_walk_disk(struct mv_wire *w, struct mv_records *rs, uint32_t index);
+void mv_walk_rng(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 
 /* pages.c: decoding alone, MEMORY_PAGES are written in place */
 void mv_walk_memory_pages(struct mv_wire *w, struct mv_records *rs, uint32_t index);

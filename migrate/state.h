@@ -19,6 +19,9 @@
 #define MV_LAPIC_SIZE 1024
 #define MV_MAX_SITES 4096	/* patched CPUID instructions */
 #define MV_MAX_DEVICES 32
+#define MV_MAX_DISKS 7
+#define MV_MAX_PATH 1024
+#define MV_SECTOR 512u
 #define MV_MAX_DEVICE_STATE 4096
 #define MV_MAX_RAM (UINT64_C(1) << 40)
 
@@ -132,6 +135,15 @@ struct mv_state {
 	struct mv_vcpu_state *vcpus;	/* nvcpus of them, owned by this structure */
 };
 
+/* A disk: what a destination has to have, too. */
+struct mv_disk {
+	char path[MV_MAX_PATH];		/* absolute */
+	bool read_only;
+	uint64_t size;			/* bytes */
+	bool has_id;			/* not while the guest may write to it */
+	uint8_t id[16];			/* of its contents (vmm/disk.h) */
+};
+
 /* What must be known before anything is created. */
 struct mv_config {
 	char name[64];
@@ -141,6 +153,9 @@ struct mv_config {
 	uint8_t image_hash[16];		/* XXH3-128 of the image file */
 	char producer[64];		/* "minivmm 0.1", for people */
 	uint64_t saved_at;		/* seconds since 1970, for people */
+	uint32_t ndisks;
+	struct mv_disk disks[MV_MAX_DISKS];
+	bool rng;			/* it has a source of random bytes */
 };
 
 struct mv_static {

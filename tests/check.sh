@@ -90,9 +90,10 @@ done
 	count "$log/lab-build.result"
 	lab_tests=()
 }
+amd_tests="amd live linux disk intercept predict"
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	case $kind in
-	amd) chain amd linux predict & pid_amd=$! ;;
+	amd) chain $amd_tests & pid_amd=$! ;;
 	intel) chain intel & pid_intel=$! ;;
 	esac
 done
@@ -109,7 +110,7 @@ done
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	begin "lab: $kind hosts"
 	case $kind in
-	amd) wait "$pid_amd"; tests="amd linux predict" ;;
+	amd) wait "$pid_amd"; tests=$amd_tests ;;
 	intel) wait "$pid_intel"; tests=intel ;;
 	esac
 	for t in $tests; do

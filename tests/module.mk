@@ -5,7 +5,7 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/tests/unit/%)
 
 # What a test may link, by what it is about; everything else is the core's.
 UNIT_MIGRATE := test_stream test_snapshot test_snapshot_hostile test_snapshot_faults test_live test_peer
-UNIT_VMM     := test_vcpu_state test_image test_sites test_device test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
+UNIT_VMM     := test_vcpu_state test_image test_sites test_testdev test_device test_virtio test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
 
 unit_libs = $(if $(filter $(UNIT_VMM),$(1)),$(LIBS),\
             $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/libmv-migrate.a) $(OUT)/libmv-cpuid.a)
@@ -25,6 +25,16 @@ $(OUT)/tests/unit/support.o:          INC = $(CPUID_INC) -I. -Itests/unit -D_GNU
 $(UNIT_BINS): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $$(call unit_more,$$*) $$(call unit_libs,$$*)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -lcriterion $(call unit_ld,$*)
+
+# A guest that accesses ports, addresses and virtio queues at random, for long, with sanitizers in the
+# program (but for leaks: their check traces the process, which the filter forbids).
+# make fuzz-devices FUZZ_SEEDS=1000 FUZZ_COUNT=5000
+FUZZ_SEEDS ?= 50
+FUZZ_COUNT ?= 2000
+.PHONY: fuzz-devices
+fuzz-devices: deps-test
+	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/fuzz SAN=address,undefined all
+	$(Q)ASAN_OPTIONS=detect_leaks=0 FUZZ_SEEDS=$(FUZZ_SEEDS) FUZZ_COUNT=$(FUZZ_COUNT) tests/integration/devices.sh $(OUT)/fuzz
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_BINS)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "virtio.h"
+
 struct header {			/* 5.2.6 */
 	char signature[4];
 	uint32_t length;
@@ -155,6 +157,32 @@ static const uint8_t aml[] = {
 	MV_SLP_TYP_S5, 0x00, 0x00, 0x00,		/* _S5: what goes to PM1a, PM1b; reserved */
 };
 
+/*
+ * A virtio device, with its place in its name, its _UID and its resources:
+ *
+ *   Device (VRT0) {
+ *     Name (_HID, "LNRO0005")
+ *     Name (_UID, 0)
+ *     Name (_CRS, ResourceTemplate () {
+ *       Memory32Fixed (ReadWrite, 0xd0000000, 0x1000)
+ *       Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) {16}
+ *     })
+ *   }
+ */
+static const uint8_t virtio_aml[] = {
+	0x5b, 0x82, 0x3b, 'V', 'R', 'T', '0',		/* Device, 59 bytes */
+	0x08, '_', 'H', 'I', 'D', 0x0d, 'L', 'N', 'R', 'O', '0', '0', '0', '5', 0x00,
+	0x08, '_', 'U', 'I', 'D', 0x0a, 0x00,
+	0x08, '_', 'C', 'R', 'S', 0x11, 0x1a, 0x0a, 0x17,	/* Buffer, 26 bytes, 23 of them data */
+	0x86, 0x09, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x00,	/* 6.4.3.4 */
+	0x89, 0x06, 0x00, 0x01, 0x01, 0x00, 0x00, 0x00, 0x00,	/* 6.4.3.6: consumer, level, high */
+	0x79, 0x00,
+};
+
+enum { AML_NAME = 6, AML_UID = 28, AML_ADDRESS = 42, AML_IRQ = 55 };
+
+_Static_assert(MV_VIRTIO_SIZE == 0x1000, "what the code above says");
+
 #define OEM "MINIVM"
 
 static uint8_t checksum(const void *p, size_t n)
@@ -244,6 +272,45 @@ static size_t build_madt(uint8_t *p, unsigned ncpus)
 	return n;
 }
 
+static void store32(uint8_t *p, uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* Scope (\_SB), again, around a Device for each virtio device. */
+static size_t add_virtio(uint8_t *p, unsigned n)
+{
+	size_t length = 2 + 5 + n * sizeof(virtio_aml);	/* of itself, of the name, of what follows */
+	const uint8_t scope[] = {
+		0x10, (uint8_t)(0x40 | (length & 15)), (uint8_t)(length >> 4), 0x5c, '_', 'S', 'B', '_',
+	};
+
+	if (!n)
+		return 0;
+	memcpy(p, scope, sizeof(scope));
+	p += sizeof(scope);
+	for (unsigned i = 0; i < n; i++, p += sizeof(virtio_aml)) {
+		memcpy(p, virtio_aml, sizeof(virtio_aml));
+		p[AML_NAME] = (uint8_t)('0' + i);
+		p[AML_UID] = (uint8_t)i;
+		store32(p + AML_ADDRESS, MV_VIRTIO_AT + i * MV_VIRTIO_SIZE);
+		store32(p + AML_IRQ, MV_VIRTIO_IRQ + i);
+	}
+	return 1 + length;
+}
+
+static size_t build_dsdt(uint8_t *p, unsigned nvirtio)
+{
+	size_t n = sizeof(struct header);
+
+	memcpy(p + n, aml, sizeof(aml));
+	n += sizeof(aml);
+	n += add_virtio(p + n, nvirtio);
+	seal(p, "DSDT", 2, n);
+	return n;
+}
+
 #define ALIGN 64	/* the FACS's; good enough for the others */
 
 static size_t aligned(size_t n)
@@ -251,19 +318,18 @@ static size_t aligned(size_t n)
 	return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
-void mv_acpi_build(uint8_t *p, unsigned ncpus)
+void mv_acpi_build(uint8_t *p, unsigned ncpus, unsigned nvirtio)
 {
 	struct rsdp rsdp = { .signature = "RSD PTR ", .oem_id = OEM, .revision = 2,
 			     .length = sizeof(rsdp) };
 	struct facs facs = { .signature = "FACS", .length = sizeof(facs), .version = 2 };
 	struct xsdt xsdt = { .fadt = 0 };
 	size_t facs_at = aligned(sizeof(rsdp)), dsdt_at = aligned(facs_at + sizeof(facs));
-	size_t at = aligned(dsdt_at + sizeof(struct header) + sizeof(aml));
+	size_t at;
 
 	memset(p, 0, MV_ACPI_SIZE);
 	memcpy(p + facs_at, &facs, sizeof(facs));
-	memcpy(p + dsdt_at + sizeof(struct header), aml, sizeof(aml));
-	seal(p + dsdt_at, "DSDT", 2, sizeof(struct header) + sizeof(aml));
+	at = aligned(dsdt_at + build_dsdt(p + dsdt_at, nvirtio));
 	xsdt.fadt = MV_ACPI_AT + at;
 	at = aligned(at + build_fadt(p + at, (uint32_t)(MV_ACPI_AT + facs_at),
 				     (uint32_t)(MV_ACPI_AT + dsdt_at)));

@@ -23,7 +23,10 @@
 #define MV_IOAPIC_AT 0xfec00000u
 #define MV_LAPIC_AT 0xfee00000u
 
-/* Build the tables for ncpus CPUs into the MV_ACPI_SIZE bytes at p, which end up at MV_ACPI_AT. */
-void mv_acpi_build(uint8_t *p, unsigned ncpus);
+/*
+ * Build the tables for ncpus CPUs and nvirtio virtio devices (vmm/virtio.h) into the MV_ACPI_SIZE
+ * bytes at p, which end up at MV_ACPI_AT.
+ */
+void mv_acpi_build(uint8_t *p, unsigned ncpus, unsigned nvirtio);
 
 #endif

@@ -111,6 +111,30 @@ static int check_initrd(const struct mv_image *img, uint64_t ram_size, struct mv
 	return -MV_E_INPUT;
 }
 
+/* An ELF file of 32 bits may hold 64-bit code; those that do so here have our note. */
+static bool has_64_bit_code(const struct mv_image *img)
+{
+	return img->boot == MV_BOOT_LINUX || img->elf64 || img->note_flags || img->nsites;
+}
+
+int mv_boot_check_cpu(const struct mv_image *img, const struct mv_policy *p, struct mv_err *err)
+{
+	const struct mv_feature *lm = &mv_features[MV_F_LM];
+	mv_at at = mv_mask_at(&p->final, lm->leaf, lm->subleaf, lm->reg, lm->bit);
+
+	if (mv_table_has(&p->guest, MV_F_LM) || !has_64_bit_code(img))
+		return 0;
+	if (at && MV_AT_FILE(at) < p->files.n)
+		mv_err_at(err, MV_E_REFUSED, img->name, 0, 0, "it is 64-bit code, and the guest has no "
+			  "long mode: LM is hidden by %s:%u", p->files.name[MV_AT_FILE(at)],
+			  MV_AT_LINE(at));
+	else
+		mv_err_at(err, MV_E_REFUSED, img->name, 0, 0,
+			  "it is 64-bit code, and the guest has no long mode (LM)");
+	mv_err_hint(err, "a 64-bit guest needs a 64-bit default mask: --guest-os linux64, for instance");
+	return -MV_E_REFUSED;
+}
+
 int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_size,
 		  struct mv_err *err)
 {
@@ -247,7 +271,7 @@ int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline
 	if (rc)
 		return rc;
 	place(vm, img);
-	mv_acpi_build(vm->ram + MV_ACPI_AT, vm->nvcpus);
+	mv_acpi_build(vm->ram + MV_ACPI_AT, vm->nvcpus, vm->devices.nvirtio);
 	set_up_cpus(vm);
 	if (img->boot == MV_BOOT_LINUX)
 		return mv_linux_enter(vm, img, cmdline, err);

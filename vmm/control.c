@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -48,10 +50,30 @@ static int new_socket(int flags)
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 }
 
-/* Is anybody there? */
+/*
+ * Names are taken and given up by one at a time: between finding a socket stale and removing it,
+ * another VM might have made it its own. The lock is on the folder and goes with the descriptor.
+ */
+static int lock_names(void)
+{
+	char dir[200];
+	int fd = mv_runtime_dir(dir, sizeof(dir)) ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (fd >= 0 && flock(fd, LOCK_EX) && errno == EINTR)
+		;
+	return fd;
+}
+
+static void unlock_names(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Is anybody there? One with a full queue is. */
 static bool alive(const struct sockaddr_un *a)
 {
-	int fd = new_socket(0);
+	int fd = new_socket(SOCK_NONBLOCK);
 	bool yes = fd >= 0 && (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 ||
 			       (errno != ECONNREFUSED && errno != ENOENT));
 
@@ -62,6 +84,7 @@ static bool alive(const struct sockaddr_un *a)
 
 static int claim(int fd, const struct sockaddr_un *a)
 {
+	int lock = lock_names();
 	mode_t old = umask(0177);
 	int rc = bind(fd, (const struct sockaddr *)a, sizeof(*a));
 
@@ -70,7 +93,9 @@ static int claim(int fd, const struct sockaddr_un *a)
 		rc = bind(fd, (const struct sockaddr *)a, sizeof(*a));
 	}
 	umask(old);
-	return rc || listen(fd, 8) ? -errno : 0;
+	rc = rc || listen(fd, 8) ? -errno : 0;
+	unlock_names(lock);
+	return rc;
 }
 
 void mv_control_init(struct mv_control *c)
@@ -118,8 +143,9 @@ void mv_control_close(struct mv_control *c)
 		drop_client(&c->client[i]);
 	if (c->listen_fd < 0)
 		return;
-	close(c->listen_fd);
+	/* In this order: without a listener it would look stale, and become somebody else's. */
 	unlink(c->path);
+	close(c->listen_fd);
 	c->listen_fd = -1;
 }
 
@@ -315,6 +341,16 @@ int mv_control_call(const char *name, struct json_object *request, struct json_o
 	return rc;
 }
 
+/* Unless it came to life meanwhile. */
+static void remove_stale(const struct sockaddr_un *a)
+{
+	int lock = lock_names();
+
+	if (!alive(a))
+		unlink(a->sun_path);
+	unlock_names(lock);
+}
+
 int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct mv_err *err)
 {
 	struct dirent *e;
@@ -339,7 +375,7 @@ int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct m
 		if (alive(&a))
 			fn(ctx, name);
 		else
-			unlink(a.sun_path);
+			remove_stale(&a);
 	}
 	closedir(d);
 	return 0;

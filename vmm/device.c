@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "device.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "guest-tests/abi.h"
@@ -146,6 +147,19 @@ static void power_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t
 	*data = mv_power_in(&d->power, port);
 }
 
+static enum mv_io_result reset_out(struct mv_devices *d, uint16_t port, unsigned size,
+				   const uint8_t *data)
+{
+	return size == 1 ? power_out(d, port, size, data) : MV_IO_DONE;
+}
+
+static void reset_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t *data)
+{
+	memset(data, 0xff, size);
+	if (size == 1)
+		power_in(d, port, size, data);
+}
+
 /* ---- who owns which ports ---- */
 
 static const struct ports {
@@ -164,7 +178,8 @@ static const struct ports {
 	{ MV_PORT_RTC, MV_RTC_PORTS, true, rtc_out, rtc_in },
 	{ MV_PORT_PM1_EVENT, MV_PM1_EVENT_PORTS, true, power_out, power_in },
 	{ MV_PORT_PM1_CONTROL, MV_PM1_CONTROL_PORTS, true, power_out, power_in },
-	{ MV_PORT_RESET, 1, true, power_out, power_in },
+	/* A byte alone: a doubleword at 0xcf8 is PCI's address register, not a reset. */
+	{ MV_PORT_RESET, 1, false, reset_out, reset_in },
 };
 
 static const struct ports *owner(uint16_t port)
@@ -232,11 +247,49 @@ void mv_devices_in(struct mv_devices *d, uint16_t port, unsigned size, uint32_t 
 		in_one(d, port, size, data);
 }
 
-void mv_devices_init(struct mv_devices *d)
+void mv_devices_mmio(struct mv_devices *d, uint64_t gpa, bool write, unsigned len, uint8_t *data)
+{
+	uint64_t at = gpa - MV_VIRTIO_AT;	/* wraps for what is below */
+	struct mv_virtio *v;
+
+	if (at / MV_VIRTIO_SIZE >= d->nvirtio) {
+		if (!write)
+			memset(data, 0xff, len);
+		return;
+	}
+	v = &d->virtio[at / MV_VIRTIO_SIZE];
+	if (write)
+		mv_virtio_write(v, (unsigned)(at % MV_VIRTIO_SIZE), len, data);
+	else
+		mv_virtio_read(v, (unsigned)(at % MV_VIRTIO_SIZE), len, data);
+}
+
+static struct mv_virtio *add_virtio(struct mv_devices *d, const struct mv_virtio_kind *kind,
+				    const char *name)
+{
+	struct mv_virtio *v = &d->virtio[d->nvirtio];
+
+	mv_virtio_init(v, kind, d->nvirtio, name);
+	d->nvirtio++;
+	return v;
+}
+
+void mv_devices_init(struct mv_devices *d, const struct mv_config *config)
 {
 	memset(d, 0, sizeof(*d));
 	d->serial.irq_line = 4;
 	mv_rtc_init(&d->rtc);
+	for (uint32_t i = 0; i < config->ndisks; i++) {
+		const char name[] = { 'd', 'i', 's', 'k', (char)('0' + i), '\0' };
+		struct mv_virtio *v = add_virtio(d, &mv_virtio_disk, name);
+
+		v->read_only = config->disks[i].read_only;
+		v->sectors = config->disks[i].size / MV_SECTOR;
+		/* What the guest can tell disks apart by: /dev/disk/by-id/virtio-minivmm-disk0. */
+		snprintf(v->serial, sizeof(v->serial), "minivmm-%s", name);
+	}
+	if (config->rng)
+		add_virtio(d, &mv_virtio_rng, "rng0");
 }
 
 /* ---- saved state: one byte string a device ---- */
@@ -298,63 +351,81 @@ static const struct device {
 	{ "power", MV_POWER_STATE, save_power, load_power },
 };
 
-#define NDEVICES (sizeof(devices) / sizeof(devices[0]))
+#define NFIXED (sizeof(devices) / sizeof(devices[0]))
+
+/* Room for one more device's state. */
+static uint8_t *add_state(struct mv_state *state, const char *name, uint32_t size)
+{
+	struct mv_device_state *s = &state->devices[state->ndevices++];
+
+	memset(s, 0, sizeof(*s));
+	strcpy(s->name, name);
+	s->size = size;
+	return s->data;
+}
 
 void mv_devices_save(const struct mv_devices *d, struct mv_state *state)
 {
 	state->ndevices = 0;
-	for (size_t i = 0; i < NDEVICES; i++) {
-		struct mv_device_state *s = &state->devices[state->ndevices++];
-
-		memset(s, 0, sizeof(*s));
-		strcpy(s->name, devices[i].name);
-		s->size = devices[i].size;
-		devices[i].save(d, s->data);
-	}
+	for (size_t i = 0; i < NFIXED; i++)
+		devices[i].save(d, add_state(state, devices[i].name, devices[i].size));
+	for (unsigned i = 0; i < d->nvirtio; i++)
+		mv_virtio_save(&d->virtio[i], add_state(state, d->virtio[i].name, MV_VIRTIO_STATE));
 }
 
-static const struct mv_device_state *find(const struct mv_state *state, const struct device *dev,
-					  struct mv_err *err)
+static const struct mv_device_state *find(const struct mv_state *state, const char *name,
+					  uint32_t size, struct mv_err *err)
 {
 	for (uint32_t i = 0; i < state->ndevices; i++) {
 		const struct mv_device_state *s = &state->devices[i];
 
-		if (strcmp(s->name, dev->name))
+		if (strcmp(s->name, name))
 			continue;
-		if (s->size == dev->size)
+		if (s->size == size)
 			return s;
-		mv_err_set(err, MV_E_INPUT, "device %s: %u bytes of state, %u expected", dev->name,
-			   s->size, dev->size);
+		mv_err_set(err, MV_E_INPUT, "device %s: %u bytes of state, %u expected", name,
+			   s->size, size);
 		return NULL;
 	}
-	mv_err_set(err, MV_E_INPUT, "the state of device %s is missing", dev->name);
+	mv_err_set(err, MV_E_INPUT, "the state of device %s is missing", name);
 	return NULL;
 }
 
-static bool known(const char *name)
+static bool known(const struct mv_devices *d, const char *name)
 {
-	for (size_t i = 0; i < NDEVICES; i++)
+	for (size_t i = 0; i < NFIXED; i++)
 		if (!strcmp(name, devices[i].name))
+			return true;
+	for (unsigned i = 0; i < d->nvirtio; i++)
+		if (!strcmp(name, d->virtio[i].name))
 			return true;
 	return false;
 }
 
+static int impossible(const char *name, struct mv_err *err)
+{
+	return mv_err_set(err, MV_E_INPUT, "device %s: a state it can't be in", name);
+}
+
 int mv_devices_load(struct mv_devices *d, const struct mv_state *state, struct mv_err *err)
 {
-	const struct mv_device_state *found[NDEVICES];
+	const struct mv_device_state *found[NFIXED + MV_VIRTIO_MAX];
 
-	for (size_t i = 0; i < NDEVICES; i++) {
-		found[i] = find(state, &devices[i], err);
+	for (size_t i = 0; i < NFIXED + d->nvirtio; i++) {
+		found[i] = i < NFIXED ? find(state, devices[i].name, devices[i].size, err)
+				      : find(state, d->virtio[i - NFIXED].name, MV_VIRTIO_STATE, err);
 		if (!found[i])
 			return -MV_E_INPUT;
 	}
 	for (uint32_t i = 0; i < state->ndevices; i++)
-		if (!known(state->devices[i].name))
+		if (!known(d, state->devices[i].name))
 			return mv_err_set(err, MV_E_INPUT, "unknown device '%.15s'",
 					  state->devices[i].name);
-	for (size_t i = 0; i < NDEVICES; i++)
+	for (size_t i = 0; i < NFIXED; i++)
 		if (!devices[i].load(d, found[i]->data))
-			return mv_err_set(err, MV_E_INPUT, "device %s: a state it can't be in",
-					  devices[i].name);
+			return impossible(devices[i].name, err);
+	for (unsigned i = 0; i < d->nvirtio; i++)
+		if (!mv_virtio_load(&d->virtio[i], found[NFIXED + i]->data))
+			return impossible(d->virtio[i].name, err);
 	return 0;
 }

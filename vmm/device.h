@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Port I/O devices: a fixed list, each with its ports, its state and how to save it. */
+/* The devices: a fixed list, each with its ports or registers, its state and how to save it. */
 #ifndef MV_VMM_DEVICE_H
 #define MV_VMM_DEVICE_H
 
@@ -7,6 +7,7 @@
 #include "rtc.h"
 #include "serial.h"
 #include "state.h"
+#include "virtio.h"
 
 enum mv_io_result {
 	MV_IO_DONE,
@@ -27,12 +28,19 @@ struct mv_devices {
 	struct mv_info info;
 	struct mv_rtc rtc;
 	struct mv_power power;
+	unsigned nvirtio;
+	struct mv_virtio virtio[MV_VIRTIO_MAX];
 	uint32_t value;
 	uint32_t fault;	/* where the guest says that it fails, by MV_PORT_FAULT; 0: it never did */
 };
 
-/* As they are at power-on. What connects them to the machine is the caller's to set. */
-void mv_devices_init(struct mv_devices *d);
+_Static_assert(MV_MAX_DISKS + 1 <= MV_VIRTIO_MAX, "disks and a source of random bytes");
+
+/*
+ * As they are at power-on: those that all machines have, and disks and more as config says. What
+ * connects them to the machine is the caller's to set.
+ */
+void mv_devices_init(struct mv_devices *d, const struct mv_config *config);
 
 /*
  * A guest's IN or OUT: count items of size bytes at data. Ports that nobody owns read as all ones
@@ -43,6 +51,12 @@ enum mv_io_result mv_devices_out(struct mv_devices *d, uint16_t port, unsigned s
 				 uint32_t count, const uint8_t *data);
 void mv_devices_in(struct mv_devices *d, uint16_t port, unsigned size, uint32_t count,
 		   uint8_t *data);
+
+/*
+ * A guest's access to an address that is not RAM. What nobody owns reads as all ones and swallows
+ * writes.
+ */
+void mv_devices_mmio(struct mv_devices *d, uint64_t gpa, bool write, unsigned len, uint8_t *data);
 
 /* All devices' state as named, versionless byte strings (docs/stream-format.md, DEVICE). */
 void mv_devices_save(const struct mv_devices *d, struct mv_state *state);

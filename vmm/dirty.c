@@ -10,6 +10,13 @@
 #define PAGEMAP_TOUCHED (UINT64_C(3) << 62)
 #define ENTRIES 4096	/* read at once */
 
+static void release(struct mv_dirty *d)
+{
+	free(d->scratch);
+	free(d->dma);
+	d->scratch = d->dma = NULL;
+}
+
 int mv_dirty_start(struct mv_dirty *d, struct mv_vm *vm, struct mv_err *err)
 {
 	const uint64_t both = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
@@ -27,13 +34,15 @@ int mv_dirty_start(struct mv_dirty *d, struct mv_vm *vm, struct mv_err *err)
 	}
 	d->scratch = calloc(d->nwords, sizeof(*d->scratch));
 	/* A log that is on already would not begin anew: off, then on. */
-	rc = d->scratch ? mv_vm_map_ram(vm, 0, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+	d->dma = calloc(d->nwords, sizeof(*d->dma));
+	rc = d->scratch && d->dma ? mv_vm_map_ram(vm, 0, err)
+				  : mv_err_set(err, MV_E_FAILED, "out of memory");
 	if (rc == 0)
 		rc = mv_vm_map_ram(vm, KVM_MEM_LOG_DIRTY_PAGES, err);
-	if (rc) {
-		free(d->scratch);
-		d->scratch = NULL;
-	}
+	if (rc == 0)
+		mv_vm_log_dma(vm, d->dma);
+	else
+		release(d);
 	return rc;
 }
 
@@ -41,9 +50,9 @@ void mv_dirty_stop(struct mv_dirty *d)
 {
 	if (!d->scratch)
 		return;
+	mv_vm_log_dma(d->vm, NULL);
 	mv_vm_map_ram(d->vm, 0, NULL);
-	free(d->scratch);
-	d->scratch = NULL;
+	release(d);
 }
 
 int mv_dirty_clear(struct mv_dirty *d, const uint64_t *bitmap, uint64_t first, uint64_t n,
@@ -126,6 +135,8 @@ int mv_dirty_fetch(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err)
 	if (!first || d->all_set)
 		for (i = 0; i < d->nwords; i++)
 			bitmap[i] |= d->scratch[i];
+	for (i = 0; i < d->nwords; i++)
+		bitmap[i] |= __atomic_exchange_n(&d->dma[i], 0, __ATOMIC_SEQ_CST);
 	d->first = false;
 	return first ? skip_untouched(d, bitmap, err) : 0;
 }

@@ -16,6 +16,7 @@
 struct mv_dirty {
 	struct mv_vm *vm;
 	uint64_t *scratch;	/* what KVM fills in: its own words, not to be mixed with ours */
+	uint64_t *dma;		/* what devices wrote */
 	uint64_t nwords;
 	bool manual;		/* clear is what makes KVM watch again */
 	bool all_set;		/* KVM says at first that all pages are dirty */

@@ -206,9 +206,9 @@ static bool from_rows(struct mv_code *c, const uint8_t *code, size_t n, bool all
 {
 	for (size_t i = 0; i < mv_nrows; i++) {
 		const struct mv_row *r = &mv_rows[i];
-		size_t len = (size_t)(r->end - r->code);
+		size_t len = (size_t)(r->insn_end - r->insn);
 
-		if (len > n || (all && len < n) || memcmp(r->code, code, len))
+		if (len > n || (all && len < n) || memcmp(r->insn, code, len))
 			continue;
 		c->length = (unsigned)len;
 		snprintf(c->text, sizeof(c->text), "%s", r->mnemonic);

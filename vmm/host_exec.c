@@ -12,6 +12,7 @@ static bool decides(const struct mv_row *row, const struct mv_row_result *r,
 {
 	switch ((enum mv_row_outcome)r->outcome) {
 	case MV_ROW_RAN:
+	case MV_ROW_ABORTED:
 	case MV_ROW_RESULT:
 		return !(row->flags & MV_P_HINT);
 	case MV_ROW_FAULTED:

@@ -71,6 +71,13 @@ static void walk(struct mv_table *out, uint32_t first, uint32_t limit)
 	}
 }
 
+enum mv_vendor mv_native_vendor(void)
+{
+	struct mv_table t = { .n = 1, .e = { execute(0, 0) } };
+
+	return mv_table_vendor(&t);
+}
+
 void mv_native_cpuid(struct mv_table *out)
 {
 	cpu_set_t old, one;

@@ -6,6 +6,9 @@
 #include "host.h"
 #include "kvm.h"
 
+/* The vendor alone: one CPUID. */
+enum mv_vendor mv_native_vendor(void);
+
 /* The CPUID instruction, all leaves, on one CPU. */
 void mv_native_cpuid(struct mv_table *out);
 

@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "dirty.h"
+#include "disk.h"
 #include "guest-tests/abi.h"
+#include "tls.h"
 
+#define SLICE_NS UINT64_C(5000000)	/* how long a throttled guest runs at a time */
 #define NEWS_NS UINT64_C(100000000)	/* how often progress is worth a word */
 
 struct mv_move {
@@ -29,6 +32,10 @@ struct mv_move {
 	bool abandoned;			/* nobody answers any more */
 	struct mv_live_progress progress;
 	uint64_t news_ns;
+
+	pthread_t throttler;		/* the mover's own; runs while percent is not 0 */
+	pthread_cond_t throttled;
+	uint32_t percent;		/* under lock */
 };
 
 static void signal_fd(int fd)
@@ -156,6 +163,51 @@ static int op_get_state(void *ctx, struct mv_state *state, struct mv_err *err)
 	return mv_vm_get_state(m->vm, state, err);
 }
 
+/* Wait under lock for ns, unless throttling ends before. */
+static void wait_throttled(struct mv_move *m, uint64_t ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	ns += (uint64_t)t.tv_nsec;
+	t.tv_sec += (time_t)(ns / 1000000000);
+	t.tv_nsec = (long)(ns % 1000000000);
+	while (m->percent && pthread_cond_timedwait(&m->throttled, &m->lock, &t) == 0)
+		;
+}
+
+static void *throttle_main(void *arg)
+{
+	struct mv_move *m = arg;
+	uint64_t rest;
+
+	pthread_mutex_lock(&m->lock);
+	while (m->percent) {
+		rest = SLICE_NS * m->percent / (100 - m->percent);
+		mv_vm_rest(m->vm, rest);
+		wait_throttled(m, rest + SLICE_NS);
+	}
+	mv_vm_rest(m->vm, 0);
+	pthread_mutex_unlock(&m->lock);
+	return NULL;
+}
+
+static void op_throttle(void *ctx, uint32_t percent)
+{
+	struct mv_move *m = ctx;
+	bool ran = m->percent, runs = percent;
+
+	pthread_mutex_lock(&m->lock);
+	m->percent = percent;
+	pthread_cond_broadcast(&m->throttled);
+	pthread_mutex_unlock(&m->lock);
+	if (ran && !runs)
+		pthread_join(m->throttler, NULL);
+	/* Without the thread the guest is not slowed down, and the rounds go on as they would. */
+	if (!ran && runs && pthread_create(&m->throttler, NULL, throttle_main, m))
+		m->percent = 0;
+}
+
 static int op_commit(void *ctx, struct mv_err *err)
 {
 	struct mv_move *m = ctx;
@@ -167,6 +219,9 @@ static int op_commit(void *ctx, struct mv_err *err)
 	else
 		m->committed = true;
 	pthread_mutex_unlock(&m->lock);
+	/* The destination takes them before it runs the guest. */
+	if (rc == 0)
+		mv_vm_let_disks_go(m->vm);
 	return rc;
 }
 
@@ -194,31 +249,50 @@ static const struct mv_live_src ops = {
 	.stop = op_stop,
 	.go_on = op_go_on,
 	.get_state = op_get_state,
+	.throttle = op_throttle,
 	.commit = op_commit,
 	.progress = op_progress,
 };
 
 /* ---- the thread ---- */
 
-static void *move_main(void *arg)
+/* Over a connection that stands, encrypted if there is tls. */
+static void converse(struct mv_move *m, int fd, struct mv_tls *tls)
 {
-	struct mv_move *m = arg;
+	const char *host = *m->opts.tls_hostname ? m->opts.tls_hostname : m->opts.to.host;
+	struct mv_tls_session *session = NULL;
 	struct mv_live_src src = ops;
 	char peer[MV_ADDR_TEXT];
 	struct mv_io io;
-	int fd;
+	int rc = 0;
 
 	src.ctx = m;
 	mv_addr_format(&m->opts.to, peer);
-	m->result.end = MV_LIVE_FAILED;
-	fd = mv_net_connect(&m->opts.to, m->opts.insecure, (int)m->opts.peer_timeout_ms,
-			    m->cancel_fd, &m->result.err);
-	if (fd >= 0) {
-		mv_io_socket(&io, fd, peer, (int)m->opts.peer_timeout_ms);
-		io.cancel_fd = m->cancel_fd;
+	mv_io_socket(&io, fd, peer, (int)m->opts.peer_timeout_ms);
+	io.cancel_fd = m->cancel_fd;
+	if (tls)
+		rc = mv_tls_start(&session, tls, &io, host, &m->result.err);
+	if (rc == 0)
 		mv_live_send(&src, &io, m->vm->st, &m->opts.live, &m->result);
+	mv_tls_end(session);
+}
+
+static void *move_main(void *arg)
+{
+	struct mv_move *m = arg;
+	struct mv_tls *tls = NULL;
+	int fd, rc = 0;
+
+	m->result.end = MV_LIVE_FAILED;
+	if (*m->opts.tls_dir)
+		rc = mv_tls_open(&tls, m->opts.tls_dir, MV_TLS_CLIENT, &m->result.err);
+	fd = rc ? rc : mv_net_connect(&m->opts.to, m->opts.insecure || tls,
+				      (int)m->opts.peer_timeout_ms, m->cancel_fd, &m->result.err);
+	if (fd >= 0) {
+		converse(m, fd, tls);
 		close(fd);
 	}
+	mv_tls_close(tls);
 	pthread_mutex_lock(&m->lock);
 	m->over = true;
 	signal_fd(m->event_fd);
@@ -233,6 +307,7 @@ static void release(struct mv_move *m)
 	if (m->cancel_fd >= 0)
 		close(m->cancel_fd);
 	pthread_cond_destroy(&m->answered);
+	pthread_cond_destroy(&m->throttled);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -240,11 +315,14 @@ static void release(struct mv_move *m)
 int mv_move_start(struct mv_move **out, struct mv_vm *vm, const struct mv_move_opts *opts,
 		  struct mv_err *err)
 {
-	struct mv_move *m = calloc(1, sizeof(*m));
+	int rc = mv_vm_check_savable(vm, err);
+	struct mv_move *m = rc == 0 ? calloc(1, sizeof(*m)) : NULL;
+	pthread_condattr_t steady;
 	sigset_t all, old;
-	int rc;
 
 	*out = NULL;
+	if (rc)
+		return rc;
 	if (!m)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	m->vm = vm;
@@ -253,6 +331,10 @@ int mv_move_start(struct mv_move **out, struct mv_vm *vm, const struct mv_move_o
 	m->progress.total = vm->ram_size;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->answered, NULL);
+	pthread_condattr_init(&steady);
+	pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->throttled, &steady);
+	pthread_condattr_destroy(&steady);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->event_fd < 0 || m->cancel_fd < 0) {

@@ -8,13 +8,17 @@
 #ifndef MV_VMM_MIG_OPS_H
 #define MV_VMM_MIG_OPS_H
 
+#include <limits.h>
+
 #include "live.h"
 #include "net.h"
 #include "vm.h"
 
 struct mv_move_opts {
 	struct mv_addr to;
-	bool insecure;
+	bool insecure;			/* plain TCP may leave the machine */
+	char tls_dir[PATH_MAX];		/* "": no TLS; as mv_tls_open's */
+	char tls_hostname[256];		/* "": the one of the address */
 	uint32_t peer_timeout_ms;	/* how long the other side may be silent */
 	struct mv_live_opts live;
 };

@@ -99,7 +99,7 @@ static bool loopback(const struct sockaddr *sa)
 }
 
 /* All that a host's name stands for; released by freeaddrinfo. */
-static int resolve(struct addrinfo **list, const struct mv_addr *a, bool passive, bool insecure,
+static int resolve(struct addrinfo **list, const struct mv_addr *a, bool passive, bool anywhere,
 		   struct mv_err *err)
 {
 	const struct addrinfo hints = {
@@ -110,13 +110,14 @@ static int resolve(struct addrinfo **list, const struct mv_addr *a, bool passive
 
 	if (rc)
 		return mv_err_set(err, MV_E_USAGE, "%s: %s", a->host, gai_strerror(rc));
-	for (const struct addrinfo *i = *list; i && !insecure; i = i->ai_next) {
+	for (const struct addrinfo *i = *list; i && !anywhere; i = i->ai_next) {
 		if (loopback(i->ai_addr))
 			continue;
 		freeaddrinfo(*list);
 		mv_err_set(err, MV_E_USAGE, "%s is not this machine, and the connection would be "
 					    "neither encrypted nor authenticated", a->host);
-		mv_err_hint(err, "--insecure, where nobody else can reach the network between");
+		mv_err_hint(err, "--tls-dir on both sides; or --insecure, where nobody else can reach "
+				 "the network between");
 		return -MV_E_USAGE;
 	}
 	return 0;
@@ -188,7 +189,7 @@ static void learn_port(struct mv_listener *l)
 			    sizeof(l->addr.port), NI_NUMERICSERV);
 }
 
-int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool insecure,
+int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool anywhere,
 		  struct mv_err *err)
 {
 	char text[MV_ADDR_TEXT];
@@ -199,7 +200,7 @@ int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool insecure,
 	if (!a->tcp) {
 		l->fd = listen_unix(a);
 	} else {
-		rc = resolve(&list, a, true, insecure, err);
+		rc = resolve(&list, a, true, anywhere, err);
 		if (rc)
 			return rc;
 		l->fd = listen_on(list);
@@ -305,7 +306,7 @@ static int connect_to(int family, const struct sockaddr *sa, socklen_t len, int 
 	return -e;
 }
 
-int mv_net_connect(const struct mv_addr *a, bool insecure, int timeout_ms, int cancel_fd,
+int mv_net_connect(const struct mv_addr *a, bool anywhere, int timeout_ms, int cancel_fd,
 		   struct mv_err *err)
 {
 	struct addrinfo *list, *i;
@@ -317,7 +318,7 @@ int mv_net_connect(const struct mv_addr *a, bool insecure, int timeout_ms, int c
 		unix_address(&sun, a);
 		fd = connect_to(AF_UNIX, (struct sockaddr *)&sun, sizeof(sun), timeout_ms, cancel_fd);
 	} else {
-		rc = resolve(&list, a, false, insecure, err);
+		rc = resolve(&list, a, false, anywhere, err);
 		if (rc)
 			return rc;
 		for (i = list; i && fd < 0 && fd != -ECANCELED; i = i->ai_next)

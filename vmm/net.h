@@ -20,8 +20,8 @@ int mv_addr_parse(struct mv_addr *a, const char *text, struct mv_err *err);
 void mv_addr_format(const struct mv_addr *a, char text[MV_ADDR_TEXT]);
 
 /*
- * What is sent here can be read and changed on its way: it leaves the machine only if insecure says
- * so, otherwise -MV_E_USAGE. Descriptors are non-blocking and close on exec.
+ * What is sent here can be read and changed on its way. anywhere: it may leave the machine all the same,
+ * since it will be encrypted or a person said so; otherwise -MV_E_USAGE. Descriptors are non-blocking and close on exec.
  */
 
 struct mv_listener {
@@ -30,7 +30,7 @@ struct mv_listener {
 };
 
 /* A Unix socket is created with mode 0600; one that nobody listens on is replaced. */
-int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool insecure,
+int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool anywhere,
 		  struct mv_err *err);
 /*
  * The next connection, or -MV_E_FAILED once timeout_ms (-1: never) are over. peer tells who it is.
@@ -40,7 +40,7 @@ int mv_net_accept(const struct mv_listener *l, int timeout_ms, char peer[MV_ADDR
 void mv_net_unlisten(struct mv_listener *l);	/* removes a Unix socket */
 
 /* Connect within timeout_ms, unless cancel_fd (-1: none) becomes readable before. The descriptor. */
-int mv_net_connect(const struct mv_addr *a, bool insecure, int timeout_ms, int cancel_fd,
+int mv_net_connect(const struct mv_addr *a, bool anywhere, int timeout_ms, int cancel_fd,
 		   struct mv_err *err);
 
 #endif

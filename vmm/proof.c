@@ -6,13 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "apply.h"
 #include "builtin.h"
-#include "paths.h"
+#include "host_cache.h"
 #include "vm.h"
 #include "xstate.h"
 
@@ -58,39 +56,48 @@ static void plant(struct mv_table *t, const struct mv_host *h)
 		memcpy(brand->reg, planted_brand, sizeof(brand->reg));
 }
 
-/* Did the guest see the table at this level? One line a leaf; a missing line is a no. */
-static bool saw_table(const struct output *o, unsigned cpl, const struct mv_table *table)
+/* What the guest asks for: the planted brand, then leaves with bits that are cleared. */
+static const struct {
+	uint32_t leaf, subleaf;
+} asked[MV_PROOF_LEAVES] = { { 0x80000002, 0 }, { 1, 0 }, { 7, 0 }, { 0x80000001, 0 } };
+
+/* Did the guest see the table in this leaf? A missing line is a no. */
+static bool saw_leaf(const struct output *o, const char *how, unsigned cpl, unsigned i,
+		     const struct mv_table *cpu0)
 {
-	static const struct {
-		uint32_t leaf, subleaf;
-	} asked[] = { { 0x80000002, 0 }, { 1, 0 }, { 7, 0 }, { 0x80000001, 0 } };
 	const struct mv_cpu_now now = { .xcr0 = 1 };
+	uint32_t want[MV_NREGS], got[MV_NREGS];
+	const char *line;
+	char key[64];
+
+	snprintf(key, sizeof(key), "\nproof: %scpl%u leaf=%08x sub=%x ", how, cpl, asked[i].leaf,
+		 asked[i].subleaf);
+	line = strstr(o->text, key);
+	if (!line || sscanf(line + strlen(key), "%x %x %x %x", &got[0], &got[1], &got[2], &got[3]) != 4)
+		return false;
+	mv_table_answer(cpu0, &now, asked[i].leaf, asked[i].subleaf, want);
+	for (unsigned r = 0; r < MV_NREGS; r++)
+		if ((got[r] ^ want[r]) & ~mv_volatile_bits(asked[i].leaf, asked[i].subleaf, r))
+			return false;
+	return true;
+}
+
+/* The leaves in which the guest saw the table, bit i for asked[i]. */
+static uint8_t saw_leaves(const struct output *o, const char *how, unsigned cpl,
+			  const struct mv_table *table)
+{
 	struct mv_table cpu0;
+	uint8_t seen = 0;
 
 	mv_table_for_cpu(&cpu0, table, 0, 1);
-	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-		uint32_t want[MV_NREGS], got[MV_NREGS];
-		const char *line;
-		char key[48];
-
-		snprintf(key, sizeof(key), "\nproof: cpl%u leaf=%08x sub=%x ", cpl, asked[i].leaf,
-			 asked[i].subleaf);
-		line = strstr(o->text, key);
-		if (!line || sscanf(line + strlen(key), "%x %x %x %x", &got[0], &got[1], &got[2],
-				    &got[3]) != 4)
-			return false;
-		mv_table_answer(&cpu0, &now, asked[i].leaf, asked[i].subleaf, want);
-		for (unsigned r = 0; r < MV_NREGS; r++)
-			if ((got[r] ^ want[r]) &
-			    ~mv_volatile_bits(asked[i].leaf, asked[i].subleaf, r))
-				return false;
-	}
-	return true;
+	for (unsigned i = 0; i < MV_PROOF_LEAVES; i++)
+		seen |= (uint8_t)(saw_leaf(o, how, cpl, i, &cpu0) << i);
+	return seen;
 }
 
 /* Run the proof guest under one mechanism. */
 static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, enum mv_intercept how,
-		     struct mv_static *st, struct output *out, struct mv_err *err)
+		     const char *words, struct mv_static *st, struct output *out, struct mv_err *err)
 {
 	const struct mv_builtin *file = mv_builtin_find("proof.elf");
 	const struct mv_console console = { .write = collect, .ctx = out };
@@ -111,7 +118,10 @@ static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, enum mv_
 	if (rc == 0)
 		rc = mv_vm_create(&vm, kvm, st, &h->raw, &console, err);
 	if (rc == 0)
-		rc = mv_vm_boot(vm, &img, "", err);
+		rc = mv_vm_boot(vm, &img, words, err);
+	/* KVM gets another table: what the guest sees of the planted one came from the mechanism. */
+	if (rc == 0 && how != MV_INTERCEPTION_KERNEL)
+		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, 1, err);
 	if (rc == 0)
 		rc = mv_sites_find(&vm->sites, &img, err);
 	if (rc == 0 && how == MV_INTERCEPTION_PATCH)
@@ -130,18 +140,41 @@ static int prove_one(struct mv_host *h, const struct mv_kvm *kvm, enum mv_interc
 {
 	struct mv_static *st = calloc(1, sizeof(*st));
 	struct output *out = calloc(1, sizeof(*out));
-	int rc = st && out ? run_guest(kvm, h, how, st, out, err)
+	int rc = st && out ? run_guest(kvm, h, how, "", st, out, err)
 			   : mv_err_set(err, MV_E_FAILED, "out of memory");
 
 	h->proof[how] = 0;
 	if (rc == 0) {
-		if (saw_table(out, 0, &st->policy.guest))
+		if (saw_leaves(out, "", 0, &st->policy.guest) == MV_PROOF_ALL_LEAVES)
 			h->proof[how] |= MV_PROOF_CPL0;
-		if (saw_table(out, 3, &st->policy.guest))
+		if (saw_leaves(out, "", 3, &st->policy.guest) == MV_PROOF_ALL_LEAVES)
 			h->proof[how] |= MV_PROOF_CPL3;
 		/* Some mechanisms end the guest before it gets there: then this run tells nothing. */
 		if (strstr(out->text, "\nproof: cpl3 paddd ran"))
 			h->cpl0_interpreted = !strstr(out->text, "\nproof: cpl0 paddd ran");
+	}
+	free(st);
+	free(out);
+	return rc;
+}
+
+int mv_prove_detail(struct mv_proof_detail *d, const struct mv_host *h, const struct mv_kvm *kvm,
+		    struct mv_err *err)
+{
+	struct mv_static *st = calloc(1, sizeof(*st));
+	struct output *out = calloc(1, sizeof(*out));
+	int rc = st && out ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	memset(d, 0, sizeof(*d));
+	for (unsigned how = MV_INTERCEPTION_KERNEL; how < MV_NINTERCEPTIONS && rc == 0; how++) {
+		static const unsigned cpl[2] = { 0, 3 };
+
+		memset(out, 0, sizeof(*out));
+		rc = run_guest(kvm, h, (enum mv_intercept)how, "runtime", st, out, err);
+		for (unsigned l = 0; l < 2 && rc == 0; l++) {
+			d->seen[how][l] = saw_leaves(out, "", cpl[l], &st->policy.guest);
+			d->runtime[how][l] = saw_leaves(out, "runtime ", cpl[l], &st->policy.guest);
+		}
 	}
 	free(st);
 	free(out);
@@ -196,48 +229,12 @@ static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
 
 /* ---- keeping the result ---- */
 
-static void hash_file(XXH3_state_t *x, const char *path)
-{
-	char buf[256];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, sizeof(buf));
-
-	XXH3_64bits_update(x, path, strlen(path) + 1);
-	if (n > 0)
-		XXH3_64bits_update(x, buf, (size_t)n);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* This boot, these modules with these parameters, this proof. */
 static int cache_path(char *out, size_t size)
 {
-	static const char *const module[] = { "kvm", "kvm_intel", "kvm_amd", "kvm_pvm" };
-	static const char *const parameter[] = { "nested", "npt",     "ept", "ignore_msrs",
-						 "vgif",   "enable_cpuid_intercept" };
 	const struct mv_builtin *guest = mv_builtin_find("proof.elf");
-	XXH3_state_t *x = XXH3_createState();
-	char path[128], dir[200];
-	int rc = x ? mv_runtime_dir(dir, sizeof(dir)) : -1;
 
-	if (rc == 0) {
-		XXH3_64bits_reset(x);
-		hash_file(x, "/proc/sys/kernel/random/boot_id");
-		for (size_t m = 0; m < 4; m++) {
-			snprintf(path, sizeof(path), "/sys/module/%s/srcversion", module[m]);
-			hash_file(x, path);
-			for (size_t p = 0; p < sizeof(parameter) / sizeof(parameter[0]); p++) {
-				snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s",
-					 module[m], parameter[p]);
-				hash_file(x, path);
-			}
-		}
-		XXH3_64bits_update(x, guest->data, guest->size);
-		snprintf(out, size, "%s/proof-%016llx", dir,
-			 (unsigned long long)XXH3_64bits_digest(x));
-	}
-	XXH3_freeState(x);
-	return rc;
+	return mv_cache_path(out, size, "proof", guest->data, guest->size);
 }
 
 #define CACHE_FORMAT "minivmm-proof 1 known %x kernel %x patch %x step %x interpreted %x xcr0 %llx\n"
@@ -293,6 +290,7 @@ void mv_proof_forget(const struct mv_host *h)
 	char path[256];
 
 	(void)h;
+	mv_host_cache_forget();
 	if (cache_path(path, sizeof(path)) == 0)
 		unlink(path);
 }

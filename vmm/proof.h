@@ -21,6 +21,19 @@
 		      1u << MV_INTERCEPTION_STEP)
 int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, struct mv_err *err);
 
+/*
+ * The same, leaf by leaf, and with CPUIDs that the guest assembles at run time; nothing is kept. Bit
+ * i of a byte: the guest saw the table in leaf i of 0x80000002 (planted), 1, 7, 0x80000001 (bits
+ * cleared). Second index: CPL 0, CPL 3.
+ */
+#define MV_PROOF_LEAVES 4
+#define MV_PROOF_ALL_LEAVES 0xf
+struct mv_proof_detail {
+	uint8_t seen[MV_NINTERCEPTIONS][2], runtime[MV_NINTERCEPTIONS][2];
+};
+int mv_prove_detail(struct mv_proof_detail *d, const struct mv_host *h, const struct mv_kvm *kvm,
+		    struct mv_err *err);
+
 /* Forget what was kept: prove again. */
 void mv_proof_forget(const struct mv_host *h);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "disk.h"
 #include "mig_ops.h"
 #include "save.h"
 
@@ -102,6 +103,17 @@ static void set_paused(struct runner *r, bool paused)
 	*r->note = '\0';
 }
 
+/* After a move of which nobody knows how it ended, the other side may have the disks. */
+static void resume(struct runner *r, struct json_object *reply)
+{
+	struct mv_err err = { 0 };
+
+	if (r->vm->disks_let_go && mv_vm_claim_disks(r->vm, &err))
+		json_object_object_add(reply, "error", json_object_new_string(err.msg));
+	else
+		set_paused(r, false);
+}
+
 static const char *string_member(struct json_object *o, const char *name)
 {
 	struct json_object *v = NULL;
@@ -142,6 +154,7 @@ static struct json_object *progress_json(const struct mv_live_progress *p)
 	add_number(o, "bandwidth", p->bandwidth);
 	add_ms(o, "downtime", p->downtime_ns);
 	add_ms(o, "elapsed", p->elapsed_ns);
+	add_number(o, "throttle", p->throttle);
 	return o;
 }
 
@@ -207,10 +220,18 @@ static bool number_member(struct json_object *o, const char *name, int64_t max, 
 	return true;
 }
 
+/* A string of the request, "" if it is not there; false if it does not fit. */
+static bool copy_member(char *to, size_t size, struct json_object *o, const char *name)
+{
+	const char *s = string_member(o, name);
+
+	return (size_t)snprintf(to, size, "%s", s) < size;
+}
+
 static int move_opts(struct mv_move_opts *opts, struct json_object *request, struct mv_err *err)
 {
 	uint64_t downtime = MV_LIVE_DOWNTIME_MS, rounds = MV_LIVE_MAX_ROUNDS, timeout = 0;
-	uint64_t bandwidth = 0, peer = MV_PEER_TIMEOUT_MS;
+	uint64_t bandwidth = 0, peer = MV_PEER_TIMEOUT_MS, throttle = 0;
 	const char *on_timeout = string_member(request, "on-timeout");
 	struct json_object *insecure = NULL;
 	int rc = mv_addr_parse(&opts->to, string_member(request, "to"), err);
@@ -221,16 +242,27 @@ static int move_opts(struct mv_move_opts *opts, struct json_object *request, str
 	    !number_member(request, "max-rounds", INT32_MAX, &rounds) ||
 	    !number_member(request, "timeout-ms", INT64_C(1) << 40, &timeout) ||
 	    !number_member(request, "peer-timeout-ms", INT32_MAX, &peer) ||
+	    !number_member(request, "throttle", MV_LIVE_THROTTLE_MOST, &throttle) ||
 	    !number_member(request, "bandwidth", INT64_MAX, &bandwidth))
 		return mv_err_set(err, MV_E_USAGE, "a number of the request makes no sense");
 	if (*on_timeout && strcmp(on_timeout, "cancel") && strcmp(on_timeout, "stop"))
 		return mv_err_set(err, MV_E_USAGE, "on-timeout is cancel or stop");
 	json_object_object_get_ex(request, "insecure", &insecure);
 	opts->insecure = json_object_get_boolean(insecure);
+	if (!copy_member(opts->tls_dir, sizeof(opts->tls_dir), request, "tls-dir") ||
+	    !copy_member(opts->tls_hostname, sizeof(opts->tls_hostname), request, "tls-hostname"))
+		return mv_err_set(err, MV_E_USAGE, "a text of the request is too long");
+	if (*opts->tls_dir && opts->insecure)
+		return mv_err_set(err, MV_E_USAGE, "insecure and tls-dir contradict each other");
+	if (*opts->tls_dir && !opts->to.tcp && !*opts->tls_hostname) {
+		mv_err_set(err, MV_E_USAGE, "over a Unix socket TLS has no host's name to check");
+		mv_err_hint(err, "--tls-hostname: whose certificate the destination has to show");
+		return -MV_E_USAGE;
+	}
 	opts->peer_timeout_ms = (uint32_t)(peer ? peer : 1);
 	opts->live = (struct mv_live_opts){
 		.downtime_ms = (uint32_t)downtime, .max_rounds = (uint32_t)(rounds ? rounds : 1),
-		.timeout_ms = timeout, .bandwidth = bandwidth,
+		.timeout_ms = timeout, .bandwidth = bandwidth, .throttle_max = (uint32_t)throttle,
 		.on_timeout = strcmp(on_timeout, "stop") ? MV_LIVE_CANCEL : MV_LIVE_STOP,
 	};
 	return 0;
@@ -402,7 +434,7 @@ static void on_request(struct runner *r, unsigned client)
 	else if (!strcmp(cmd, "pause"))
 		set_paused(r, true);
 	else if (!strcmp(cmd, "resume"))
-		set_paused(r, false);
+		resume(r, reply);
 	else if (!strcmp(cmd, "snapshot"))
 		snapshot(r, request, reply);
 	else if (!strcmp(cmd, "migrate"))

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "lazy.h"
 
 /* Smaller runs are read: the kernel takes some 65000 mappings of a process. */
@@ -22,8 +23,10 @@ int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
 
 	if (!state)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	/* Better than to find out about damage in the middle of the new file. */
+	/* Better to find out about damage now than in the middle of the new file. */
 	rc = mv_lazy_finish(vm->lazy, err);
+	if (rc == 0)
+		rc = mv_vm_identify_disks(vm, err);
 	if (rc == 0)
 		rc = mv_vm_get_state(vm, state, err);
 	if (rc == 0) {
@@ -35,6 +38,7 @@ int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
 			rc = -MV_E_FAILED;
 		mv_state_finish(state);
 	}
+	mv_vm_forget_disks(vm);
 	free(state);
 	return rc;
 }

@@ -246,6 +246,24 @@ static void judge_seams(struct mv_sites *s, const struct mv_image *img)
 	}
 }
 
+/* Code that is not in the image's executable bytes can't be accounted for. */
+static void judge_rest(struct mv_sites *s, const struct mv_image *img)
+{
+	for (unsigned i = 0; i < img->nsegments; i++) {
+		const struct mv_segment_map *m = &img->segments[i];
+
+		if (m->exec && m->mem_size > m->file_size)
+			give_up(s, "executable memory that is empty at load", m->gpa + m->file_size);
+	}
+	for (size_t i = 0; i + 1 < img->initrd_size && s->all; i++) {
+		if (!is_pair(img->initrd + i))
+			continue;
+		snprintf(s->why, sizeof(s->why), "bytes 0F A2 at offset 0x%zx of %.80s, which may hold code",
+			 i, img->initrd_name);
+		s->all = false;
+	}
+}
+
 static int decode_all(struct decoding *d)
 {
 	if (push(d, d->img->entry | CODE32) || push_symbols(d))
@@ -291,6 +309,8 @@ int mv_sites_find(struct mv_sites *s, const struct mv_image *img, struct mv_err 
 			rc = judge_pairs(s, &d, i, err);
 	if (rc == 0)
 		judge_seams(s, img);
+	if (rc == 0)
+		judge_rest(s, img);
 	for (unsigned i = 0; i < img->nsegments; i++)
 		for (unsigned mode = 0; mode < NMODES; mode++)
 			free(d.known[mode][i]);

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "apply.h"
 #include "guest-tests/abi.h"
+#include "io.h"
 #include "vm.h"
 
 /* Bits of exit handling: what the loop does next. */
@@ -58,7 +60,23 @@ static int cpu_now(struct mv_vcpu *vcpu, uint32_t leaf, struct mv_cpu_now *now, 
 	return rc < 0 ? rc : 0;
 }
 
-/* Answer the CPUID that regs are about to execute, or were, from the guest table. */
+static void trace_cpuid(struct mv_vcpu *vcpu, const struct kvm_regs *regs,
+			const uint32_t out[MV_NREGS])
+{
+	struct mv_trace_event e = {
+		.cpu = vcpu->id, .has_rip = true, .rip = regs->rip - 2, .cpl = -1,
+		.leaf = (uint32_t)regs->rax, .subleaf = (uint32_t)regs->rcx,
+	};
+	struct kvm_sregs sregs;
+
+	/* SS.DPL is the CPL in every mode (SDM Vol. 3A, 5.5; APM Vol. 2, 15.5.1). */
+	if (mv_kvm_do(vcpu->fd, KVM_GET_SREGS, &sregs, NULL) >= 0)
+		e.cpl = sregs.ss.dpl;
+	memcpy(e.served, out, sizeof(e.served));
+	mv_trace_record(vcpu->vm->trace, &e);
+}
+
+/* Answer the CPUID of which regs are the state behind it, but for its result, from the guest table. */
 static int serve_cpuid(struct mv_vcpu *vcpu, struct kvm_regs *regs, struct mv_err *err)
 {
 	uint32_t out[MV_NREGS];
@@ -70,6 +88,8 @@ static int serve_cpuid(struct mv_vcpu *vcpu, struct kvm_regs *regs, struct mv_er
 		return rc;
 	mv_table_for_cpu(&table, &vcpu->vm->st->policy.guest, vcpu->id, vcpu->vm->nvcpus);
 	mv_table_answer(&table, &now, (uint32_t)regs->rax, (uint32_t)regs->rcx, out);
+	if (vcpu->vm->trace)
+		trace_cpuid(vcpu, regs, out);
 	regs->rax = out[MV_EAX];
 	regs->rbx = out[MV_EBX];
 	regs->rcx = out[MV_ECX];
@@ -156,24 +176,57 @@ static enum next crash(struct mv_vcpu *vcpu, const char *how)
 	return STOP;
 }
 
+/* A port access to the test devices, if they are there and it is theirs. Under vm->lock. */
+static bool testdev_io(struct mv_vm *vm, const struct kvm_run *run, uint8_t *data)
+{
+	bool mine = vm->testdev;
+
+	for (uint32_t i = 0; mine && i < run->io.count; i++, data += run->io.size)
+		mine = run->io.direction == KVM_EXIT_IO_IN
+			       ? mv_testdev_in(vm->testdev, run->io.port, run->io.size, data)
+			       : mv_testdev_out(vm->testdev, run->io.port, run->io.size, data);
+	return mine;
+}
+
+static void mmio(struct mv_vm *vm, struct kvm_run *run)
+{
+	bool mine = false;
+
+	if (vm->testdev) {
+		pthread_mutex_lock(&vm->lock);
+		mine = mv_testdev_mmio(vm->testdev, run->mmio.phys_addr, run->mmio.is_write,
+				       run->mmio.len, run->mmio.data);
+		pthread_mutex_unlock(&vm->lock);
+	}
+	if (mine)
+		return;
+	/* A lock of its own: a disk that takes its time does not hold up the console. */
+	pthread_mutex_lock(&vm->mmio_lock);
+	mv_devices_mmio(&vm->devices, run->mmio.phys_addr, run->mmio.is_write, run->mmio.len,
+			run->mmio.data);
+	pthread_mutex_unlock(&vm->mmio_lock);
+}
+
 static enum next port_io(struct mv_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	struct mv_vm *vm = vcpu->vm;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	struct mv_event e = { 0 };
-	enum mv_io_result r;
+	enum mv_io_result r = MV_IO_DONE;
 
 	if (run->io.direction == KVM_EXIT_IO_IN) {
 		pthread_mutex_lock(&vm->lock);
-		mv_devices_in(&vm->devices, run->io.port, run->io.size, run->io.count, data);
+		if (!testdev_io(vm, run, data))
+			mv_devices_in(&vm->devices, run->io.port, run->io.size, run->io.count, data);
 		pthread_mutex_unlock(&vm->lock);
 		return GO_ON;
 	}
 	if (run->io.port == MV_PORT_CPUID && run->io.size == 4 && vm->patched)
 		return patched_cpuid(vcpu);
 	pthread_mutex_lock(&vm->lock);
-	r = mv_devices_out(&vm->devices, run->io.port, run->io.size, run->io.count, data);
+	if (!testdev_io(vm, run, data))
+		r = mv_devices_out(&vm->devices, run->io.port, run->io.size, run->io.count, data);
 	e.value = vm->devices.value;
 	pthread_mutex_unlock(&vm->lock);
 	switch (r) {
@@ -208,8 +261,7 @@ static enum next handle_exit(struct mv_vcpu *vcpu)
 	case KVM_EXIT_IO:
 		return port_io(vcpu);
 	case KVM_EXIT_MMIO:
-		if (!run->mmio.is_write)
-			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		mmio(vcpu->vm, run);
 		return GO_ON;
 	case KVM_EXIT_DEBUG:
 	case KVM_EXIT_INTR:
@@ -269,6 +321,16 @@ static void await_console(const struct mv_vm *vm)
 		;
 }
 
+/* In naps: a kick that comes between two looks must not go unheard for long. */
+static void rest(const struct mv_vm *vm)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+
+	while (!wants_park(vm) &&
+	       mv_io_now_ns() < __atomic_load_n(&vm->rest_until, __ATOMIC_SEQ_CST))
+		nanosleep(&nap, NULL);
+}
+
 void *mv_vcpu_main(void *arg)
 {
 	struct mv_vcpu *vcpu = arg;
@@ -280,6 +342,7 @@ void *mv_vcpu_main(void *arg)
 		int rc;
 
 		await_console(vm);
+		rest(vm);
 		if (wants_park(vm) && park(vcpu))
 			break;
 		if (step && step_cpuid(vcpu) == STOP)

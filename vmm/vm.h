@@ -13,6 +13,8 @@
 #include "kvm.h"
 #include "sites.h"
 #include "state.h"
+#include "testdev.h"
+#include "trace.h"
 
 #define MV_MIN_RAM (UINT64_C(1) << 20)
 #define MV_MAX_LOW_RAM (UINT64_C(3) << 30)	/* below the hole for MMIO */
@@ -72,13 +74,20 @@ struct mv_vm {
 	unsigned nvcpus;
 	struct mv_vcpu vcpu[MV_MAX_VCPUS];
 	struct mv_devices devices;
+	pthread_mutex_t mmio_lock;	/* devices behind addresses; after lock, if both */
+	uint64_t *dma_log;		/* pages devices wrote to; NULL: nobody asks. Under mmio_lock */
+	bool disks_let_go;		/* their locks were given up for another host */
+	struct mv_testdev *testdev;	/* NULL: not asked for; mv_vm_destroy frees it */
 	bool (*console_ready)(void *ctx);
+	void (*note)(void *ctx, const char *device, const char *what);
+	struct mv_trace *trace;	/* the caller's; NULL: CPUIDs are not recorded */
 	struct mv_sites sites;
 	bool patched;		/* RAM holds port writes at the sites */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	/* pausing, a vCPU's parked */
 	bool pausing, stopping;
+	uint64_t rest_until;	/* mv_io_now_ns, atomic: no vCPU enters the guest before */
 	int event_fd;		/* readable while an event waits */
 	struct mv_event event;	/* under lock; the guest is paused until it was taken */
 	enum mv_ending ending;	/* of the EXIT event, once there was one */
@@ -92,6 +101,8 @@ struct mv_console {
 	 * reader keeps up; it waits for a moment itself.
 	 */
 	bool (*ready)(void *ctx);
+	/* May be NULL. Called by vCPU threads: the guest's driver broke a rule of that device. */
+	void (*note)(void *ctx, const char *device, const char *what);
 	void *ctx;
 };
 
@@ -106,8 +117,16 @@ void mv_vm_destroy(struct mv_vm *vm);	/* accepts NULL; stops it first */
 /* Can an image with this command line be put into so much RAM? -MV_E_INPUT, -MV_E_USAGE. */
 int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_size,
 		  struct mv_err *err);
+/*
+ * Does the guest's CPUID have what the image's code can't begin without? -MV_E_REFUSED if 64-bit code
+ * would find no long mode, with the mask's line.
+ */
+int mv_boot_check_cpu(const struct mv_image *img, const struct mv_policy *p, struct mv_err *err);
 /* Tell KVM of RAM, which exists: flags are KVM_MEM_*. May be called again with other flags. */
 int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err);
+
+/* Add the devices of testdev.h, before it starts. Such a VM can't be saved. */
+int mv_vm_add_testdev(struct mv_vm *vm, struct mv_err *err);
 
 /* Put an image and its command line into RAM and vCPU 0 at its entry (vmm/boot.c). */
 int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline,
@@ -130,6 +149,9 @@ int mv_vm_start(struct mv_vm *vm, struct mv_err *err);
 void mv_vm_pause(struct mv_vm *vm);
 void mv_vm_resume(struct mv_vm *vm);
 
+/* Keep all vCPUs out of the guest for so long; pausing and events go on as ever. */
+void mv_vm_rest(struct mv_vm *vm, uint64_t ns);
+
 /*
  * Take the event that waits; false if there is none. After SYNC the guest stays paused until
  * mv_vm_resume; after EXIT, CRASH and ERROR it does not run any more.
@@ -146,14 +168,20 @@ size_t mv_vm_input_room(struct mv_vm *vm);
 size_t mv_vm_input(struct mv_vm *vm, const uint8_t *data, size_t len);
 
 /*
- * Can this guest be saved at all? -MV_E_FAILED says why not: what nested virtualization keeps is not
- * part of the saved state.
+ * Can this guest be saved at all? -MV_E_FAILED says why not: what nested virtualization keeps, and test
+ * devices, are not part of the saved state.
  */
-int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err);
+int mv_vm_check_savable(const struct mv_vm *vm, struct mv_err *err);
 
 /* Read or write the whole state of a paused VM, RAM apart (vmm/vm_state.c). */
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *state, struct mv_err *err);
 int mv_vm_set_state(struct mv_vm *vm, const struct mv_state *state, struct mv_err *err);
+
+/*
+ * Have pages that devices write to be set in bitmap, by atomic operations, until the next call; NULL
+ * ends it. KVM's log knows the guest's own writes alone.
+ */
+void mv_vm_log_dma(struct mv_vm *vm, uint64_t *bitmap);
 
 /* Host address of len bytes at gpa; NULL if they are not all RAM. */
 void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len);

@@ -138,13 +138,15 @@ static void announce_stop(struct mv_vm *vm)
 		mv_kvm_do_value(vm->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0, NULL);
 }
 
-int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err)
+int mv_vm_check_savable(const struct mv_vm *vm, struct mv_err *err)
 {
 	static const struct {
 		enum mv_feature_id id;
 		const char *name;
 	} nested[] = { { MV_F_VMX, "VMX" }, { MV_F_SVM, "SVM" } };
 
+	if (vm->testdev)
+		return mv_err_set(err, MV_E_FAILED, "a VM with --testdev can't be saved or moved");
 	for (size_t i = 0; i < sizeof(nested) / sizeof(nested[0]); i++) {
 		if (!mv_table_has(&vm->st->policy.guest, nested[i].id))
 			continue;
@@ -160,7 +162,7 @@ int mv_vm_check_state(const struct mv_vm *vm, struct mv_err *err)
 int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 {
 	struct kvm_clock_data clock;
-	int rc = mv_vm_check_state(vm, err);
+	int rc = mv_vm_check_savable(vm, err);
 
 	if (rc == 0)
 		rc = mv_state_init(s, vm->nvcpus, err);

@@ -22,13 +22,20 @@
 
 enum { EXIT_USAGE = 2, EXIT_FOUND = 7 };
 
-enum verdict { OK, LEAK, ENFORCED, ABSENT, BROKEN, BLOCKED, SKIP, HINT, VERDICTS };
+enum verdict { OK, LEAK, ENFORCED, ABSENT, BROKEN, BLOCKED, ABORT, SKIP, UNDECIDABLE, VERDICTS };
 static const char *const verdict_names[VERDICTS] = {
-	"OK", "LEAK", "ENFORCED", "ABSENT", "BROKEN", "BLOCKED", "SKIP", "HINT",
+	"OK", "LEAK", "ENFORCED", "ABSENT", "BROKEN", "BLOCKED", "ABORT", "SKIP", "UNDECIDABLE",
+};
+
+/* Seen to succeed on one machine and to fail on another. */
+static const bool proven[MV_NFEATURES] = {
+#define MV_PROVEN(id, ran, not) [MV_F_##id] = sizeof(ran) > 1 && sizeof(not) > 1,
+#include "guest-tests/proven.def"
+#undef MV_PROVEN
 };
 
 struct probe {
-	bool shown;
+	bool shown, unproven;
 	enum verdict verdict;
 	char outcome[12];
 };
@@ -41,7 +48,7 @@ struct machine {
 	char flags[8192];	/* of /proc/cpuinfo, blanks around each; "" if unreadable */
 	struct mv_row_result *results;
 	struct probe *probes;	/* as many as rows */
-	unsigned count[VERDICTS];
+	unsigned count[VERDICTS], unproven;
 };
 
 /* ---- what this machine is ---- */
@@ -118,6 +125,9 @@ static void outcome_text(char *buf, size_t size, const struct mv_row_result *r)
 	case MV_ROW_RAN:
 		snprintf(buf, size, "ran");
 		break;
+	case MV_ROW_ABORTED:
+		snprintf(buf, size, "aborted");
+		break;
 	case MV_ROW_RESULT:
 		snprintf(buf, size, "result");
 		break;
@@ -142,10 +152,12 @@ static void outcome_text(char *buf, size_t size, const struct mv_row_result *r)
 static enum verdict judge(const struct machine *m, const struct mv_row *row,
 			  const struct mv_row_result *r, bool shown)
 {
-	if (r->outcome != MV_ROW_RAN && r->outcome != MV_ROW_RESULT && r->outcome != MV_ROW_FAULTED)
+	if (r->outcome == MV_ROW_UNTRIED || r->outcome == MV_ROW_DIED || r->outcome == MV_ROW_HUNG)
 		return SKIP;
 	if (row->flags & MV_P_HINT)
-		return HINT;
+		return UNDECIDABLE;
+	if (r->outcome == MV_ROW_ABORTED)
+		return ABORT;
 	if (r->outcome == MV_ROW_RAN)
 		return shown ? OK : LEAK;
 	if (shown)
@@ -178,6 +190,8 @@ static void evaluate(struct machine *m, const char *only)
 		p->verdict = judge(m, &mv_rows[i], &m->results[i], p->shown);
 		outcome_text(p->outcome, sizeof(p->outcome), &m->results[i]);
 		m->count[p->verdict]++;
+		p->unproven = p->verdict != UNDECIDABLE && !proven[mv_rows[i].feature];
+		m->unproven += p->unproven;
 	}
 }
 
@@ -224,9 +238,10 @@ static void print_text(const struct machine *m, const char *only)
 
 		if (!wanted(&mv_rows[i], only))
 			continue;
-		printf("probe: %-19s 0x%08x.%u %s:%-2u cpl3 %-13s cpuid=%u host=- %-8s %s\n",
+		printf("probe: %-19s 0x%08x.%u %s:%-2u cpl3 %-13s cpuid=%u host=- %-8s %s%s\n",
 		       f->name, f->leaf, f->subleaf, mv_reg_name_lower(f->reg), f->bit,
-		       mv_rows[i].mnemonic, p->shown, p->outcome, verdict_names[p->verdict]);
+		       mv_rows[i].mnemonic, p->shown, p->outcome, verdict_names[p->verdict],
+		       p->unproven ? " unproven" : "");
 		if (m->results[i].outcome == MV_ROW_DIED)
 			printf("probe: %s ended its process (signal %u)\n", mv_rows[i].mnemonic,
 			       m->results[i].number);
@@ -236,9 +251,10 @@ static void print_text(const struct machine *m, const char *only)
 	print_kept(m, only, BY_CONTROL, "kernel: keeps off by XCR0 or CR4: ");
 	print_kept(m, only, NOT_LISTED, "kernel: not in /proc/cpuinfo: ");
 	printf("probe: summary ok=%u leak=%u enforced=%u absent=%u broken=%u blocked=%u skipped=%u "
-	       "cpuid-diff=0\n",
+	       "cpuid-diff=0 abort=%u undecidable=%u unproven=%u\n",
 	       m->count[OK], m->count[LEAK], m->count[ENFORCED], m->count[ABSENT],
-	       m->count[BROKEN], m->count[BLOCKED], m->count[SKIP]);
+	       m->count[BROKEN], m->count[BLOCKED], m->count[SKIP], m->count[ABORT],
+	       m->count[UNDECIDABLE], m->unproven);
 }
 
 /* ---- JSON: names and mnemonics hold nothing that has to be escaped ---- */
@@ -276,19 +292,22 @@ static void print_json(const struct machine *m, const char *only)
 			snprintf(sub, sizeof(sub), ".%u", f->subleaf);
 		printf("%s\n    { \"feature\": \"%s\", \"cpuid\": \"0x%x%s %s:%u\", "
 		       "\"instruction\": \"%s\", \"shown\": %s, \"cpl3\": \"%s\", "
-		       "\"verdict\": \"%s\" }",
+		       "\"verdict\": \"%s\", \"proven\": %s }",
 		       separator, f->name, f->leaf, sub, mv_reg_name(f->reg), f->bit,
 		       mv_rows[i].mnemonic, p->shown ? "true" : "false", p->outcome,
-		       verdict_names[p->verdict]);
+		       verdict_names[p->verdict],
+		       proven[mv_rows[i].feature] ? "true" : "false");
 		separator = ",";
 	}
 	printf("\n  ],\n");
 	json_kept(m, only, BY_CONTROL, "kept-off");
 	json_kept(m, only, NOT_LISTED, "not-in-cpuinfo");
 	printf("  \"summary\": { \"ok\": %u, \"leak\": %u, \"enforced\": %u, \"absent\": %u, "
-	       "\"broken\": %u, \"blocked\": %u, \"skipped\": %u }\n}\n",
+	       "\"broken\": %u, \"blocked\": %u, \"skipped\": %u, \"abort\": %u, \"undecidable\": %u, "
+	       "\"unproven\": %u }\n}\n",
 	       m->count[OK], m->count[LEAK], m->count[ENFORCED], m->count[ABSENT],
-	       m->count[BROKEN], m->count[BLOCKED], m->count[SKIP]);
+	       m->count[BROKEN], m->count[BLOCKED], m->count[SKIP], m->count[ABORT],
+	       m->count[UNDECIDABLE], m->unproven);
 }
 
 /* ---- command line ---- */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define HANG_MS 1000		/* a whole run takes a few milliseconds */
+#define VECTOR_UD 6
 #define ALT_STACK (64 * 1024)	/* a signal frame with AMX state is 11 KiB */
 
 /* UAPI, newer than some headers. */
@@ -33,11 +34,11 @@ __asm__(".pushsection .text.mv_rows, \"ax\", @progbits\n"
 	"mv_rows_first:\n"
 	".popsection");
 
-#define MV_PROBE(id, feature, mnemonic, flags, want, ...)                          \
-	__asm__(".pushsection .text.mv_rows, \"ax\", @progbits\n"                  \
-		"mv_row_" #id ":	.byte " MV_PROBE_BYTES(__VA_ARGS__) "\n"   \
-		"mv_row_end_" #id ":	nop; nop; nop; nop; nop\n"                 \
-		"	jmp	mv_rows_done\n"                                    \
+#define MV_PROBE(id, feature, mnemonic, flags, want, ...)                \
+	__asm__(".pushsection .text.mv_rows, \"ax\", @progbits\n"       \
+		MV_PROBE_TEXT("mv_row_", id, __VA_ARGS__)                \
+		"	nop; nop; nop; nop; nop\n"                       \
+		"	jmp	mv_rows_done\n"                          \
 		".popsection");
 #include "guest-tests/probes.def"
 #undef MV_PROBE
@@ -104,7 +105,9 @@ struct regs {
 extern const uint8_t mv_rows_first[], mv_rows_last[], mv_rows_fault[];
 void mv_rows_call(const void *code, struct regs *regs);
 
-#define MV_PROBE(id, ...) extern const uint8_t mv_row_##id[], mv_row_end_##id[];
+#define MV_PROBE(id, ...)                                             \
+	extern const uint8_t mv_row_##id[], mv_row_insn_##id[];       \
+	extern const uint8_t mv_row_after_##id[], mv_row_end_##id[];
 #include "guest-tests/probes.def"
 #undef MV_PROBE
 
@@ -113,6 +116,8 @@ const struct mv_row mv_rows[] = {
 	{                                         \
 		.mnemonic = (mnem),               \
 		.code = mv_row_##id,              \
+		.insn = mv_row_insn_##id,         \
+		.insn_end = mv_row_after_##id,    \
 		.end = mv_row_end_##id,           \
 		.want = (wanted),                 \
 		.feature = MV_F_##feat,           \
@@ -189,8 +194,12 @@ static void run_row(const struct mv_row *row, struct mv_row_result *result)
 	memset(scratch, 0, sizeof(scratch));
 	armed = 1;
 	mv_rows_call(row->code, &regs);
-	if (!armed)
+	if (!armed && row->flags & MV_P_REFUSES && vector != VECTOR_UD)
+		*result = (struct mv_row_result){ MV_ROW_RAN, 0 };
+	else if (!armed)
 		*result = (struct mv_row_result){ MV_ROW_FAULTED, (uint8_t)vector };
+	else if (row->flags & MV_P_TSX && regs.rax == MV_TSX_ABORTED)
+		*result = (struct mv_row_result){ MV_ROW_ABORTED, 0 };
 	else if (row->flags & MV_P_RESULT && regs.rax != row->want)
 		*result = (struct mv_row_result){ MV_ROW_RESULT, 0 };
 	else

@@ -16,8 +16,10 @@
 struct mv_row {
 	const char *mnemonic;
 	const uint8_t *code, *end;
+	const uint8_t *insn, *insn_end;	/* the instruction in there */
 	uint64_t want;
-	uint16_t feature, flags;	/* enum mv_feature_id, enum mv_probe_flags */
+	uint32_t flags;			/* enum mv_probe_flags */
+	uint16_t feature;		/* enum mv_feature_id */
 };
 
 extern const struct mv_row mv_rows[];
@@ -26,6 +28,7 @@ extern const size_t mv_nrows;
 enum mv_row_outcome {
 	MV_ROW_UNTRIED,	/* CPL 0 only, or there was no process to run it */
 	MV_ROW_RAN,
+	MV_ROW_ABORTED,	/* a transaction that never commits */
 	MV_ROW_RESULT,	/* it ran, but as an older CPU's other instruction */
 	MV_ROW_FAULTED,	/* number is the vector */
 	MV_ROW_DIED,	/* it took its process along; number is the signal, 0 for an exit */

@@ -246,7 +246,7 @@ int main(void)
 	if (ncpus > MAX_CPUS)
 		ncpus = MAX_CPUS;
 	mv_word_copy("only", only, sizeof(only), "");
-	mv_controls_setup(&controls, false);
+	mv_controls_setup(&controls, false, false);
 	interrupts_setup();
 	smp_start();
 	for (unsigned i = 0; i < MV_ARRAY_SIZE(items); i++) {

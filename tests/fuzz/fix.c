@@ -10,6 +10,23 @@
 #define HEADER_SUM (MV_STREAM_HEADER_SIZE - MV_FRAME_SUM_SIZE)
 #define MEMORY_HEAD 12
 
+size_t fuzz_accepted;
+
+size_t fuzz_fix_frame(uint8_t *p, size_t left)
+{
+	uint64_t length;
+
+	if (left < MV_FRAME_SIZE)
+		return left;
+	length = mv_load_le(p + 16, 8);
+	if (length > left - MV_FRAME_SIZE)
+		return left;
+	mv_store_le(p, mv_frame_sum(p + MV_FRAME_SUM_SIZE,
+				    MV_FRAME_SIZE - MV_FRAME_SUM_SIZE + (size_t)length), 8);
+	length += MV_FRAME_SIZE + mv_frame_padding(length);
+	return length < left ? (size_t)length : left;
+}
+
 /* The chunks of pages that a MEMORY record speaks of. */
 static void fix_chunks(uint8_t *payload, uint64_t length, const uint8_t *p, size_t size, uint64_t data)
 {
@@ -43,6 +60,9 @@ void fuzz_fix_sums(uint8_t *p, size_t size, uint32_t kind)
 			fix_chunks(p + at + MV_FRAME_SIZE, length, p, size, data);
 		mv_store_le(p + at, mv_frame_sum(p + at + MV_FRAME_SUM_SIZE,
 						 MV_FRAME_SIZE - MV_FRAME_SUM_SIZE + (size_t)length), 8);
+		/* Behind the last record a file has zeros, which are to stay. */
+		if (mv_load_le(p + at + 8, 4) == MV_REC_END)
+			return;
 		at += MV_FRAME_SIZE + length + mv_frame_padding(length);
 		if (at > size)
 			return;

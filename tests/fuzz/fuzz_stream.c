@@ -35,8 +35,8 @@ static void receive(struct mv_stream *s, struct mv_static *st, struct mv_state *
 	    mv_state_init(state, st->config.nvcpus, &err))
 		return;
 	rs.ram = calloc(1, (size_t)st->config.ram_size);
-	if (rs.ram)
-		mv_stream_read_until(s, &rs, MV_REC_END, &err);
+	if (rs.ram && mv_stream_read_until(s, &rs, MV_REC_END, &err) == 0)
+		fuzz_accepted++;
 	free(rs.ram);
 	mv_state_finish(state);
 }

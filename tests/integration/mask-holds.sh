@@ -41,7 +41,7 @@ has() {
 
 # What no probe can tell about here.
 unprobed=$(perl -MJSON::PP -e '
-	print join "|", "-", map { $_->{verdict} =~ /SKIP|HINT/ ? $_->{feature} : () }
+	print join "|", "-", map { $_->{verdict} =~ /SKIP|UNDECIDABLE/ ? $_->{feature} : () }
 		@{decode_json(join "", <STDIN>)->{probes}}' <<<"$rows")
 
 # Every 0, R, F, 1 and T of a mask is what the probe's dump shows. Says how many bits that were.

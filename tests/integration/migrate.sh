@@ -146,6 +146,123 @@ cmp -s want.txt got.txt || problem "the guest's CPUID changed: $(diff want.txt g
 grep -q '^cpuid-check: .* 0 differ.* 0 differ' q.out || problem "no clean cpuid-check at the destination"
 check "migrate: the guest's CPUID is the same, byte for byte"
 
+# ---- CPUID that nobody answers ----
+
+counter a
+receiver b "unix:$tmp/sock" --intercept none
+ran "$minivmm" migrate a "$to"
+expect_status 3
+expect_err "rule interception): without interception the guest would see the destination's own"
+expect_err "a goes on here"
+expect_grows a.out
+gone b
+expect_equal "$code" 3 "the destination's exit status"
+receiver b "unix:$tmp/sock" --intercept none --unsafe-ignore-cpu interception
+ran "$minivmm" migrate a "$to"
+expect_status 0
+expect_grows b.out
+ran "$minivmm" stop a
+gone b
+check "migrate: a guest that was kept to its table, to where nothing would: refused, and why"
+
+counter a --intercept none
+receiver b "unix:$tmp/sock"
+ran "$minivmm" migrate a "$to"
+expect_status 0
+expect_grows b.out
+grep -q "intercept none" b.err || problem "it does not say that it goes on without"
+ran "$minivmm" stop a
+gone b
+check "migrate: a guest that saw the host's own CPUID goes on so, where that is the same"
+
+# ---- a guest that writes faster than the link carries ----
+
+writer() { # writes 8 MiB again and again, and checks them, into a.out
+	rm -f a.out
+	"$minivmm" run "$guests/hello.elf" --name a --append \
+		"mode=writer mib=8 delay=${1:-10000} ticks=100000000" >a.out 2>a.err &
+	pid_a=$!
+	until_true test -s a.out
+}
+
+writer
+receiver b "unix:$tmp/sock"
+ran "$minivmm" migrate a "$to" --bandwidth 20M --downtime-ms 20 --max-rounds 4
+expect_status 1
+expect_err "after 4 rounds"
+expect_err "20 ms are allowed"
+expect_err "--throttle"
+expect_err "a goes on here"
+expect_grows a.out
+gone b
+check "migrate: a guest that writes too fast stays, after --max-rounds"
+
+receiver b "unix:$tmp/sock"
+ran "$minivmm" migrate a "$to" --bandwidth 1M --timeout 0.5
+expect_status 1
+expect_err "longer than 0.5 s"
+expect_grows a.out
+gone b
+check "migrate: --timeout"
+
+receiver b "unix:$tmp/sock"
+ran "$minivmm" migrate a "$to" --bandwidth 20M --downtime-ms 20 --max-rounds 60 --throttle 99 --json
+expect_status 0
+expect_out '"end":"moved"'
+python3 - .out <<-'EOF2' || problem "the progress makes no sense"
+	import json, sys
+	lines = [json.loads(l) for l in open(sys.argv[1])]
+	p = [l["progress"] for l in lines]
+	assert max(x["throttle"] for x in p) >= 20 and p[-1]["throttle"] == 0, "throttle"
+	assert [x["processed"] for x in p] == sorted(x["processed"] for x in p), "processed"
+	assert [x["iteration"] for x in p] == sorted(x["iteration"] for x in p), "iteration"
+	assert p[-1]["iteration"] >= 3 and all(0 <= x["remaining"] <= x["total"] for x in p), "rounds"
+	assert max(x["dirty-rate"] for x in p) > 100 and max(x["bandwidth"] for x in p) < 40 << 20, "rates"
+	assert "end" in lines[-1] and not any("end" in l for l in lines[:-1]), "end"
+EOF2
+expect_grows b.out
+cat a.out b.out | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
+	problem "a page or a pass was lost"
+gone a
+ran "$minivmm" stop a
+gone b
+check "migrate: --throttle slows it down until it fits, and no page is lost"
+
+writer 0
+receiver b "unix:$tmp/sock"
+ran "$minivmm" migrate a "$to" --bandwidth 20M --downtime-ms 1 --max-rounds 3 --on-timeout stop
+expect_status 0
+expect_err "3 rounds"
+expect_grows b.out
+cat a.out b.out | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
+	problem "a page or a pass was lost"
+gone a
+ran "$minivmm" stop a
+gone b
+check "migrate: --on-timeout stop moves it all the same"
+
+counter a --cpus 3 --memory 256M
+receiver b tcp:127.0.0.1:0
+python3 - "$minivmm" a "$to" >tty.out <<-'EOF2' || problem "it failed on a terminal"
+	import os, pty, sys
+	status = pty.spawn([sys.argv[1], "migrate", *sys.argv[2:]])
+	sys.exit(os.waitstatus_to_exitcode(status))
+EOF2
+tr '\r' '\n' <tty.out | sed 's/\x1b\[K//g' >tty.txt
+grep -qE '^(copying|stopped) [0-9]+ \[[#.]{20}\] +[0-9]+ %, [0-9]+ MiB' tty.txt || problem "no progress bar on a terminal"
+[ "$(wc -L <tty.txt)" -le 110 ] && ! grep -E '\[[#.]{20}\]' tty.txt | grep -qE '.{80}' ||
+	problem "the progress line is longer than 79 columns"
+grep -qE 'moved to .*: 0\.[0-9] MiB in' tty.txt || problem "256 MiB of zeros cost more than 1 MiB: $(tail -1 tty.txt)"
+gone a
+expect_grows b.out
+expect_one_guest a a.out b.out
+until_true "$minivmm" status a >/dev/null
+ran "$minivmm" status a
+expect_out "cpus       3"
+ran "$minivmm" stop a
+gone b
+check "migrate: three CPUs, a progress bar on a terminal, zeros cost nothing"
+
 # ---- it stays ----
 
 counter a

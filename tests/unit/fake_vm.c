@@ -144,7 +144,7 @@ static int64_t fake_recv(struct mv_io *io, void *buf, size_t len, struct mv_err 
 	return result_of(recv(f->fd[side], buf, len, 0), MV_IO_WANT_READ, err);
 }
 
-static const struct mv_io_ops io_ops = { fake_recv, fake_send };
+static const struct mv_io_ops io_ops = { .recv = fake_recv, .send = fake_send };
 
 static void copy_state(struct mv_state *to, const struct mv_state *from)
 {
@@ -201,7 +201,7 @@ static int op_log_fetch(void *ctx, uint64_t *bitmap, struct mv_err *err)
 	struct fake *f = ctx;
 	unsigned i;
 
-	for (i = 0; f->fetches && i < f->writes && runs(f, SRC); i++)
+	for (i = 0; f->fetches && i < f->writes * (100 - f->throttle) / 100 && runs(f, SRC); i++)
 		write_page(f, next(f) % FAKE_PAGES);
 	f->fetches++;
 	for (i = 0; i < FAKE_WORDS; i++)
@@ -260,6 +260,15 @@ static int op_get_state(void *ctx, struct mv_state *state, struct mv_err *err)
 	if (rc == 0)
 		copy_state(state, f->state);
 	return rc;
+}
+
+static void op_throttle(void *ctx, uint32_t percent)
+{
+	struct fake *f = ctx;
+
+	cr_expect(percent <= f->opts.throttle_max && runs(f, SRC) >= (percent > 0));
+	f->throttle = percent;
+	f->throttles++;
 }
 
 static int op_commit(void *ctx, struct mv_err *err)
@@ -398,7 +407,7 @@ static void *source_main(void *arg)
 	const struct mv_live_src src = {
 		.ctx = f, .now = op_now, .log_start = op_log_start, .log_fetch = op_log_fetch,
 		.log_clear = op_log_clear, .log_stop = op_log_stop, .read_page = op_read_page,
-		.stop = op_stop, .go_on = op_go_on, .get_state = op_get_state, .commit = op_commit,
+		.stop = op_stop, .go_on = op_go_on, .get_state = op_get_state, .throttle = op_throttle, .commit = op_commit,
 		.progress = op_progress,
 	};
 

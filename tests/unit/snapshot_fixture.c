@@ -160,6 +160,24 @@ static void fill_host(struct mv_host *h, uint32_t ntable, uint32_t nmsrs)
 	h->cpl0_interpreted = true;
 }
 
+static void fill_disks(struct mv_config *c, uint32_t n)
+{
+	uint32_t i;
+
+	c->ndisks = n;
+	c->rng = true;
+	for (i = 0; i < n; i++) {
+		struct mv_disk *d = &c->disks[i];
+
+		memset(d->path, 'd', n > 1 ? sizeof(d->path) - 1 : 1);
+		d->read_only = i % 2;
+		d->size = (any() >> 1) / 512 * 512 + 512;
+		d->has_id = i % 3 != 1;
+		if (d->has_id)
+			any_bytes(d->id, sizeof(d->id));
+	}
+}
+
 static void fill_static(uint32_t nvcpus, bool full)
 {
 	struct mv_config *c = &fx.st->config;
@@ -173,6 +191,7 @@ static void fill_static(uint32_t nvcpus, bool full)
 	any_bytes(c->image_hash, sizeof(c->image_hash));
 	strcpy(c->producer, "test");
 	c->saved_at = 1700000000;
+	fill_disks(c, full ? MV_MAX_DISKS : 1);
 	strcpy(p->guest_os, "generic64");
 	p->intercept = MV_INTERCEPTION_STEP;
 	p->patchable = true;

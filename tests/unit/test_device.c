@@ -292,3 +292,20 @@ Test(device, no_state_at_all)
 	cr_expect_eq(mv_devices_load(&d, &state, &err), -MV_E_INPUT);
 	cr_expect_str_eq(err.msg, "the state of device serial0 is missing");
 }
+
+/* A doubleword at 0xcf8 is PCI's address register; one of its bits must not reset the machine. */
+Test(device, reset_is_for_bytes)
+{
+	static const uint8_t address[] = { 0x00, 0x04, 0x00, 0x80 };
+	static const uint8_t ready[] = { 0x02 }, reset[] = { 0x06 };
+	struct mv_devices *d = calloc(1, sizeof(*d));
+
+	cr_assert_not_null(d);
+	mv_devices_init(d, &(struct mv_config){ 0 });
+	cr_expect_eq(mv_devices_out(d, 0xcf8, 4, 1, address), MV_IO_DONE);
+	cr_expect_eq(mv_devices_out(d, 0xcf8, 2, 1, address), MV_IO_DONE);
+	cr_expect_eq(mv_devices_out(d, 0xcf9, 1, 1, ready), MV_IO_DONE);
+	cr_expect_eq(mv_devices_out(d, 0xcf9, 2, 1, (const uint8_t[]){ 0x06, 0 }), MV_IO_DONE);
+	cr_expect_eq(mv_devices_out(d, 0xcf9, 1, 1, reset), MV_IO_RESET);
+	free(d);
+}

@@ -283,6 +283,7 @@ Test(live, every_fault)
 			/* Damage and silence are never taken for success. */
 			if (kind == FAULT_CORRUPT && f->result.end == MV_LIVE_MOVED)
 				cr_expect(fake_same(f), "%s", name);
+			cr_log_info("%s: %s", name, end_names[f->result.end]);
 			ends[f->result.end]++;
 			points++;
 			end_fake(f);
@@ -448,36 +449,36 @@ Test(live, decision)
 		struct mv_live_round r;
 		enum mv_live_next next;
 	} rows[] = {
-		{ "at first", { 300, 30, 0, 0, 0 }, { 0, 1000, 0, 0, MS, 0 }, MV_LIVE_NEXT_ROUND },
-		{ "nothing written", { 300, 30, 0, 0, 0 }, { 1, 0, 1000, GB, MS, 0 },
+		{ "at first", { 300, 30, 0, 0, 0, 0 }, { 0, 1000, 0, 0, MS, 0, 0 }, MV_LIVE_NEXT_ROUND },
+		{ "nothing written", { 300, 30, 0, 0, 0, 0 }, { 1, 0, 1000, GB, MS, 0, 0 },
 		  MV_LIVE_NEXT_STOP },
-		{ "nothing written, even with no time", { 0, 1, 1, 0, 0 },
-		  { 1, 0, 1000, GB, 9 * MS, 5 * MS }, MV_LIVE_NEXT_STOP },
-		{ "little", { 300, 30, 0, 0, 0 }, { 1, 10, 100000, GB, MS, 0 },
+		{ "nothing written, even with no time", { 0, 1, 1, 0, 0, 0 },
+		  { 1, 0, 1000, GB, 9 * MS, 5 * MS, 0 }, MV_LIVE_NEXT_STOP },
+		{ "little", { 300, 30, 0, 0, 0, 0 }, { 1, 10, 100000, GB, MS, 0, 0 },
 		  MV_LIVE_NEXT_STOP },
-		{ "too much", { 300, 30, 0, 0, 0 }, { 1, 100000, 100000, GB, MS, 0 },
+		{ "too much", { 300, 30, 0, 0, 0, 0 }, { 1, 100000, 100000, GB, MS, 0, 0 },
 		  MV_LIVE_NEXT_ROUND },
-		{ "fits, and shrinks", { 300, 30, 0, 0, 0 }, { 1, 40000, 100000, GB, MS, 0 },
+		{ "fits, and shrinks", { 300, 30, 0, 0, 0, 0 }, { 1, 40000, 100000, GB, MS, 0, 0 },
 		  MV_LIVE_NEXT_ROUND },
-		{ "fits, and shrinks no more", { 300, 30, 0, 0, 0 }, { 2, 30000, 40000, GB, MS, 0 },
+		{ "fits, and shrinks no more", { 300, 30, 0, 0, 0, 0 }, { 2, 30000, 40000, GB, MS, 0, 0 },
 		  MV_LIVE_NEXT_STOP },
-		{ "the state counts", { 300, 30, 0, 0, 0 }, { 2, 30000, 40000, GB, 200 * MS, 0 },
+		{ "the state counts", { 300, 30, 0, 0, 0, 0 }, { 2, 30000, 40000, GB, 200 * MS, 0, 0 },
 		  MV_LIVE_NEXT_ROUND },
-		{ "rounds are over", { 1, 5, 0, 0, MV_LIVE_CANCEL }, { 5, 9999, 9999, GB, MS, 0 },
+		{ "rounds are over", { 1, 5, 0, 0, MV_LIVE_CANCEL, 0 }, { 5, 9999, 9999, GB, MS, 0, 0 },
 		  MV_LIVE_NEXT_GIVE_UP },
-		{ "rounds are over, stop", { 1, 5, 0, 0, MV_LIVE_STOP },
-		  { 5, 9999, 9999, GB, MS, 0 }, MV_LIVE_NEXT_STOP },
-		{ "rounds are over, and it fits", { 300, 5, 0, 0, MV_LIVE_CANCEL },
-		  { 5, 30000, 100000, GB, MS, 0 }, MV_LIVE_NEXT_STOP },
-		{ "time is over", { 1, 30, 100, 0, MV_LIVE_CANCEL },
-		  { 3, 9999, 9999, GB, MS, 100 * MS }, MV_LIVE_NEXT_GIVE_UP },
-		{ "time is over, stop", { 1, 30, 100, 0, MV_LIVE_STOP },
-		  { 3, 9999, 9999, GB, MS, 100 * MS }, MV_LIVE_NEXT_STOP },
-		{ "time is not over", { 1, 30, 100, 0, MV_LIVE_STOP },
-		  { 3, 9999, 9999, GB, MS, 99 * MS }, MV_LIVE_NEXT_ROUND },
-		{ "bandwidth unknown", { 300, 30, 0, 0, 0 }, { 1, 1, 9999, 0, MS, 0 },
+		{ "rounds are over, stop", { 1, 5, 0, 0, MV_LIVE_STOP, 0 },
+		  { 5, 9999, 9999, GB, MS, 0, 0 }, MV_LIVE_NEXT_STOP },
+		{ "rounds are over, and it fits", { 300, 5, 0, 0, MV_LIVE_CANCEL, 0 },
+		  { 5, 30000, 100000, GB, MS, 0, 0 }, MV_LIVE_NEXT_STOP },
+		{ "time is over", { 1, 30, 100, 0, MV_LIVE_CANCEL, 0 },
+		  { 3, 9999, 9999, GB, MS, 100 * MS, 0 }, MV_LIVE_NEXT_GIVE_UP },
+		{ "time is over, stop", { 1, 30, 100, 0, MV_LIVE_STOP, 0 },
+		  { 3, 9999, 9999, GB, MS, 100 * MS, 0 }, MV_LIVE_NEXT_STOP },
+		{ "time is not over", { 1, 30, 100, 0, MV_LIVE_STOP, 0 },
+		  { 3, 9999, 9999, GB, MS, 99 * MS, 0 }, MV_LIVE_NEXT_ROUND },
+		{ "bandwidth unknown", { 300, 30, 0, 0, 0, 0 }, { 1, 1, 9999, 0, MS, 0, 0 },
 		  MV_LIVE_NEXT_ROUND },
-		{ "no bandwidth to speak of", { 300, 30, 0, 0, 0 }, { 1, UINT64_C(1) << 28, 1, 1, MS, 0 },
+		{ "no bandwidth to speak of", { 300, 30, 0, 0, 0, 0 }, { 1, UINT64_C(1) << 28, 1, 1, MS, 0, 0 },
 		  MV_LIVE_NEXT_ROUND },
 	};
 	size_t i;
@@ -485,6 +486,65 @@ Test(live, decision)
 	for (i = 0; i < COUNT(rows); i++)
 		cr_expect_eq(mv_live_decide(&rows[i].o, &rows[i].r), rows[i].next, "row %s",
 			     rows[i].name);
+}
+
+Test(live, throttle)
+{
+	static const struct {
+		const char *name;
+		uint32_t max, rounds, now;
+		uint64_t dirty, before;
+		uint32_t want;
+	} rows[] = {
+		{ "not allowed", 0, 9, 0, 100, 100, 0 },
+		{ "the first round tells nothing", 80, 1, 0, 100, 100, 0 },
+		{ "it gets nowhere", 80, 2, 0, 100, 100, 20 },
+		{ "still nowhere", 80, 3, 20, 51, 100, 30 },
+		{ "it gets there", 80, 3, 20, 50, 100, 20 },
+		{ "as far as allowed", 80, 9, 75, 100, 100, 80 },
+		{ "and no further", 80, 9, 80, 100, 100, 80 },
+		{ "less than the first step", 10, 2, 0, 100, 100, 10 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct mv_live_opts o = { .throttle_max = rows[i].max };
+		struct mv_live_round r = {
+			.rounds = rows[i].rounds, .throttle = rows[i].now,
+			.dirty = rows[i].dirty, .before = rows[i].before,
+		};
+
+		cr_expect_eq(mv_live_throttle(&o, &r), rows[i].want, "row %s: %u", rows[i].name,
+			     mv_live_throttle(&o, &r));
+	}
+}
+
+/* What is too fast for any number of rounds gets there slowed down; and is let go at the end. */
+Test(live, throttled_until_it_fits)
+{
+	struct fake *f = new_fake(false);
+
+	f->writes = 4000;
+	f->race = 0;
+	f->opts.downtime_ms = 0;
+	f->opts.max_rounds = 12;
+	f->opts.throttle_max = MV_LIVE_THROTTLE_MOST;
+	f->opts.on_timeout = MV_LIVE_STOP;
+	fake_run(f);
+	cr_expect(f->result.end == MV_LIVE_MOVED && fake_same(f), "'%s'", f->result.err.msg);
+	cr_expect(f->throttles > 3 && f->throttle == 0, "%u calls", f->throttles);
+	check_world(f, "throttled");
+	end_fake(f);
+
+	f = new_fake(false);
+	f->writes = 4000;
+	f->opts.downtime_ms = 0;
+	f->opts.max_rounds = 5;
+	f->opts.throttle_max = 50;
+	fake_run(f);
+	cr_expect_eq(f->result.end, MV_LIVE_FAILED);
+	cr_expect(f->throttle == 0 && f->throttles > 2, "it stays slow");
+	check_world(f, "throttled in vain");
+	end_fake(f);
 }
 
 Test(live, never_enough)

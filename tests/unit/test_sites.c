@@ -155,6 +155,44 @@ Test(sites, segments)
 	free(s);
 }
 
+/* ---- code that was not there at load ---- */
+
+Test(sites, code_not_there_at_load)
+{
+	static const uint8_t code[] = { 0x0f, 0xa2, 0xc3 };
+	static uint8_t module[] = { 0x7f, 0x0f, 0xa2, 0xc3 };
+	static const struct {
+		const char *name;
+		size_t bss, module;	/* bytes of the segment beyond the file; of the module */
+		const char *why;
+	} table[] = {
+		{ "all of it is there", 0, 0, NULL },
+		{ "a segment that is longer in memory", 16, 0,
+		  "executable memory that is empty at load at 0x100003" },
+		{ "a module with the bytes", 0, 4, "bytes 0F A2 at offset 0x1 of mod.bin, which may hold code" },
+		{ "a module with half of them", 0, 2, NULL },
+	};
+	struct mv_sites *s = malloc(sizeof(*s));
+
+	cr_assert_not_null(s);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct mv_err err = { 0 };
+		struct maker m;
+
+		make(&m, code, sizeof(code));
+		m.img.segments[0].mem_size += table[i].bss;
+		m.img.initrd = module;
+		m.img.initrd_size = table[i].module;
+		snprintf(m.img.initrd_name, sizeof(m.img.initrd_name), "mod.bin");
+		cr_assert_eq(mv_sites_find(s, &m.img, &err), 0, "%s: %s", table[i].name, err.msg);
+		cr_expect_eq(s->all, !table[i].why, "%s", table[i].name);
+		cr_expect_str_eq(s->why, table[i].why ? table[i].why : "", "%s", table[i].name);
+		cr_expect_eq(s->n, 1, "%s", table[i].name);
+		unmake(&m);
+	}
+	free(s);
+}
+
 /* ---- symbols ---- */
 
 static const struct symbol_row {
@@ -206,6 +244,7 @@ Test(sites, decoded_from_function_symbols)
 			memcpy(bytes + 24, &s32, sizeof(s32));
 		make(&m, bytes, sizeof(bytes));
 		m.img.segments[0].file_size = r->n;
+		m.img.segments[0].mem_size = r->n;
 		m.img.elf64 = r->elf64;
 		m.img.symtab = 24;
 		m.img.nsyms = 1;

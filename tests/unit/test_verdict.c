@@ -671,6 +671,35 @@ Test(verdict, interception)
 	}
 }
 
+/* A guest that was kept to its table, where nothing would: the table has to be what the CPU says. */
+Test(verdict, table_against_raw)
+{
+	static const struct {
+		const char *name, *mask, *dst, *expect;
+	} rows[] = {
+		{ "one hidden", "popcnt=0", "haswell kernel=0", "interception 1.0:ecx[23]" },
+		{ "hidden, and not there", "popcnt=0", "haswell kernel=0 -popcnt", "" },
+	};
+	struct mv_verdict_opts opts = { .untouched = true };
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct mv_table all;
+		struct fixture f;
+
+		fixture_init(&f);
+		cr_assert_eq(make_policy(&f, "haswell", rows[i].mask, 1), 0);
+		make_host(f.dst, rows[i].dst);
+		/* But for the bit it is the host's own table. */
+		all = f.p->source.raw;
+		mv_table_get(&all, 1, 0)->reg[MV_ECX] &= ~(1u << 23);
+		f.p->guest = all;
+		mv_verdict(f.v, f.p, f.dst, &opts, NULL);
+		cr_expect_str_eq(verdict_text(f.v), rows[i].expect, "row %s: %s", rows[i].name,
+				 verdict_text(f.v));
+		fixture_finish(&f);
+	}
+}
+
 Test(verdict, without_interception_raw_is_compared_and_offers_are_not)
 {
 	struct mv_verdict_opts cold = { .cold = true };

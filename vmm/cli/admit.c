@@ -80,8 +80,11 @@ static int choose(struct mv_launch *l, struct mv_err *err)
 int mv_cli_admit(struct mv_launch *l, const struct mv_verdict_opts *opts, char **text, char **json,
 		 struct mv_err *err)
 {
-	int rc = judge(l, opts, text, json, err);
+	struct mv_verdict_opts here = *opts;
+	int rc;
 
+	here.untouched = l->intercept == MV_INTERCEPTION_NONE;
+	rc = judge(l, &here, text, json, err);
 	if (rc == 0)
 		rc = choose(l, err);
 	if (rc == 0)

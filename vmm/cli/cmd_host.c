@@ -20,12 +20,12 @@ struct host_args {
 	const char *from, *uri, *out, *without, *diff;
 	const char *vms[MAX_VMS];
 	size_t nvms;
-	bool binary, again, first;
+	bool binary, again, first, proof;
 };
 
 enum {
 	OPT_OUT = 'o', OPT_FROM = 256, OPT_CONNECT, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST,
-	OPT_DIFF, OPT_VMS
+	OPT_DIFF, OPT_VMS, OPT_PROOF
 };
 
 static int option(void *ctx, int key, const char *arg)
@@ -46,6 +46,7 @@ static int option(void *ctx, int key, const char *arg)
 			return mv_cli_usage(&mv_cmd_host, "more than %d times --vms", MAX_VMS);
 		a->vms[a->nvms++] = arg;
 		break;
+	case OPT_PROOF: a->proof = true; break;
 	default: return mv_cli_usage(&mv_cmd_host, "unknown option");
 	}
 	return 0;
@@ -222,6 +223,71 @@ static void print_binary(const struct mv_table *table)
 	}
 }
 
+/* ---- the proof, leaf by leaf ---- */
+
+static const char *const proof_column[MV_PROOF_LEAVES] = { "PLANTED", "1", "7", "0x80000001" };
+
+static struct json_object *proof_json(const struct mv_proof_detail *d)
+{
+	struct json_object *rows = json_object_new_array();
+
+	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
+		for (unsigned l = 0; l < 4; l++) {
+			uint8_t seen = l < 2 ? d->seen[i][l] : d->runtime[i][l - 2];
+			struct json_object *row = json_object_new_object();
+
+			json_object_object_add(row, "mechanism", json_object_new_string(
+				mv_intercept_name((enum mv_intercept)i)));
+			json_object_object_add(row, "cpl", json_object_new_int(l % 2 ? 3 : 0));
+			json_object_object_add(row, "run-time-code", json_object_new_boolean(l >= 2));
+			for (unsigned c = 0; c < MV_PROOF_LEAVES; c++)
+				json_object_object_add(row, proof_column[c],
+						       json_object_new_boolean(seen >> c & 1));
+			json_object_array_add(rows, row);
+		}
+	}
+	return rows;
+}
+
+static void print_proof(const struct mv_proof_detail *d)
+{
+	printf("%-10s %-4s %-9s", "MECHANISM", "CPL", "CODE");
+	for (unsigned c = 0; c < MV_PROOF_LEAVES; c++)
+		printf(" %-10s", proof_column[c]);
+	printf("\n");
+	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
+		for (unsigned l = 0; l < 4; l++) {
+			uint8_t seen = l < 2 ? d->seen[i][l] : d->runtime[i][l - 2];
+
+			printf("%-10s %-4u %-9s", mv_intercept_name((enum mv_intercept)i), l % 2 ? 3 : 0,
+			       l < 2 ? "loaded" : "run time");
+			for (unsigned c = 0; c < MV_PROOF_LEAVES; c++)
+				printf(" %-10s", seen >> c & 1 ? "yes" : "no");
+			printf("\n");
+		}
+	}
+}
+
+/* Nothing else is asked for with it. */
+static int tell_proof(struct mv_host *h, struct mv_err *err)
+{
+	struct mv_proof_detail d;
+	struct mv_kvm kvm;
+	int rc = mv_kvm_open(&kvm, err);
+
+	if (rc)
+		return rc;
+	rc = mv_host_native(h, &kvm, err);
+	if (rc == 0)
+		rc = mv_prove_detail(&d, h, &kvm, err);
+	mv_kvm_close(&kvm);
+	if (rc == 0 && mv_output.json)
+		mv_cli_json(proof_json(&d));
+	else if (rc == 0)
+		print_proof(&d);
+	return rc;
+}
+
 static int run(int argc, char **argv)
 {
 	struct mv_host *h = calloc(1, sizeof(*h));
@@ -244,6 +310,14 @@ static int run(int argc, char **argv)
 	if (first < argc) {
 		free(h);
 		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
+	}
+	if (a.proof) {
+		bool alone = !a.from && !a.uri && !a.out && !a.without && !a.binary && !a.first;
+
+		code = !alone ? mv_cli_usage(&mv_cmd_host, "--proof goes with no other option")
+		       : tell_proof(h, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
+		free(h);
+		return code;
 	}
 	if (a.uri && (a.from || !mv_virt_is_uri(a.uri))) {
 		free(h);
@@ -280,6 +354,7 @@ static const struct mv_opt opts[] = {
 	{ "diff", "FILE FILE", "what came and went between two host files", OPT_DIFF },
 	{ "vms", "DIR|FILE", "with --diff: which of these VMs that strands", OPT_VMS },
 	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },
+	{ "proof", NULL, "run it now and tell leaf by leaf", OPT_PROOF },
 	MV_OPT_END,
 };
 

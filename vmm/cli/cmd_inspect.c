@@ -35,6 +35,26 @@ static struct json_object *table_to_json(const struct mv_table *t)
 	return list;
 }
 
+static struct json_object *disks_to_json(const struct mv_config *c)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (uint32_t i = 0; i < c->ndisks; i++) {
+		const struct mv_disk *d = &c->disks[i];
+		struct json_object *o = json_object_new_object();
+		char id[2 * sizeof(d->id) + 1] = "";
+
+		for (size_t k = 0; k < sizeof(d->id) && d->has_id; k++)
+			snprintf(id + 2 * k, 3, "%02x", d->id[k]);
+		json_object_object_add(o, "path", json_object_new_string(d->path));
+		json_object_object_add(o, "size", json_object_new_int64((int64_t)d->size));
+		json_object_object_add(o, "read-only", json_object_new_boolean(d->read_only));
+		json_object_object_add(o, "content", json_object_new_string(id));
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static void print_json(const struct mv_static *st, const struct mv_snapshot_info *info,
 		       const struct mv_state *state, const struct mv_manifest *memory)
 {
@@ -56,6 +76,8 @@ static void print_json(const struct mv_static *st, const struct mv_snapshot_info
 	json_object_object_add(o, "memory-in-file", json_object_new_int64((int64_t)info->memory_bytes));
 	json_object_object_add(o, "file-size", json_object_new_int64((int64_t)info->file_size));
 	json_object_object_add(o, "cpus", json_object_new_int64(c->nvcpus));
+	json_object_object_add(o, "disks", disks_to_json(c));
+	json_object_object_add(o, "rng", json_object_new_boolean(c->rng));
 	json_object_object_add(o, "guest-os", json_object_new_string(p->guest_os));
 	json_object_object_add(o, "intercept",
 			       json_object_new_string(
@@ -102,6 +124,12 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	       (unsigned long long)info->memory_bytes >> 10);
 	printf("cpus       %u, CPUID answered by %s\n", c->nvcpus,
 	       mv_intercept_name((enum mv_intercept)p->intercept));
+	for (uint32_t i = 0; i < c->ndisks; i++)
+		printf("disk%u      %s, %llu KiB%s\n", i, c->disks[i].path,
+		       (unsigned long long)c->disks[i].size >> 10,
+		       c->disks[i].read_only ? ", read-only" : "");
+	if (c->rng)
+		printf("rng0       random bytes from the host\n");
 	printf("source     %s: %s, Linux %s\n", p->source.name, brand, p->source.kernel);
 	printf("masks      guest OS %s;", p->guest_os);
 	for (uint32_t i = 0; i < p->files.n; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm migrate: ask a running VM to move, and watch it go. */
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,12 +9,13 @@
 
 #include "cli.h"
 #include "control.h"
+#include "live.h"
 #include "net.h"
 
 extern const struct mv_cmd mv_cmd_migrate;
 
-enum { OPT_DOWNTIME = 256, OPT_ROUNDS, OPT_TIMEOUT, OPT_ON_TIMEOUT, OPT_BANDWIDTH,
-       OPT_PEER_TIMEOUT, OPT_INSECURE, OPT_CANCEL };
+enum { OPT_DOWNTIME = 256, OPT_ROUNDS, OPT_TIMEOUT, OPT_ON_TIMEOUT, OPT_BANDWIDTH, OPT_THROTTLE,
+       OPT_PEER_TIMEOUT, OPT_TLS_DIR, OPT_TLS_HOSTNAME, OPT_INSECURE, OPT_CANCEL };
 
 struct migrate_args {
 	struct json_object *request;
@@ -60,6 +62,17 @@ static int bandwidth(struct migrate_args *a, const char *arg)
 	return 0;
 }
 
+/* The VM, which reads the files, may live in another folder. */
+static int tls_dir(struct migrate_args *a, const char *arg)
+{
+	char full[PATH_MAX];
+
+	if (!realpath(arg, full))
+		return mv_cli_usage(&mv_cmd_migrate, "%s: %s", arg, strerror(errno));
+	json_object_object_add(a->request, "tls-dir", json_object_new_string(full));
+	return 0;
+}
+
 static int option(void *ctx, int key, const char *arg)
 {
 	struct migrate_args *a = ctx;
@@ -71,6 +84,8 @@ static int option(void *ctx, int key, const char *arg)
 		return number(a, arg, "max-rounds", 1, 100000, 1);
 	case OPT_TIMEOUT:
 		return number(a, arg, "timeout-ms", 0.001, 1e6, 1e3);
+	case OPT_THROTTLE:
+		return number(a, arg, "throttle", 0, MV_LIVE_THROTTLE_MOST, 1);
 	case OPT_PEER_TIMEOUT:
 		return number(a, arg, "peer-timeout-ms", 0.001, 1e6, 1e3);
 	case OPT_BANDWIDTH:
@@ -80,6 +95,11 @@ static int option(void *ctx, int key, const char *arg)
 			return mv_cli_usage(&mv_cmd_migrate, "--on-timeout is cancel or stop, not "
 							     "'%s'", arg);
 		json_object_object_add(a->request, "on-timeout", json_object_new_string(arg));
+		return 0;
+	case OPT_TLS_DIR:
+		return tls_dir(a, arg);
+	case OPT_TLS_HOSTNAME:
+		json_object_object_add(a->request, "tls-hostname", json_object_new_string(arg));
 		return 0;
 	case OPT_INSECURE:
 		json_object_object_add(a->request, "insecure", json_object_new_boolean(1));
@@ -129,17 +149,28 @@ static void print_line(struct json_object *o)
 	fflush(stdout);
 }
 
+#define COLUMNS 80
+#define BAR 20
+#define HASHES "####################"
+#define DOTS "...................."
+
 static void print_progress(struct migrate_args *a, struct json_object *p)
 {
 	double total = value(p, "total"), done = total - value(p, "remaining");
+	double share = total > 0 ? done / total : 0;
+	char line[256], slowed[32] = "";
+	int bar = (int)(share * BAR);
 
 	if (mv_output.quiet || !isatty(STDERR_FILENO))
 		return;
-	fprintf(stderr, "\r\033[Kmigrating: %s, round %.0f, %3.0f %%, %.0f MiB sent, %.0f MiB/s, "
-			"%.0f pages/s dirtied, downtime %.0f ms",
-		text(p, "phase"), value(p, "iteration"), total > 0 ? 100 * done / total : 0,
-		value(p, "processed") / 0x1p20, value(p, "bandwidth") / 0x1p20,
-		value(p, "dirty-rate"), value(p, "downtime"));
+	if (value(p, "throttle") > 0)
+		snprintf(slowed, sizeof(slowed), ", slowed %.0f %%", value(p, "throttle"));
+	snprintf(line, sizeof(line), "%s %.0f [%.*s%.*s] %3.0f %%, %.0f MiB, %.0f MiB/s, downtime "
+		 "%.0f ms%s", text(p, "phase"), value(p, "iteration"), bar, HASHES, BAR - bar, DOTS,
+		 100 * share, value(p, "processed") / 0x1p20, value(p, "bandwidth") / 0x1p20,
+		 value(p, "downtime"), slowed);
+	/* One line whatever it has to say: what wraps could not be taken back. */
+	fprintf(stderr, "\r\033[K%.*s", COLUMNS - 1, line);
 	a->line = true;
 }
 
@@ -272,10 +303,13 @@ static int run(int argc, char **argv)
 static const struct mv_opt opts[] = {
 	{ "downtime-ms", "N", "how long the guest may be halted (300)", OPT_DOWNTIME },
 	{ "bandwidth", "RATE", "bytes a second at most while it runs, as 100M", OPT_BANDWIDTH },
+	{ "throttle", "MAX", "slow it down by up to so many percent (0)", OPT_THROTTLE },
 	{ "timeout", "SEC", "how long all of it may take", OPT_TIMEOUT },
 	{ "max-rounds", "N", "how often to copy what it wrote meanwhile (30)", OPT_ROUNDS },
 	{ "on-timeout", "WHAT", "not enough? cancel (default) or stop the guest", OPT_ON_TIMEOUT },
 	{ "peer-timeout", "SEC", "how long the destination may be silent (10)", OPT_PEER_TIMEOUT },
+	{ "tls-dir", "DIR", "encrypt, with the certificates in DIR", OPT_TLS_DIR },
+	{ "tls-hostname", "NAME", "whose certificate has to come, if not HOST's", OPT_TLS_HOSTNAME },
 	{ "insecure", NULL, "leave this machine without encryption", OPT_INSECURE },
 	{ "cancel", NULL, "end a migration that goes on", OPT_CANCEL },
 	MV_OPT_END,
@@ -290,6 +324,7 @@ const struct mv_cmd mv_cmd_migrate = {
 		"(exit 3) the guest never notices, and the whole report is printed here. If\n"
 		"anything fails (exit 1) the guest goes on here. Ctrl-C cancels. With --json: a\n"
 		"line for each step, sizes in bytes, times in milliseconds, dirty-rate in pages\n"
-		"a second.\n",
+		"a second. DIR holds what QEMU and libvirt call ca-cert.pem, client-cert.pem and\n"
+		"client-key.pem.\n",
 	.run = run,
 };

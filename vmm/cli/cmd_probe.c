@@ -84,17 +84,18 @@ static int rank(const char *verdict)
 	return 1 + (int)f;
 }
 
-/* A line "probe: NAME LEAF.SUB REG:BIT cplN MNEMONIC cpuid=B host=B OUTCOME VERDICT". */
+/* A line "probe: NAME LEAF.SUB REG:BIT cplN MNEMONIC cpuid=B host=B OUTCOME VERDICT [unproven]". */
 static void take_line(struct probe_args *a, const char *line)
 {
 	char feature[24], reg[4] = "", insn[24], outcome[12], verdict[12], host;
 	unsigned leaf, subleaf, bit, cpl, shown;
 	const struct mv_probe_row *found;
+	int end = 0;
 	struct mv_probe_row *r;
 
-	if (sscanf(line, "probe: %23s %x.%x %3[a-z]:%u cpl%u %23s cpuid=%u host=%c %11s %11s",
+	if (sscanf(line, "probe: %23s %x.%x %3[a-z]:%u cpl%u %23s cpuid=%u host=%c %11s %11s%n",
 		   feature, &leaf, &subleaf, reg, &bit, &cpl, insn, &shown, &host, outcome,
-		   verdict) != 11 || rank(verdict) < 0)
+		   verdict, &end) != 11 || rank(verdict) < 0)
 		return;
 	found = mv_probe_find(&a->result, feature, insn);
 	if (!found && a->result.n == MV_PROBE_ROWS)
@@ -108,6 +109,7 @@ static void take_line(struct probe_args *a, const char *line)
 		mv_probe_position(r->cpuid, sizeof(r->cpuid), leaf, subleaf, reg, bit);
 		r->shown = shown;
 		r->host = host;
+		r->unproven = !strcmp(line + end, " unproven");
 	}
 	memcpy(r->outcome[cpl == 3], outcome, sizeof(outcome));
 	if (!*r->verdict || rank(verdict) > rank(r->verdict))

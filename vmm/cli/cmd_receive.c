@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "admit.h"
+#include "disk.h"
 #include "mig_ops.h"
 #include "save.h"
 #include "terminal.h"
+#include "tls.h"
 
 extern const struct mv_cmd mv_cmd_receive;
 
@@ -19,11 +21,13 @@ struct receive_args {
 	struct mv_console console;
 	struct mv_addr addr;
 	bool insecure;
+	const char *tls_dir;
+	struct mv_tls *tls;	/* NULL: a plain connection */
 	double timeout_s, peer_timeout_s;
 	int timer_fd;
 };
 
-enum { OPT_RULE = 256, OPT_IGNORE, OPT_TIMEOUT, OPT_PEER_TIMEOUT, OPT_INSECURE };
+enum { OPT_RULE = 256, OPT_IGNORE, OPT_TIMEOUT, OPT_PEER_TIMEOUT, OPT_TLS_DIR, OPT_INSECURE };
 
 static int seconds(const char *arg, double *out)
 {
@@ -49,6 +53,9 @@ static int option(void *ctx, int key, const char *arg)
 		return seconds(arg, &a->timeout_s);
 	case OPT_PEER_TIMEOUT:
 		return seconds(arg, &a->peer_timeout_s);
+	case OPT_TLS_DIR:
+		a->tls_dir = arg;
+		return 0;
 	case OPT_INSECURE:
 		a->insecure = true;
 		return 0;
@@ -80,9 +87,12 @@ static int op_create(void *ctx, struct mv_static *st, uint8_t **ram, uint64_t *l
 				  (unsigned long long)(st->config.ram_size >> 20));
 	mv_launch_set_name(l, st->config.name);
 	memcpy(st->config.name, l->name, sizeof(st->config.name));
-	rc = mv_vm_create(&l->vm, &l->kvm, st, &l->host->raw, &a->console, err);
+	rc = mv_launch_saved_disks(l, true, err);
+	if (rc == 0)
+		rc = mv_vm_create(&l->vm, &l->kvm, st, &l->host->raw, &a->console, err);
 	if (rc)
 		return rc;
+	mv_launch_connect_disks(l);
 	*ram = l->vm->ram;
 	*load_ns = mv_vm_load_time(l->vm);
 	return 0;
@@ -100,8 +110,9 @@ static int op_load(void *ctx, const struct mv_state *state, struct mv_err *err)
 static int op_run(void *ctx, struct mv_err *err)
 {
 	struct receive_args *a = ctx;
+	int rc = mv_vm_claim_disks(a->launch.vm, err);
 
-	return mv_vm_start(a->launch.vm, err);
+	return rc ? rc : mv_vm_start(a->launch.vm, err);
 }
 
 static void op_discard(void *ctx)
@@ -141,16 +152,34 @@ static int time_left(const struct receive_args *a)
 	return (int)(t.it_value.tv_sec * 1000 + t.it_value.tv_nsec / 1000000);
 }
 
-/* The first minivmm that connects decides; others that try the door are let go. */
-static int take_one(struct receive_args *a, const struct mv_listener *l, struct mv_err *err)
+/* What comes over one connection. *heard as mv_live_receive's. */
+static int converse(struct receive_args *a, int fd, const char *peer, bool *heard,
+		    struct mv_err *err)
 {
 	const struct mv_live_dst dst = {
 		.ctx = a, .judge = op_judge, .create = op_create, .load = op_load, .run = op_run,
 		.discard = op_discard,
 	};
+	struct mv_tls_session *session = NULL;
+	struct mv_io io;
+	int rc = 0;
+
+	mv_io_socket(&io, fd, peer, (int)(a->peer_timeout_s * 1e3));
+	io.cancel_fd = a->timer_fd;
+	io.cancelled = "the time allowed is over";
+	if (a->tls)
+		rc = mv_tls_start(&session, a->tls, &io, NULL, err);
+	if (rc == 0)
+		rc = mv_live_receive(&dst, &io, a->launch.st, heard, err);
+	mv_tls_end(session);
+	return rc;
+}
+
+/* The first minivmm that connects decides; others that try the door are let go. */
+static int take_one(struct receive_args *a, const struct mv_listener *l, struct mv_err *err)
+{
 	char peer[MV_ADDR_TEXT];
 	struct mv_err why;
-	struct mv_io io;
 	bool heard;
 	int fd, rc;
 
@@ -158,12 +187,9 @@ static int take_one(struct receive_args *a, const struct mv_listener *l, struct 
 		fd = mv_net_accept(l, time_left(a), peer, err);
 		if (fd < 0)
 			return fd;
-		mv_io_socket(&io, fd, peer, (int)(a->peer_timeout_s * 1e3));
-		io.cancel_fd = a->timer_fd;
-		io.cancelled = "the time allowed is over";
 		heard = false;
 		why = (struct mv_err){ 0 };
-		rc = mv_live_receive(&dst, &io, a->launch.st, &heard, &why);
+		rc = converse(a, fd, peer, &heard, &why);
 		close(fd);
 		if (rc == 0)
 			return 0;
@@ -172,6 +198,8 @@ static int take_one(struct receive_args *a, const struct mv_listener *l, struct 
 			return rc;
 		}
 		mv_cli_note("%s: not a VM: %s", peer, why.msg);
+		if (*why.hint)
+			mv_cli_note("hint: %s", why.hint);
 	}
 }
 
@@ -184,16 +212,21 @@ static int receive(struct receive_args *a, struct mv_err *err)
 
 	l->st = calloc(1, sizeof(*l->st));
 	rc = l->st ? mv_launch_host(l, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0 && a->tls_dir)
+		rc = mv_tls_open(&a->tls, a->tls_dir, MV_TLS_SERVER, err);
 	if (rc == 0)
-		rc = mv_net_listen(&listener, &a->addr, a->insecure, err);
+		rc = mv_net_listen(&listener, &a->addr, a->insecure || a->tls, err);
 	if (rc == 0)
 		rc = start_timer(a, err);
 	if (rc == 0) {
 		mv_addr_format(&listener.addr, text);
 		mv_cli_note("listening on %s", text);
-		rc = take_one(a, &listener, err);
+		rc = mv_launch_confine(l, err);
 	}
+	if (rc == 0)
+		rc = take_one(a, &listener, err);
 	mv_net_unlisten(&listener);
+	mv_tls_close(a->tls);
 	if (a->timer_fd >= 0)
 		close(a->timer_fd);
 	return rc;
@@ -216,6 +249,8 @@ static int run(int argc, char **argv)
 	if (argc - first != 1)
 		return mv_cli_usage(&mv_cmd_receive, first == argc ? "no address given"
 								   : "more than one address given");
+	if (a.tls_dir && a.insecure)
+		return mv_cli_usage(&mv_cmd_receive, "--insecure and --tls-dir contradict each other");
 	code = mv_launch_check_options(&mv_cmd_receive, &a.launch);
 	if (code)
 		return code;
@@ -241,7 +276,9 @@ static const struct mv_opt opts[] = {
 	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' },
 	{ "timeout", "SEC", "give up if no VM is here after so many seconds", OPT_TIMEOUT },
 	{ "peer-timeout", "SEC", "how long the source may be silent (10)", OPT_PEER_TIMEOUT },
+	{ "tls-dir", "DIR", "only with TLS, and whom the CA in DIR knows", OPT_TLS_DIR },
 	{ "insecure", NULL, "listen beyond this machine, without encryption", OPT_INSECURE },
+	MV_LAUNCH_DISK_OPT,
 	MV_LAUNCH_CONTROL_OPTS,
 	MV_OPT_END,
 };
@@ -254,6 +291,7 @@ const struct mv_cmd mv_cmd_receive = {
 	.more = "ADDR is tcp:HOST:PORT (port 0: any; it is told) or unix:PATH. The verdict on\n"
 		"this host comes first: a refused VM (exit 3) goes on where it is, and its owner\n"
 		"sees the report. The guest keeps its CPUID, byte for byte. It runs here only\n"
-		"once the source has said that it will not run it any more.\n",
+		"once the source has said that it will not run it any more. DIR holds what QEMU\n"
+		"and libvirt call ca-cert.pem, server-cert.pem and server-key.pem.\n",
 	.run = run,
 };

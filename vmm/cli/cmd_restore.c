@@ -62,15 +62,17 @@ static int load(struct restore_args *a, const char *path, const struct mv_consol
 		rc = mv_launch_host(l, err);
 	if (rc == 0)
 		rc = mv_cli_admit(l, &a->verdict, NULL, NULL, err);
+	if (rc == 0)
+		rc = mv_launch_saved_disks(l, false, err);
 	if (rc == 0) {
 		mv_launch_set_name(l, l->st->config.name);
 		memcpy(l->st->config.name, l->name, sizeof(l->st->config.name));
 		rc = mv_vm_create(&l->vm, &l->kvm, l->st, &l->host->raw, con, err);
 	}
-	if (rc == 0)
-		{
+	if (rc == 0) {
 		if (a->memory == MV_MEMORY_MAP)
 			mv_cli_note("warning: --memory map: the file system is trusted, memory is not verified");
+		mv_launch_connect_disks(l);
 		rc = mv_vm_load(l->vm, snap, a->memory, err);
 	}
 	mv_snapshot_close(snap);
@@ -97,6 +99,8 @@ static int run(int argc, char **argv)
 		return code;
 	rc = load(&a, argv[first], &console, &err);
 	if (rc == 0)
+		rc = mv_launch_confine(&a.launch, &err);
+	if (rc == 0)
 		rc = mv_launch_run(&a.launch, &result, &err);
 	if (rc == 0)
 		code = mv_launch_report(&a.launch, &result);
@@ -110,7 +114,9 @@ static const struct mv_opt opts[] = {
 	MV_ADMIT_OPTS(OPT_RULE, OPT_IGNORE),
 	{ "memory", "HOW", "lazy (default), eager or map: see below", OPT_MEMORY },
 	MV_LAUNCH_RUN_OPTS,
+	MV_LAUNCH_DISK_OPT,
 	MV_LAUNCH_CONTROL_OPTS,
+	MV_LAUNCH_TRACE_OPT,
 	MV_OPT_END,
 };
 

@@ -82,6 +82,8 @@ static int run(int argc, char **argv)
 		rc = mv_launch_prepare(&a.launch, &img, &console, &err);
 	mv_image_finish(&img);
 	if (rc == 0)
+		rc = mv_launch_confine(&a.launch, &err);
+	if (rc == 0)
 		rc = mv_launch_run(&a.launch, &result, &err);
 	if (rc == 0)
 		code = mv_launch_report(&a.launch, &result);
@@ -97,8 +99,12 @@ static const struct mv_opt opts[] = {
 	{ "initrd", "FILE", "initial RAM disk; for multiboot, a module", OPT_INITRD },
 	{ "append", "STR", "command line (Linux: " LINUX_CMDLINE ")",
 	  OPT_APPEND },
+	{ "disk", "FILE[,ro]", "a virtio disk on a raw image; may be repeated", 'd' },
+	{ "rng", NULL, "a virtio source of random bytes", 'r' },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_CONTROL_OPTS,
+	MV_LAUNCH_TRACE_OPT,
+	{ "testdev", NULL, "add the devices of kvm-unit-tests", 'T' },
 	MV_OPT_END,
 };
 

@@ -17,12 +17,20 @@ struct mv_launch {
 	uint64_t memory;		/* 0: what suits the image */
 	unsigned ncpus;
 	int intercept;			/* enum mv_intercept or MV_INTERCEPT_AUTO */
+	const char *disks[MV_MAX_DISKS];	/* run: FILE[,ro]; else: OLD=NEW */
+	size_t ndisks;
+	bool rng;
 	const char *asked_name;		/* --name; NULL: not given */
+	const char *trace;		/* --trace-cpuid; NULL: none */
+	bool testdev;			/* --testdev */
 	bool qemu_exit;			/* --exit-code=qemu */
+	bool no_seccomp;
+	const char *user;		/* to become; NULL: as started */
 	struct mv_run_opts run;
 
 	/* what they led to */
 	struct mv_kvm kvm;
+	int disk_fds[MV_MAX_DISKS];	/* the images of st->config.disks, open and locked */
 	struct mv_static *st;		/* owned */
 	struct mv_host *host;		/* this machine; owned */
 	struct mv_notes *notes;		/* owned */
@@ -45,7 +53,26 @@ struct mv_launch {
 	{ "name", "NAME", "its name for list, snapshot, stop …", 'n' }, \
 	{ "snapshot-on-sync", "FILE", "save it at its next sync point", 's' }, \
 	{ "stop", NULL, "… and end it there", 'S' }, \
-	{ "exit-code", "HOW", "plain, or qemu: exit with (value << 1) | 1", 'x' }
+	{ "exit-code", "HOW", "plain, or qemu: exit with (value << 1) | 1", 'x' }, \
+	{ "user", "NAME", "started as root, become that user", 'u' }, \
+	{ "no-seccomp", NULL, "no filter of system calls (debugging)", 'z' }
+
+/* For a VM that exists already: its disks are elsewhere here. */
+#define MV_LAUNCH_DISK_OPT \
+	{ "disk", "OLD=NEW", "the disk saved as OLD (path or name) is NEW here", 'd' }
+
+/*
+ * Open and lock the images that --disk names and describe them in st->config; or those that
+ * st->config describes, which have to be what they were: -MV_E_REFUSED if not. With moving, the VM's
+ * source still has them locked, and has to; mv_vm_claim_disks takes them over.
+ */
+int mv_launch_new_disks(struct mv_launch *l, struct mv_err *err);
+int mv_launch_saved_disks(struct mv_launch *l, bool moving, struct mv_err *err);
+/* Once there is a VM. */
+void mv_launch_connect_disks(struct mv_launch *l);
+
+#define MV_LAUNCH_TRACE_OPT \
+	{ "trace-cpuid", "FILE", "record each CPUID; -: only the summary", 'R' }
 
 /* What these options ask for, with the lines that count for that vendor. */
 struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor);
@@ -85,11 +112,23 @@ int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_s
 int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const char *file,
 			struct mv_static *st, struct mv_err *err);
 
+/*
+ * Give up privileges and enter the sandbox. Before there are other threads, and before bytes come from
+ * somebody who may be hostile; after everything that has to be opened by whoever started us.
+ */
+int mv_launch_confine(const struct mv_launch *l, struct mv_err *err);
+
 /* Run the VM to its end with standard input as its first serial port; as mv_run. */
 int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err);
 
 /* Open KVM and describe this host, with a proof that covers at least one mechanism. */
 int mv_launch_host(struct mv_launch *l, struct mv_err *err);
+
+/*
+ * Pass on what the guest wrote and the reader takes within timeout_ms at a time (-1: for ever). Returns
+ * whether nothing is left.
+ */
+bool mv_launch_drain(int timeout_ms);
 
 /* Say how a run ended (a line on stderr, JSON with --json) and return the exit code. */
 int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r);

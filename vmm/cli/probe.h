@@ -12,7 +12,7 @@
 struct mv_probe_row {
 	char feature[24], cpuid[24], instruction[24], verdict[12];
 	char outcome[2][12];	/* at CPL 0 and CPL 3; "" if it was not tried there */
-	bool shown;
+	bool shown, unproven;	/* unproven: guest-tests/proven.def */
 	char host;		/* the bit in the host's CPUID: '0', '1', '-' if nobody told */
 	char why[64];		/* of a prediction */
 };

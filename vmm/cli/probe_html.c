@@ -25,7 +25,8 @@ static const struct {
 	{ "ABSENT", "abs", "hidden, and the host lacks it" },
 	{ "BROKEN", "BROKEN", "shown, and faults" },
 	{ "BLOCKED", "blk", "shown, but its control could not be switched on" },
-	{ "HINT", "hint", "a no-op where it is unknown" },
+	{ "ABORT", "abort", "transactions begin, and none commits" },
+	{ "UNDECIDABLE", "und", "a no-op where it is unknown" },
 	{ "SKIP", "skip", "not tried" },
 };
 #define NVERDICTS (sizeof(verdicts) / sizeof(verdicts[0]))

@@ -76,6 +76,8 @@ static struct json_object *row_to_json(const struct mv_probe_row *r)
 	put(o, "cpl3", r->outcome[1]);
 	put(o, "cpl0", r->outcome[0]);
 	put(o, "verdict", r->verdict);
+	if (r->unproven)
+		json_object_object_add(o, "unproven", json_object_new_boolean(true));
 	put(o, "why", r->why);
 	return o;
 }

@@ -146,9 +146,10 @@ static void print_row(const struct mv_probe_result *r, const struct mv_probe_row
 		       row->shown ? "yes" : "no", code, *row->why ? 9 : 0, row->verdict,
 		       plain(code), row->why);
 	else
-		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s%s%s\n", row->feature, row->cpuid,
+		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s%s%s%s\n", row->feature, row->cpuid,
 		       row->instruction, row->shown ? "yes" : "no", outcome(row, 1),
-		       outcome(row, 0), code, row->verdict, plain(code));
+		       outcome(row, 0), code, row->verdict, plain(code),
+		       row->unproven ? " unproven" : "");
 }
 
 unsigned mv_probe_count(const struct mv_probe_result *r, const char *verdict)
@@ -158,6 +159,16 @@ unsigned mv_probe_count(const struct mv_probe_result *r, const char *verdict)
 	for (unsigned i = 0; i < r->n; i++)
 		n += !strcasecmp(r->row[i].verdict, verdict);
 	return n;
+}
+
+static void print_unproven(const struct mv_probe_result *r)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->n; i++)
+		n += r->row[i].unproven;
+	if (!r->predicted)
+		printf("%u of them unproven: not yet seen both to succeed and to fail\n", n);
 }
 
 void mv_probe_print(const struct mv_probe_result *r)
@@ -184,6 +195,7 @@ void mv_probe_print(const struct mv_probe_result *r)
 	       r->predicted ? " predicted" : "", mv_probe_count(r, "OK"), mv_probe_count(r, "LEAK"),
 	       mv_probe_count(r, "ENFORCED"), mv_probe_count(r, "ABSENT"),
 	       mv_probe_count(r, "BROKEN"), mv_probe_count(r, "BLOCKED"));
+	print_unproven(r);
 }
 
 /* ---- two results ---- */

@@ -189,6 +189,11 @@ int mv_terminal_start(struct mv_vm *vm, struct mv_err *err)
 	return 0;
 }
 
+void mv_terminal_restore(void)
+{
+	cooked();
+}
+
 void mv_terminal_stop(void)
 {
 	uint64_t one = 1;

@@ -13,5 +13,7 @@
 /* Start passing input on, and end it; the terminal is then as it was. */
 int mv_terminal_start(struct mv_vm *vm, struct mv_err *err);
 void mv_terminal_stop(void);
+/* The terminal as it was, from a signal handler. */
+void mv_terminal_restore(void);
 
 #endif

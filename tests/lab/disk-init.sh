@@ -1,0 +1,50 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: MIT
+# First process of the guest of tests/lab/test-disk.sh. guest= and nonce= are words of the kernel's
+# command line, which Linux passes on to init's environment.
+# shellcheck shell=dash disable=SC2154
+export PATH=/bin
+for tool in mount umount cat dd sha256sum insmod sleep poweroff cut seq grep; do
+	/bin/busybox ln -s busybox /bin/$tool
+done
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+for m in virtio_ring virtio virtio_mmio virtio_blk virtio-rng; do
+	insmod /lib/$m.ko
+done
+echo "guest $guest is up"
+
+# pattern N: 64 KiB that nobody else writes
+pattern() {
+	for line in $(seq 1 64); do
+		printf 'block %05d line %05d nonce %s %977s\n' "$1" "$line" "$nonce" .
+	done
+}
+
+case $guest in
+mounts)
+	echo "sizes $(cat /sys/block/vda/size) $(cat /sys/block/vdb/size) ro $(cat /sys/block/vda/ro) $(cat /sys/block/vdb/ro)"
+	echo "serial $(cat /sys/block/vda/serial) $(cat /sys/block/vdb/serial)"
+	echo "cache $(cat /sys/block/vda/queue/write_cache)"
+	grep -E 'virtio[0-9]' /proc/interrupts
+	mount -t ext4 /dev/vda /mnt && cat /mnt/from-host
+	echo "from the guest $nonce" >/mnt/from-guest
+	dd if=/dev/vdb of=/mnt/copy bs=64k 2>/dev/null
+	umount /mnt
+	echo "vdb $(sha256sum </dev/vdb)"
+	dd if=/dev/zero of=/dev/vdb bs=512 count=1 2>/dev/null && echo "vdb was written to"
+	echo "rng $(cat /sys/class/misc/hw_random/rng_current)"
+	dd if=/dev/hwrng bs=1024 count=4 2>/dev/null | sha256sum
+	dd if=/dev/hwrng bs=1024 count=4 2>/dev/null | sha256sum
+	;;
+writes)
+	i=0
+	while [ $i -lt 24 ]; do
+		pattern $i | dd of=/dev/vda bs=64k seek=$i conv=fsync,notrunc iflag=fullblock 2>/dev/null
+		i=$((i + 1))
+		echo "wrote $i"
+	done
+	;;
+esac
+poweroff -f
