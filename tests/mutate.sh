@@ -14,7 +14,7 @@ out=${1:?usage: tests/mutate.sh OUTDIR}
 cc=${CC:-cc}
 jobs=${JOBS:-$(nproc)}
 flags="-std=c11 -D_GNU_SOURCE -O0 -w -Icpuid -Itests/unit"
-tests="table xstate host apply answer leak predict verdict"
+tests="table xstate host apply answer leak predict verdict unknown"
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -64,7 +64,7 @@ done
 # ---- the mutants ----
 
 count=0
-mutant() { # FILE DESCRIPTION SED
+mutant() { # FILE[@TEST] DESCRIPTION SED
 	case "$1: $2" in *"${ONLY-}"*) ;; *) return 0 ;; esac
 	count=$((count + 1))
 	dir=$out/mutant/$(printf '%03d' "$count")
@@ -75,17 +75,15 @@ mutant() { # FILE DESCRIPTION SED
 }
 
 one() { # DIR FILE SED
-	sed "$3" "cpuid/$2.c" >"$1/$2.c"
-	if cmp -s "cpuid/$2.c" "$1/$2.c"; then
+	file=${2%@*} test=${2#*@}
+	case $test in verdict_rules | policy) test=verdict ;; esac
+	sed "$3" "cpuid/$file.c" >"$1/$file.c"
+	if cmp -s "cpuid/$file.c" "$1/$file.c"; then
 		echo 'no longer applies' >"$1/broken"
-	elif ! compile "$1/$2.c" "$1/$2.o" 2>"$1/log"; then
+	elif ! compile "$1/$file.c" "$1/$file.o" 2>"$1/log"; then
 		echo 'does not compile' >"$1/broken"
 	else
-		case $2 in
-		verdict_rules | policy) test=verdict ;;
-		*) test=$2 ;;
-		esac
-		run "$1" "$test" "$1/$2.o" >"$1/noticed" || :
+		run "$1" "$test" "$1/$file.o" >"$1/noticed" || :
 	fi
 }
 
@@ -103,7 +101,7 @@ mutant verdict_rules 'no rule for clflush'             's/^\tclflush(c);//'
 mutant verdict_rules 'no rule for tsc'                 's/^\ttsc(c);//'
 mutant verdict_rules 'no rule for arch-caps'           's/^\tarch_caps(c);//'
 mutant verdict_rules 'no rule for hazards'             's/^\thazards(c);//'
-mutant verdict_rules 'no check of raw without interception' 's/^\t\t\tuntouched(c);/\t\t\t(void)0;/'
+mutant verdict_rules 'no check of raw without interception' 's/^\t\t\tuntouched(c, &p->source.raw,/\t\t\t(void)(\&p->source.raw,/'
 
 # Symbols.
 mutant verdict 'T counts what executes'          's/(t & ~d)/(t \& ~de)/'
@@ -139,7 +137,7 @@ mutant verdict_rules 'xsave: offsets may differ'       's/s\[MV_EBX\] == d\[MV_E
 mutant verdict_rules 'xsave: sizes may differ'         's/s\[MV_EAX\] == d\[MV_EAX\] && //'
 mutant verdict_rules 'xsave: flags may differ'         's/ && s\[MV_ECX\] == d\[MV_ECX\])/)/'
 mutant verdict_rules 'xsave: supervisor state is forgotten' 's/ | mv_xstate_xss(&c->p->guest);/;/'
-mutant verdict_rules 'clflush: counts when hidden'     's/!mv_table_has(&c->p->guest, MV_F_CLFLUSH) || //'
+mutant verdict_rules 'clflush: counts when hidden'     '/^static void clflush/,/^}/s/if (!mv_table_has(.*/if (0)/'
 mutant verdict_rules 'tsc: 252 ppm'                    's/define TSC_TOLERANCE_PPM 250/define TSC_TOLERANCE_PPM 252/'
 mutant verdict_rules 'tsc: 249 ppm'                    's/define TSC_TOLERANCE_PPM 250/define TSC_TOLERANCE_PPM 249/'
 mutant verdict_rules 'tsc: the source may scale'       's/c->dst->tsc_scaling/c->p->source.tsc_scaling/'
@@ -167,6 +165,12 @@ mutant policy 'msr: T is not given'                 's/ | mv_mask_msr_with(m, MV
 mutant policy 'msr: bits under x are compared'      's/by_symbol |= .*/by_symbol = 0;/'
 mutant verdict_rules 'interception: CPL 3 is forgotten' 's/p->patchable && p->patch_cpl3 &&/p->patchable \&\&/'
 mutant verdict_rules 'interception: step at one level' 's/proof\[MV_INTERCEPTION_STEP\] == MV_PROOF_BOTH/proof[MV_INTERCEPTION_STEP]/'
+
+# What a host does not tell.
+mutant verdict@unknown 'what is unknown is fine'       's/ (x & (se ^ de)) | unknown;/ (x \& (se ^ de));/'
+mutant verdict@unknown 'H of what the source does not tell' 's/((h | x) & ~(src_told & dst_told))/((h | x) \& ~dst_told)/'
+mutant verdict@unknown 'T of what is not told'         's/unknown = ((t | f) & ~dst_told)/unknown = (f \& ~dst_told)/'
+mutant verdict_rules@unknown 'an unknown cache line is compared' '/^static void clflush/,/^}/s/!mv_host_told_field(c->dst, MV_FIELD_CLFLUSH_SIZE)/0/'
 
 # What is told.
 mutant verdict 'ignored mismatches refuse'       's/if (!m.ignored) {/if (1) {/'
