@@ -3,7 +3,8 @@
  * Two facts about each feature, side by side: does CPUID show it, and does its instruction execute?
  * See README.md for the lines printed and for what they can prove.
  *
- * Words: screen (VGA text, and pages to turn), nodump, only=FEATURE, force, nonce=HEX, sync=1 (go on after a move and look again).
+ * Words: screen (VGA text, and pages to turn), nodump, brief (only rows that tell something), only=FEATURE, force, nonce=HEX,
+ * sync=1 (go on after a move and look again).
  */
 #include "leaves.h"
 #include "probes.h"
@@ -14,6 +15,7 @@ static struct mv_table table, raw;
 static uint32_t header[4];
 static bool have_vmm;
 static char nonce[64], only[40];
+static bool brief;
 static unsigned counter;
 
 enum verdict { OK, LEAK, ENFORCED, ABSENT, BROKEN, BLOCKED, ABORT, SKIP, UNDECIDABLE, VERDICTS };
@@ -188,6 +190,17 @@ static bool shown(const struct mv_probe *p, const struct mv_leaves *l, unsigned 
 	return is;
 }
 
+static void print_row(const struct mv_probe *p, unsigned cpl, bool advertised)
+{
+	const struct mv_bit *b = &mv_bits[p->feature];
+	int host = host_has(b);
+
+	mv_printf("probe: %-19s 0x%08x.%u e%cx:%-2u cpl%u %-13s cpuid=%u host=%c ", b->name,
+		  b->leaf, b->subleaf, "abcd"[b->reg], b->bit, cpl, p->mnemonic, advertised,
+		  host < 0 ? '-' : (char)('0' + host));
+	mv_flush();
+}
+
 static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_leaves *l,
 		      const struct mv_controls *controls, struct totals *t)
 {
@@ -200,10 +213,8 @@ static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_
 	enum verdict v;
 
 	/* Written out before the probe runs: whoever waits for it in vain knows for which. */
-	mv_printf("probe: %-19s 0x%08x.%u e%cx:%-2u cpl%u %-13s cpuid=%u host=%c ", b->name,
-		  b->leaf, b->subleaf, "abcd"[b->reg], b->bit, cpl, p->mnemonic, advertised,
-		  host < 0 ? '-' : (char)('0' + host));
-	mv_flush();
+	if (!brief)
+		print_row(p, cpl, advertised);
 	current = p;
 	current_cpl = cpl;
 	if (!skip(p, cpl, advertised))
@@ -212,6 +223,10 @@ static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_
 	v = judge(p, &ran, advertised, host, controls);
 	t->verdict[v]++;
 	t->unproven += v != UNDECIDABLE && !mv_proven[p->feature];
+	if (brief && (v == OK || v == ABSENT || v == SKIP || v == UNDECIDABLE))
+		return;
+	if (brief)
+		print_row(p, cpl, advertised);
 
 	mv_printf("%-8s %s%s\n", mv_ran_name(&ran, name), verdict_names[v],
 		  v != UNDECIDABLE && !mv_proven[p->feature] ? " unproven" : "");
@@ -283,6 +298,7 @@ int main(void)
 
 	mv_word_copy("nonce", nonce, sizeof(nonce), "none");
 	mv_word_copy("only", only, sizeof(only), "");
+	brief = mv_word("brief");
 	machine_read();
 	if (mv_word("screen")) {
 		mv_screen_start();
