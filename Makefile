@@ -14,6 +14,7 @@
 #   make oracles    the probe guest on every CPU model of QEMU and Bochs: is each row right?
 #   make kut        kvm-unit-tests (KUT=FOLDER) in an emulated host; make interception: the proof table
 #   make lab        prepare the lab: emulated KVM hosts with CPUs of our choosing
+#   make lab-matrix every move between lab hosts, predicted and made; make check-full: that, and all the rest
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
 #   make lab-live   a loaded Linux guest between two lab hosts, 10 times there and back (minutes)
@@ -191,6 +192,27 @@ MV_HOSTS ?= tests/data/hosts
 libvirt-sweep: deps-test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)MV_HOSTS=$(MV_HOSTS) tests/integration/libvirt-agree.sh $(OUT)
+
+# What every lab host says of itself, into tests/data/hosts; LAB_HOSTS=NAME… for some.
+.PHONY: lab-hosts lab-matrix lab-appendix lab-kernels check-full
+lab-hosts: all deps-lab
+	$(Q)tests/lab/record-hosts.sh $(OUT) $(LAB_HOSTS)
+
+# Every move between lab hosts into docs/lab-matrix.*; what was measured stays measured. LAB_HOSTS=A,B: these alone;
+# SAMPLE=SEED,N: N random cells of the published table, measured anew.
+lab-matrix: all deps-lab
+	$(Q)tests/lab/matrix.py $(if $(SAMPLE),sample $(OUT) $(SAMPLE),run $(OUT) $(if $(LAB_HOSTS),--hosts=$(LAB_HOSTS)))
+
+lab-appendix: all deps-lab
+	$(Q)tests/lab/matrix.py appendix $(OUT)
+
+# The same host with two kernels; fetches the second one.
+lab-kernels: all deps-lab
+	$(Q)tests/lab/test-kernels.sh $(OUT)
+
+# What is too long for make check.
+check-full: check lab-kernels lab-appendix lab-matrix
+	$(Q)tests/lab/matrix.py check $(OUT)
 
 # The probe guest's rows, judged by emulators; and the record of what was seen.
 .PHONY: oracles probe-record

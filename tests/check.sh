@@ -65,6 +65,7 @@ done
 begin "the tree"
 script layers tests/layers.sh "$build"
 [ ! -x tests/mutate.sh ] || script mutate tests/mutate.sh "$build"
+script matrix-record tests/lab/matrix.py check "$build" 100
 
 # The emulators are slow: one at a time for each vendor, while the rest goes on.
 chain() { # TEST…
@@ -90,11 +91,12 @@ done
 	count "$log/lab-build.result"
 	lab_tests=()
 }
-amd_tests="amd live linux disk intercept predict"
+amd_tests="amd live linux disk intercept predict faults"
+intel_tests="intel guide"
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	case $kind in
 	amd) chain $amd_tests & pid_amd=$! ;;
-	intel) chain intel & pid_intel=$! ;;
+	intel) chain $intel_tests & pid_intel=$! ;;
 	esac
 done
 
@@ -111,7 +113,7 @@ for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	begin "lab: $kind hosts"
 	case $kind in
 	amd) wait "$pid_amd"; tests=$amd_tests ;;
-	intel) wait "$pid_intel"; tests=intel ;;
+	intel) wait "$pid_intel"; tests=$intel_tests ;;
 	esac
 	for t in $tests; do
 		finish "lab-$t" "$(cat "$log/lab-$t.status" 2>/dev/null || echo 1)"

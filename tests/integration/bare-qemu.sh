@@ -23,6 +23,14 @@ expect_no_out "is not known here"
 expect_no_out "CPUID ends at leaf"
 check "the probe guest under QEMU"
 
+rows=$(grep -a '^probe: .* cpl[03] ' <<<"$out")
+summary=$(grep -a '^probe: summary' <<<"$out")
+bare Penryn probe "nodump brief nonce=c0ffee"
+expect_equal "$(grep -a '^probe: summary' <<<"$out")" "$summary" "summary"
+expect_equal "$(grep -a '^probe: .* cpl[03] ' <<<"$out")" \
+	"$(grep -vE ' (OK|ABSENT|SKIP|UNDECIDABLE)( unproven)?.?$' <<<"$rows")" "rows"
+check "brief leaves out the rows that tell nothing"
+
 # ---- what it was not made for ----
 
 bare Penryn,vendor=ShanghaiZhao,level=4 probe "nodump"

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# test-faults.sh BUILD: what the lab says when a host, a package, space or patience is missing; that several hosts run side
+# by side; and that nothing is left behind.
+# shellcheck shell=bash disable=SC1091,SC2016,SC2154
+. "$(dirname "$0")/../lib.sh"
+cd "$top" || exit 1
+lab=tests/lab/lab
+export TMPDIR=$tmp/scratch
+mkdir "$TMPDIR"
+
+nothing_left() {
+	expect_equal "$(ls "$TMPDIR")" "" "scratch files"
+	expect_equal "$(pgrep -f "$tmp/[s]cratch")" "" "processes"
+}
+
+# A PATH with other programs in front.
+fake() { # NAME SCRIPT
+	mkdir -p "$tmp/fake"
+	printf '#!/bin/sh\n%s\n' "$2" >"$tmp/fake/$1"
+	chmod +x "$tmp/fake/$1"
+}
+faked() {
+	ran env PATH="$tmp/fake:$PATH" "$@"
+	rm -rf "$tmp/fake"
+}
+
+ran $lab run epyc phenom --out "$tmp/out" -- sh -c 'echo "I am $LAB_HOST"; minivmm --version >out/version; [ $LAB_HOST = epyc ]'
+expect_status 1
+[ "$(grep -E '^(==|I am)' <<<"$out")" = "== epyc: status 0
+I am epyc
+== phenom: status 1
+I am phenom" ] || problem "what the hosts said is not there in order"
+for h in epyc phenom; do
+	grep -q minivmm "$tmp/out/$h/version" || problem "no files from $h"
+done
+nothing_left
+check "lab: two hosts side by side, each with its status and its files"
+
+ran $lab run nosuchhost -- true
+expect_status 125
+expect_err "no host named 'nosuchhost'; see: lab list"
+ran $lab run epyc nosuchhost -- true
+expect_status 125
+expect_err "no host named 'nosuchhost'"
+nothing_left
+check "lab: a host that is not in the list"
+
+fake dpkg-query 'exit 1'
+faked $lab run penryn -- true
+expect_status 125
+expect_err "bochs hosts need these packages: "
+expect_err "xorriso"
+nothing_left
+check "lab: packages that are missing are named"
+
+ran $lab run epyc --kernel no-such -- true
+expect_status 125
+expect_err "linux-image-no-such-amd64"
+ran $lab run penryn --kernel 6.12-cloud -- true
+expect_status 125
+ran $lab run epyc --kernel ../x -- true
+expect_status 125
+expect_err "no name of a kernel"
+nothing_left
+check "lab: a kernel that Debian does not have"
+
+if unshare -rm true 2>/dev/null; then
+	ran unshare -rm sh -c 'mount -t tmpfs -o size=8m none "$TMPDIR" && exec tests/lab/lab run epyc -- true'
+	expect_status 125
+	expect_err "MiB of free space, 200 are needed"
+	nothing_left
+	check "lab: no space"
+else
+	skip "lab: no space" "no user namespaces"
+fi
+
+# Emulators that never say anything, or die.
+SECONDS=0
+fake qemu-system-x86_64 "echo \$\$ >>$tmp/pids; exec sleep 1000"
+faked $lab run epyc --timeout 2 -- true
+expect_status 125
+expect_err "epyc: not up after 2 s (boot 1 of 2)"
+expect_err "lab: epyc: not up after"
+[ $SECONDS -lt 60 ] || problem "it took $SECONDS s"
+expect_equal "$(wc -l <"$tmp/pids")" 2 boots
+! kill -0 $(cat "$tmp/pids") 2>/dev/null || problem "one of them lives on"
+nothing_left
+check "lab: a host that never comes up is booted twice, within its budget"
+
+fake qemu-system-x86_64 'echo "qemu: out of luck" >&2; exit 1'
+faked $lab run epyc -- true
+expect_status 125
+expect_err "qemu: out of luck"
+expect_err "lab: epyc: the emulator ended by itself"
+nothing_left
+check "lab: an emulator that does not start shows its last words"
+
+ran $lab run epyc --timeout 20 -- sh -c 'echo here; while :; do :; done'
+expect_status 125
+expect_out here
+expect_err "lab: epyc: not done after 20 s"
+expect_equal "$(grep -c 'boot 2 of 2' <<<"$err")" 0 "second boots of a job that began"
+nothing_left
+check "lab: a host that hangs in its job ends in time, and is not booted again"
+
+# Killed from outside: the emulator, then lab itself.
+for what in emulator lab; do
+	$lab run epyc --timeout 100 --console "$tmp/console" -- sh -c 'while :; do :; done' >"$tmp/.out" 2>"$tmp/.err" &
+	pid=$!
+	for _ in $(seq 300); do
+		grep -qs L1-UP "$TMPDIR"/lab.*/console && break
+		sleep 0.2
+	done
+	emulator=$(pgrep -P "$pid" qemu) || problem "no emulator to kill"
+	if [ $what = emulator ]; then kill -9 "$emulator"; else kill "$pid"; fi
+	wait "$pid"
+	status=$?
+	out=$(tr -d '\0' <"$tmp/.out")
+	err=$(tr -d '\0' <"$tmp/.err")
+	command_line="lab run, $what killed"
+	if [ $what = emulator ]; then
+		expect_status 125
+		expect_err "the emulator ended by itself"
+	else
+		expect_status 143
+		! kill -0 "$emulator" 2>/dev/null || problem "the emulator lives on"
+	fi
+	nothing_left
+	check "lab: the $what is killed"
+done
