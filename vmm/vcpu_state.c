@@ -10,6 +10,7 @@
 #include "vm.h"
 
 #define MSR_IA32_XFD 0x1c4
+#define XCR0_RESET 1
 #define XCR0_X87_SSE UINT64_C(3)
 #define XSAVE_HEADER 512
 
@@ -154,6 +155,9 @@ static int set_xcrs(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_
 	struct kvm_xcrs x = { .nr_xcrs = s->nxcrs };
 
 	if (!s->nxcrs)
+		return 0;
+	/* A host without XSAVE has no XCR0; a guest that was not shown XSAVE could not change its reset value. */
+	if (!mv_kvm_cap(v->vm->fd, KVM_CAP_XCRS) && s->nxcrs == 1 && s->xcrs[0].value == XCR0_RESET)
 		return 0;
 	for (uint32_t i = 0; i < s->nxcrs; i++) {
 		x.xcrs[i].xcr = s->xcrs[i].index;
