@@ -320,17 +320,18 @@ static void forbidden(const char *name)
 
 int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
 {
-	int rc = mv_drop_privileges(l->user, err);
+	/* Asking the kernel for its tracepoints takes rights and calls that are gone afterwards. */
+	int rc = l->trace ? mv_trace_open(&l->vm->trace, l->trace, &l->st->policy, err) : 0;
 
+	if (rc == 0)
+		rc = mv_drop_privileges(l->user, err);
 	return rc || l->no_seccomp ? rc : mv_sandbox_enter(forbidden, err);
 }
 
 int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err)
 {
-	int rc = l->trace ? mv_trace_open(&l->vm->trace, l->trace, &l->st->policy, err) : 0;
+	int rc = mv_terminal_start(l->vm, err);
 
-	if (rc == 0)
-		rc = mv_terminal_start(l->vm, err);
 	if (rc == 0)
 		rc = mv_run(l->vm, &l->run, result, err);
 	mv_terminal_stop();

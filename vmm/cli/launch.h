@@ -113,8 +113,9 @@ int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const
 			struct mv_static *st, struct mv_err *err);
 
 /*
- * Give up privileges and enter the sandbox. Before there are other threads, and before bytes come from
- * somebody who may be hostile; after everything that has to be opened by whoever started us.
+ * Open the trace, if one was asked for, give up privileges and enter the sandbox. Before there are other
+ * threads, and before bytes come from somebody who may be hostile; after everything that has to be
+ * opened by whoever started us.
  */
 int mv_launch_confine(const struct mv_launch *l, struct mv_err *err);
 
