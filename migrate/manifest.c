@@ -212,8 +212,8 @@ void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m)
 	if (mv_wire_ok(w) && mv_manifest_data_size(m) != data)
 		mv_wire_fail(w, "the runs have %" PRIu64 " bytes, the file %" PRIu64,
 			     mv_manifest_data_size(m), data);
-	for (i = 0; mv_wire_ok(w) && i < m->nchunks; i++)
-		mv_wire_u64(w, &m->sums[i]);
+	if (mv_wire_ok(w))
+		mv_wire_u64s(w, m->sums, m->nchunks);
 }
 
 bool mv_manifest_chunk_ok(const struct mv_manifest *m, uint32_t i, const void *bytes, size_t len)

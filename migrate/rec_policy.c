@@ -222,30 +222,40 @@ void mv_walk_mask_files(struct mv_wire *w, struct mv_records *rs, uint32_t index
 	rs->nfiles = f->n;
 }
 
-static void walk_place(struct mv_wire *w, mv_at *at, const struct mv_records *rs)
+static void walk_places(struct mv_wire *w, mv_at *at, size_t n, const struct mv_records *rs)
 {
-	mv_wire_u32(w, at);
-	if (*at && MV_AT_FILE(*at) >= rs->nfiles)
-		mv_wire_fail(w, "a place in mask file %" PRIu32 " of %" PRIu32, *at >> 24,
-			     rs->nfiles);
+	mv_wire_u32s(w, at, n);
+	for (size_t i = 0; i < n; i++)
+		if (at[i] && MV_AT_FILE(at[i]) >= rs->nfiles)
+			mv_wire_fail(w, "a place in mask file %" PRIu32 " of %" PRIu32, at[i] >> 24,
+				     rs->nfiles);
 }
 
+/* The order in which a mask's registers stand, as a rule: then none can be there twice. */
+static bool ascends(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
+{
+	if (a->leaf != b->leaf)
+		return a->leaf < b->leaf;
+	if (a->subleaf != b->subleaf)
+		return a->subleaf < b->subleaf;
+	return a->reg != b->reg ? a->reg < b->reg : a->vendor < b->vendor;
+}
+
+/* sorted: all before it ascend; it is what it says afterwards. */
 static void walk_mask_reg(struct mv_wire *w, struct mv_mask *m, uint32_t i,
-			  const struct mv_records *rs)
+			  const struct mv_records *rs, bool *sorted)
 {
 	struct mv_mask_reg *r = &m->regs[i];
 	const struct mv_mask_reg *o;
-	unsigned k;
 
 	mv_wire_u32(w, &r->leaf);
 	mv_wire_u32(w, &r->subleaf);
 	mv_wire_u8_max(w, &r->reg, MV_NREGS - 1, "a mask's register");
 	mv_wire_u8_max(w, &r->vendor, MV_VENDOR_HYGON, "a mask's vendor");
-	for (k = 0; k < 3; k++)
-		mv_wire_u32(w, &r->plane[k]);
-	for (k = 0; k < 32; k++)
-		walk_place(w, &r->at[k], rs);
-	for (o = m->regs; o < r; o++)
+	mv_wire_u32s(w, r->plane, 3);
+	walk_places(w, r->at, 32, rs);
+	*sorted = *sorted && (i == 0 || ascends(r - 1, r));
+	for (o = m->regs; !*sorted && o < r; o++)
 		if (o->leaf == r->leaf && o->subleaf == r->subleaf && o->reg == r->reg &&
 		    o->vendor == r->vendor)
 			mv_wire_fail(w, "leaf 0x%" PRIx32 " subleaf 0x%" PRIx32
@@ -280,7 +290,7 @@ static void walk_mask_field(struct mv_wire *w, struct mv_mask *m, uint32_t i,
 	mv_wire_u8_max(w, &pos.lo, 31, "a field's first bit");
 	mv_wire_u8_max(w, &pos.hi, 31, "a field's last bit");
 	mv_wire_u32(w, &f->value);
-	walk_place(w, &f->at, rs);
+	walk_places(w, &f->at, 1, rs);
 	if (!mv_wire_ok(w))
 		return;
 	if (mv_wire_decoding(w)) {
@@ -305,12 +315,10 @@ static void walk_mask_msr(struct mv_wire *w, struct mv_mask *m, uint32_t i,
 {
 	struct mv_mask_msr *r = &m->msrs[i];
 	const struct mv_mask_msr *o;
-	unsigned k;
 
 	mv_wire_u32(w, &r->index);
-	for (k = 0; k < 3; k++)
-		mv_wire_u64(w, &r->plane[k]);
-	walk_place(w, &r->at, rs);
+	mv_wire_u64s(w, r->plane, 3);
+	walk_places(w, &r->at, 1, rs);
 	for (o = m->msrs; o < r; o++)
 		if (o->index == r->index)
 			mv_wire_fail(w, "MSR 0x%" PRIx32 " occurs twice", r->index);
@@ -318,13 +326,14 @@ static void walk_mask_msr(struct mv_wire *w, struct mv_mask *m, uint32_t i,
 
 static void walk_mask(struct mv_wire *w, struct mv_mask *m, const struct mv_records *rs)
 {
+	bool sorted = true;
 	uint32_t i;
 
 	mv_wire_count(w, &m->nregs, 0, MV_MASK_REGS, MASK_REG_ENTRY, "the number of registers");
 	mv_wire_count(w, &m->nfields, 0, MV_MASK_FIELDS, MASK_FIELD_ENTRY, "the number of fields");
 	mv_wire_count(w, &m->nmsrs, 0, MV_MASK_MSRS, MASK_MSR_ENTRY, "the number of MSRs");
 	for (i = 0; i < m->nregs && mv_wire_ok(w); i++)
-		walk_mask_reg(w, m, i, rs);
+		walk_mask_reg(w, m, i, rs, &sorted);
 	for (i = 0; i < m->nfields && mv_wire_ok(w); i++)
 		walk_mask_field(w, m, i, rs);
 	for (i = 0; i < m->nmsrs && mv_wire_ok(w); i++)

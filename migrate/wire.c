@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame.h"
+
 uint8_t *mv_buf_grow(struct mv_buf *b, size_t len)
 {
 	uint8_t *p;
@@ -144,6 +146,38 @@ void mv_wire_i64(struct mv_wire *w, int64_t *v)
 
 	if (mv_wire_decoding(w))
 		*v = (int64_t)x;
+}
+
+/* In one expression: compilers make one load of it. */
+static uint32_t load32(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+void mv_wire_u32s(struct mv_wire *w, uint32_t *v, size_t n)
+{
+	const uint8_t *in = mv_wire_decoding(w) ? take(w, n * 4) : NULL;
+	uint8_t *out = mv_wire_decoding(w) ? NULL : put(w, n * 4);
+
+	for (size_t i = 0; i < n; i++) {
+		if (out)
+			out = mv_store_le(out, v[i], 4);
+		else if (mv_wire_decoding(w))
+			v[i] = in ? load32(in + 4 * i) : 0;
+	}
+}
+
+void mv_wire_u64s(struct mv_wire *w, uint64_t *v, size_t n)
+{
+	const uint8_t *in = mv_wire_decoding(w) ? take(w, n * 8) : NULL;
+	uint8_t *out = mv_wire_decoding(w) ? NULL : put(w, n * 8);
+
+	for (size_t i = 0; i < n; i++) {
+		if (out)
+			out = mv_store_le(out, v[i], 8);
+		else if (mv_wire_decoding(w))
+			v[i] = in ? load32(in + 8 * i) | (uint64_t)load32(in + 8 * i + 4) << 32 : 0;
+	}
 }
 
 void mv_wire_bytes(struct mv_wire *w, void *p, size_t len)

@@ -66,6 +66,9 @@ void mv_wire_u32(struct mv_wire *w, uint32_t *v);
 void mv_wire_u64(struct mv_wire *w, uint64_t *v);
 void mv_wire_i64(struct mv_wire *w, int64_t *v);
 void mv_wire_bytes(struct mv_wire *w, void *p, size_t len);
+/* n of them, for what there are thousands of. */
+void mv_wire_u32s(struct mv_wire *w, uint32_t *v, size_t n);
+void mv_wire_u64s(struct mv_wire *w, uint64_t *v, size_t n);
 
 /* Values with limits; what names the field in the failure. */
 void mv_wire_bool(struct mv_wire *w, bool *v, const char *what);
