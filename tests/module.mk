@@ -5,14 +5,14 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/tests/unit/%)
 
 # What a test may link, by what it is about; everything else is the core's.
 UNIT_MIGRATE := test_stream test_snapshot test_snapshot_hostile test_snapshot_faults test_live test_peer
-UNIT_VMM     := test_vcpu_state test_image test_sites test_testdev test_device test_virtio test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
+UNIT_VMM     := test_vcpu_state test_lazy test_image test_sites test_testdev test_device test_virtio test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
 
 unit_libs = $(if $(filter $(UNIT_VMM),$(1)),$(LIBS),\
             $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/libmv-migrate.a) $(OUT)/libmv-cpuid.a)
 unit_inc  = $(if $(filter $(UNIT_VMM),$(1)),$(VMM_INC),\
             $(if $(filter $(UNIT_MIGRATE),$(1)),$(MIGRATE_INC),$(CPUID_INC)))
 unit_more = $(if $(filter test_live,$(1)),$(OUT)/tests/unit/fake_vm.o) \
-            $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/tests/unit/snapshot_fixture.o,\
+            $(if $(filter $(UNIT_MIGRATE) test_lazy,$(1)),$(OUT)/tests/unit/snapshot_fixture.o,\
             $(if $(filter $(UNIT_VMM),$(1)),,$(if $(wildcard tests/unit/support.c),$(OUT)/tests/unit/support.o)))
 unit_ld   = $(if $(filter $(UNIT_VMM),$(1)),$(VMM_LIBS),$(if $(filter $(UNIT_MIGRATE),$(1)),-lxxhash))
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -221,14 +223,40 @@ static bool load_next(struct mv_lazy *l)
 	return ok;
 }
 
-/* It can't go on: whoever waits for a page gets an error instead of one. */
-static void give_up(struct mv_lazy *l)
-{
-	struct mv_event e = { .kind = MV_EVENT_ERROR };
+/*
+ * Memory that was taken away, and what to say to those of our own threads that touch it all the same (a
+ * device that reads what the guest gave it): there is nothing they could go on with.
+ */
+static struct {
+	uintptr_t first, end;
+	void (*told)(int code, const char *why);
+	int code;
+	char why[sizeof(((struct mv_err *)0)->file) + sizeof(((struct mv_err *)0)->msg) + 4];
+} lost;
 
-	pthread_mutex_lock(&l->lock);
-	e.err = l->err;
-	pthread_mutex_unlock(&l->lock);
+static void touched(int sig, siginfo_t *info, void *context)
+{
+	uintptr_t at = (uintptr_t)info->si_addr;
+
+	(void)context;
+	if (at >= lost.first && at < lost.end && lost.told)
+		lost.told(lost.code, lost.why);
+	/* Anything else is what it ever was: the instruction is tried again, and ends the program. */
+	signal(sig, SIG_DFL);
+}
+
+/* Whoever waits for a page gets an error instead of one. */
+static void give_up(struct mv_lazy *l, const struct mv_err *err)
+{
+	struct sigaction sa = { .sa_sigaction = touched, .sa_flags = SA_SIGINFO };
+	struct mv_event e = { .kind = MV_EVENT_ERROR, .err = *err };
+
+	snprintf(lost.why, sizeof(lost.why), "%s: %s", e.err.file, e.err.msg);
+	lost.told = l->vm->lost;
+	lost.code = e.err.code;
+	lost.end = (uintptr_t)l->vm->ram + l->vm->ram_size;
+	__atomic_store_n(&lost.first, (uintptr_t)l->vm->ram, __ATOMIC_SEQ_CST);
+	sigaction(SIGSEGV, &sa, NULL);
 	mv_vm_post(l->vm, &e);
 	mprotect(l->vm->ram, l->vm->ram_size, PROT_NONE);
 }
@@ -240,6 +268,7 @@ static void *serve(void *ctx)
 		{ .fd = l->uffd, .events = POLLIN }, { .fd = l->stop_fd, .events = POLLIN },
 	};
 	int wait = HEAD_START;
+	struct mv_err err;
 	bool ok = true;
 
 	while (ok && !p[1].revents) {
@@ -254,8 +283,11 @@ static void *serve(void *ctx)
 		if (__atomic_load_n(&l->left, __ATOMIC_RELAXED) == 0)
 			break;
 	}
-	if (!ok)
-		give_up(l);
+	pthread_mutex_lock(&l->lock);
+	err = l->err;
+	pthread_mutex_unlock(&l->lock);
+	if (err.code)
+		give_up(l, &err);
 	else if (!p[1].revents)
 		__atomic_store_n(&l->vm->ram_plain, true, __ATOMIC_SEQ_CST);
 	/* From here on a page that is missing is one of zeros; those who wait wake up. */
@@ -374,22 +406,30 @@ int mv_lazy_start(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err
 	return rc;
 }
 
+static void wake(const struct mv_lazy *l)
+{
+	if (write(l->stop_fd, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0) {
+		/* a counter this far from full takes it */
+	}
+}
+
 void mv_lazy_stop(struct mv_lazy *l)
 {
-	uint64_t one = 1;
-
 	if (!l)
 		return;
-	if (write(l->stop_fd, &one, sizeof(one)) == sizeof(one))
-		pthread_join(l->thread, NULL);
+	wake(l);
+	pthread_join(l->thread, NULL);
 	release(l);
 }
 
-/* Under lock: what went wrong, if anything did. */
+/* Under lock: what went wrong, if anything did. Then it is the thread's to end the guest. */
 static int outcome(const struct mv_lazy *l, struct mv_err *err)
 {
-	if (l->err.code && err)
-		*err = l->err;
+	if (l->err.code) {
+		wake(l);
+		if (err)
+			*err = l->err;
+	}
 	return -l->err.code;
 }
 
@@ -415,14 +455,14 @@ int mv_lazy_need(struct mv_lazy *l, uint64_t gpa, uint64_t len, struct mv_err *e
 
 int mv_lazy_finish(struct mv_lazy *l, struct mv_err *err)
 {
-	int rc;
+	int rc = 0;
 
-	if (!l)
-		return 0;
-	pthread_mutex_lock(&l->lock);
-	for (uint32_t i = 0; i < l->m.nchunks && load_chunk(l, i); i++)
-		;
-	rc = outcome(l, err);
-	pthread_mutex_unlock(&l->lock);
+	for (uint32_t i = 0; l && rc == 0 && i < l->m.nchunks; i++) {
+		/* One by one: a guest that runs meanwhile comes in between. */
+		pthread_mutex_lock(&l->lock);
+		load_chunk(l, i);
+		rc = outcome(l, err);
+		pthread_mutex_unlock(&l->lock);
+	}
 	return rc;
 }

@@ -11,6 +11,7 @@
 #include "dirty.h"
 #include "disk.h"
 #include "guest-tests/abi.h"
+#include "lazy.h"
 #include "tls.h"
 
 #define SLICE_NS UINT64_C(5000000)	/* how long a throttled guest runs at a time */
@@ -58,8 +59,10 @@ static uint64_t op_now(void *ctx)
 static int op_log_start(void *ctx, struct mv_err *err)
 {
 	struct mv_move *m = ctx;
+	/* While the guest still runs: from here on we read all of its memory ourselves. */
+	int rc = mv_lazy_finish(m->vm->lazy, err);
 
-	return mv_dirty_start(&m->dirty, m->vm, err);
+	return rc ? rc : mv_dirty_start(&m->dirty, m->vm, err);
 }
 
 static int op_log_fetch(void *ctx, uint64_t *bitmap, struct mv_err *err)

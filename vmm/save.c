@@ -10,6 +10,7 @@
 
 #include "disk.h"
 #include "lazy.h"
+#include "preload.h"
 
 /* Smaller runs are read: the kernel takes some 65000 mappings of a process. */
 #define MAP_AT_LEAST 16		/* pages */
@@ -124,6 +125,8 @@ int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, enum mv_memory_mode m
 		/* We read and patch these ourselves: damage has to be an error, not a fault. */
 		for (uint32_t i = 0; rc == 0 && i < state->nsites; i++)
 			rc = mv_lazy_need(vm->lazy, state->sites[i], 2, err);
+		if (rc == 0)
+			rc = mv_preload(vm, state, err);
 		if (rc == 0)
 			rc = mv_vm_adopt(vm, state, err);
 		/* KVM, too, touches memory; why it failed is known better here. */

@@ -175,6 +175,7 @@ static void init_devices(struct mv_vm *vm, const struct mv_console *console)
 	vm->devices.serial.ctx = console->ctx;
 	vm->console_ready = console->ready;
 	vm->note = console->note;
+	vm->lost = console->lost;
 	vm->devices.info.table = &p->guest;
 	vm->devices.info.raw = vm->raw;
 	vm->devices.info.mode = p->intercept;

@@ -80,6 +80,7 @@ struct mv_vm {
 	struct mv_testdev *testdev;	/* NULL: not asked for; mv_vm_destroy frees it */
 	bool (*console_ready)(void *ctx);
 	void (*note)(void *ctx, const char *device, const char *what);
+	void (*lost)(int code, const char *why);
 	struct mv_trace *trace;	/* the caller's; NULL: CPUIDs are not recorded */
 	struct mv_sites sites;
 	bool patched;		/* RAM holds port writes at the sites */
@@ -103,6 +104,11 @@ struct mv_console {
 	bool (*ready)(void *ctx);
 	/* May be NULL. Called by vCPU threads: the guest's driver broke a rule of that device. */
 	void (*note)(void *ctx, const char *device, const char *what);
+	/*
+	 * May be NULL. Called in whatever thread, also by a signal handler, and does not return: one of
+	 * the VMM's own threads touched memory that turned out to be damaged (code, why).
+	 */
+	void (*lost)(int code, const char *why);
 	void *ctx;
 };
 

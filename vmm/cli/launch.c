@@ -106,10 +106,27 @@ static void note_breach(void *ctx, const char *device, const char *what)
 	mv_cli_note("%s needs a reset: the guest gave it %s", device, what);
 }
 
+/* In whatever thread, under whatever locks: nothing but system calls. */
+static _Noreturn void die(int code, const char *before, const char *what, const char *behind)
+{
+	const char *const text[] = { "minivmm: ", before, what, behind };
+
+	mv_terminal_restore();
+	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
+		if (write(STDERR_FILENO, text[i], strlen(text[i])) < 0)
+			break;
+	_exit(code);
+}
+
+static void lost(int code, const char *why)
+{
+	die(code, "", why, "\n");
+}
+
 struct mv_console mv_launch_console(void)
 {
 	return (struct mv_console){ .write = write_console, .ready = console_ready,
-				    .note = note_breach };
+				    .note = note_breach, .lost = lost };
 }
 
 void mv_launch_set_name(struct mv_launch *l, const char *fallback)
@@ -302,20 +319,10 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	return rc;
 }
 
-/* In whatever thread, under whatever locks: nothing but system calls. */
 static void forbidden(const char *name)
 {
-	static const char *const text[] = { "minivmm: the system call ", NULL,
-					    " is not allowed (--no-seccomp runs without the filter)\n" };
-
-	mv_terminal_restore();
-	for (unsigned i = 0; i < 3; i++) {
-		const char *s = text[i] ? text[i] : name;
-
-		if (write(STDERR_FILENO, s, strlen(s)) < 0)
-			break;
-	}
-	_exit(MV_EXIT_FAILED);
+	die(MV_EXIT_FAILED, "the system call ", name,
+	    " is not allowed (--no-seccomp runs without the filter)\n");
 }
 
 int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
