@@ -137,7 +137,7 @@ all: $(OUT)/minivmm guest-images
 # The one list of what Debian 12 has to provide; the lab keeps its own (tests/lab/lab deps).
 
 PKGS_BUILD := gcc make libc6-dev binutils libgnutls28-dev libjson-c-dev libseccomp-dev libsmartcols-dev libvirt-dev \
-               libxml2-dev libxxhash-dev libzydis-dev
+               libxml2-dev libxxhash-dev libzstd-dev libzydis-dev
 PKGS_TEST  := gnutls-bin libcriterion-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt0 python3 \
               python3-libvirt qemu-system-x86
 PKGS_IMAGES := isolinux syslinux-common xorriso

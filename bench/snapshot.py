@@ -62,10 +62,10 @@ def medians(row, **functions):
     row.update({name: round(statistics.median(t), 2) for name, t in took.items()})
 
 
-def save(name, path):
+def save(name, path, *options):
     if os.path.exists(path):
         os.unlink(path)
-    return timed([minivmm, "snapshot", name, path])
+    return timed([minivmm, "snapshot", name, path, *options])
 
 
 def write(source, path):
@@ -80,6 +80,19 @@ def copy(source, path):
     return timed(["sh", "-c", f"cp '{source}' '{path}' && sync '{path}'"])
 
 
+def restored(path):
+    """From exec to a guest that answers: it has nothing to say."""
+    name = f"bench-{os.getpid()}-again"
+    start = time.perf_counter()
+    p = subprocess.Popen([minivmm, "restore", "-q", path, "--name", name], stdout=subprocess.DEVNULL, **quiet)
+    while subprocess.run([minivmm, "status", name], stdout=subprocess.DEVNULL, **quiet).returncode:
+        pass
+    took = (time.perf_counter() - start) * 1e3
+    subprocess.run([minivmm, "stop", name], check=True, **quiet)
+    p.wait()
+    return took
+
+
 def one(mib, folder):
     snap, other = os.path.join(folder, "a.snap"), os.path.join(folder, "b.snap")
     name = f"bench-{os.getpid()}"
@@ -92,6 +105,9 @@ def one(mib, folder):
     row = {"ram_mib": mib, "file_mib": os.path.getsize(snap) >> 20}
     medians(row, save_ms=lambda: save(name, other), write_ms=lambda: write(snap, other),
             cp_ms=lambda: copy(snap, other))
+    row["packed_save_ms"] = round(save(name, other, "--compress"), 2)
+    row["packed_mib"] = round(os.path.getsize(other) / (1 << 20), 1)
+    row["packed_restore_ms"] = round(restored(other), 2)
     subprocess.run([minivmm, "stop", name], check=True, **quiet)
     vm.wait()
     os.unlink(other)
@@ -118,11 +134,12 @@ for mib in map(int, args.ram.split(",")):
         shutil.rmtree(folder)
     if len(rows) == 1:
         print("snapshot of a full guest, ms; save and write with fsync, restore to the first byte of output")
-        print("  RAM    save   write      cp  save/write cp/save |   lazy    map   eager  floor lazy/floor")
+        print("  RAM    save   write      cp  save/write cp/save |   lazy    map   eager  floor lazy/floor"
+              " | --compress: save  MiB restore")
     r = rows[-1]
     print("{ram_mib:5} {save_ms:7.0f} {write_ms:7.0f} {cp_ms:7.0f} {save_to_write:11.2f} {cp_to_save:7.2f} |"
           "{restore_lazy_ms:7.1f} {restore_map_ms:6.1f} {restore_eager_ms:7.0f} {floor_ms:6.1f}"
-          " {restore_to_floor:10.2f}".format(**r), flush=True)
+          " {restore_to_floor:10.2f} | {packed_save_ms:16.0f} {packed_mib:4.0f} {packed_restore_ms:7.0f}".format(**r), flush=True)
 if args.json:
     with open(args.json, "w") as f:
         json.dump({"snapshot": rows}, f, indent=1)

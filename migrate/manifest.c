@@ -17,6 +17,7 @@ void mv_manifest_finish(struct mv_manifest *m)
 {
 	free(m->runs);
 	free(m->sums);
+	mv_packed_finish(&m->packed);
 	*m = (struct mv_manifest){ 0 };
 }
 
@@ -142,14 +143,23 @@ void mv_manifest_place(struct mv_manifest *m, uint64_t data_offset)
 		m->runs[i].offset += data_offset;
 }
 
+/* Bytes of all chunks, and where they would end if they stood in the file as they are. */
+static uint64_t data_of(const struct mv_manifest *m)
+{
+	return m->packed.method ? m->packed.size : m->file_size - m->data_offset;
+}
+
 /* Sizes and the two counts; decoding, they are true before anything is allocated for them. */
 static void walk_counts(struct mv_wire *w, struct mv_manifest *m)
 {
-	uint64_t data = m->file_size - m->data_offset;
+	uint64_t data = data_of(m);
 
 	mv_wire_u32_range(w, &m->chunk_size, MV_PAGE_SIZE, MV_MAX_CHUNK_SIZE, "the chunk size");
 	if (m->chunk_size & (m->chunk_size - 1))
 		mv_wire_fail(w, "the chunk size is %" PRIu32 ", no power of two", m->chunk_size);
+	if (m->packed.method && m->chunk_size != m->packed.chunk_size)
+		mv_wire_fail(w, "the chunk size is %" PRIu32 ", that of what is stored %" PRIu32,
+			     m->chunk_size, m->packed.chunk_size);
 	mv_wire_u32(w, &m->nruns);
 	mv_wire_u32(w, &m->nchunks);
 	if (!mv_wire_ok(w))
@@ -195,13 +205,13 @@ static void walk_run(struct mv_wire *w, struct mv_manifest *m, struct mv_run *r)
 	else if (r->offset != offset)
 		mv_wire_fail(w, "run 0x%" PRIx64 " is at byte 0x%" PRIx64 " instead of 0x%" PRIx64,
 			     r->gpa, r->offset, offset);
-	else if (r->npages * MV_PAGE_SIZE > m->file_size - offset)
+	else if (r->npages * MV_PAGE_SIZE > m->data_offset + data_of(m) - offset)
 		mv_wire_fail(w, "run 0x%" PRIx64 " goes beyond the end of the file", r->gpa);
 }
 
 void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m)
 {
-	uint64_t data = m->file_size - m->data_offset;
+	uint64_t data = data_of(m);
 	uint32_t i;
 
 	walk_counts(w, m);
@@ -238,12 +248,54 @@ static int verify(const struct mv_manifest *m, const struct mv_stream *s, const 
 	return 0;
 }
 
+/* The chunks at `at` of the string of pages, out of what is stored of them, which is next in s. */
+static int unpack(const struct mv_manifest *m, struct mv_packer *packer, struct mv_stream *s,
+		  uint8_t *stored, uint8_t *buf, uint64_t at, size_t len, struct mv_err *err)
+{
+	uint32_t i = (uint32_t)(at / m->chunk_size), n;
+	int rc = 0;
+
+	for (size_t done = 0; rc == 0 && done < len; done += n, i++) {
+		const struct mv_stored *c = &m->packed.chunk[i];
+		uint64_t pos = s->pos;
+
+		n = mv_packed_chunk(&m->packed, i);
+		rc = mv_stream_read(s, stored, c->len, "memory", err);
+		/* Damage is found before the library sees it. */
+		if (rc == 0 && XXH3_64bits(stored, c->len) != c->sum)
+			rc = mv_err_at(err, MV_E_INPUT, s->name, 0, 0, "memory at byte 0x%" PRIx64
+				       ": checksum of the %" PRIu32 " bytes does not match", pos, c->len);
+		if (rc == 0 && c->len == n)
+			memcpy(buf + done, stored, n);
+		else if (rc == 0 && !mv_packer_unpack(packer, stored, c->len, buf + done, n))
+			rc = mv_err_at(err, MV_E_INPUT, s->name, 0, 0, "memory at byte 0x%" PRIx64
+				       " does not decompress to %" PRIu32 " bytes", pos, n);
+	}
+	return rc;
+}
+
+/* Behind compressed chunks: zeros up to the end of the page. */
+static int read_padding(const struct mv_manifest *m, struct mv_stream *s, struct mv_err *err)
+{
+	size_t len = (size_t)(m->file_size - m->data_offset - mv_packed_stored(&m->packed));
+	uint8_t pad[MV_PAGE_SIZE];
+	int rc = mv_stream_read(s, pad, len, "padding", err);
+
+	for (size_t i = 0; rc == 0 && i < len; i++)
+		if (pad[i])
+			rc = mv_err_at(err, MV_E_INPUT, s->name, 0, 0,
+				       "byte 0x%" PRIx64 ": padding is not zero", m->file_size - len + i);
+	return rc;
+}
+
 int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *ram,
 		     struct mv_err *err)
 {
 	uint64_t size = mv_manifest_data_size(m), at, page = 0;
 	size_t block = m->chunk_size > READ_SIZE ? m->chunk_size : READ_SIZE;
 	const struct mv_run *r = m->runs;
+	struct mv_packer *packer = NULL;
+	bool packed = m->packed.method != MV_PACKING_NONE;
 	size_t len, done, n;
 	uint8_t *buf;
 	int rc = 0;
@@ -252,12 +304,16 @@ int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *
 		block = (size_t)size;
 	if (!block)
 		return 0;
-	buf = malloc(block);
+	/* Behind the block: a chunk as it is stored. */
+	buf = malloc(block + (packed ? m->chunk_size : 0));
 	if (!buf)
 		return mv_err_at(err, MV_E_FAILED, s->name, 0, 0, "out of memory");
+	if (packed)
+		rc = mv_packer_open(&packer, m->chunk_size, err);
 	for (at = 0; !rc && at < size; at += len) {
 		len = size - at < block ? (size_t)(size - at) : block;
-		rc = mv_stream_read(s, buf, len, "memory", err);
+		rc = packed ? unpack(m, packer, s, buf + block, buf, at, len, err)
+			    : mv_stream_read(s, buf, len, "memory", err);
 		if (!rc)
 			rc = verify(m, s, buf, at, len, err);
 		for (done = 0; !rc && done < len; done += n) {
@@ -272,6 +328,9 @@ int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *
 			}
 		}
 	}
+	if (packed && rc == 0)
+		rc = read_padding(m, s, err);
+	mv_packer_close(packer);
 	free(buf);
 	return rc;
 }

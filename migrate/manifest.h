@@ -7,6 +7,7 @@
 #define MV_MIGRATE_MANIFEST_H
 
 #include "err.h"
+#include "packed.h"
 #include "wire.h"
 
 struct mv_stream;
@@ -23,6 +24,7 @@ struct mv_manifest {
 	uint32_t chunk_size, nruns, nchunks;
 	struct mv_run *runs;
 	uint64_t *sums;
+	struct mv_packed packed;	/* its own record, which stands before this one */
 };
 
 /*

@@ -34,6 +34,11 @@ static uint32_t count_disks(const struct mv_records *rs)
 	return rs->config->ndisks;
 }
 
+static uint32_t count_packed(const struct mv_records *rs)
+{
+	return rs->memory->packed.method != MV_PACKING_NONE;
+}
+
 static uint32_t count_rng(const struct mv_records *rs)
 {
 	return rs->config->rng;
@@ -52,6 +57,14 @@ static void walk_memory(struct mv_wire *w, struct mv_records *rs, uint32_t index
 	mv_manifest_walk(w, rs->memory);
 }
 
+static void walk_packed(struct mv_wire *w, struct mv_records *rs, uint32_t index)
+{
+	struct mv_manifest *m = rs->memory;
+
+	(void)index;
+	mv_packed_walk(w, &m->packed, m->ram_size, m->file_size - m->data_offset);
+}
+
 static void walk_end(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
 	(void)index;
@@ -60,8 +73,8 @@ static void walk_end(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 }
 
 /*
- * Ascending by type. The limit of MEMORY depends on the size of RAM: nothing is accepted until the
- * reader of CONFIG has set it. MEMORY_PAGES are accepted in live streams alone.
+ * Ascending by type. The limits of PACKED and MEMORY depend on the size of RAM: nothing is accepted until
+ * the reader of CONFIG has set them. MEMORY_PAGES are accepted in live streams alone.
  */
 const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_CONFIG, "CONFIG", 1, 1, 4096, one, mv_walk_config },
@@ -80,6 +93,7 @@ const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_DEVICE, "DEVICE", 0, MV_MAX_DEVICES, 8192, count_devices, mv_walk_device },
 	{ MV_REC_CPUID_SITES, "CPUID_SITES", 1, 1, 65536, one, mv_walk_cpuid_sites },
 	{ MV_REC_VCPU, "VCPU", 1, MV_MAX_VCPUS, 65536, count_vcpus, mv_walk_vcpu },
+	{ MV_REC_PACKED, "PACKED", 0, 0, 0, count_packed, walk_packed },
 	{ MV_REC_MEMORY, "MEMORY", 1, 1, 0, one, walk_memory },
 	{ MV_REC_END, "END", 1, 1, 64, one, walk_end },
 };

@@ -29,6 +29,7 @@ enum mv_record_type {
 	MV_REC_DEVICE = 0x0320,
 	MV_REC_CPUID_SITES = 0x0330,
 	MV_REC_VCPU = 0x0340,
+	MV_REC_PACKED = 0x03f0,	/* in compressed files alone */
 	MV_REC_MEMORY = 0x0400,
 	MV_REC_END = 0x0500,
 };
@@ -57,7 +58,7 @@ struct mv_record_def {
 	void (*walk)(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 };
 
-#define MV_NRECORD_DEFS 18
+#define MV_NRECORD_DEFS 19
 extern const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS];
 
 const struct mv_record_def *mv_record_def(uint32_t type);	/* NULL: unknown */

@@ -22,6 +22,13 @@
 int mv_snapshot_save(const char *path, const struct mv_static *st, const struct mv_state *state,
 		     const uint8_t *ram, struct mv_err *err);
 
+/*
+ * The same with memory compressed: smaller, slower to save, and read as a whole when it is restored.
+ * -MV_E_FAILED with a hint where the library for it is not installed.
+ */
+int mv_snapshot_save_packed(const char *path, const struct mv_static *st, const struct mv_state *state,
+			    const uint8_t *ram, struct mv_err *err);
+
 struct mv_snapshot;	/* an open snapshot */
 
 /* Open path and read the static part into *st. The caller closes. -MV_E_INPUT: no good snapshot. */
@@ -48,7 +55,7 @@ void mv_snapshot_take_manifest(struct mv_snapshot *s, struct mv_manifest *out);
 int mv_snapshot_fd(const struct mv_snapshot *s);	/* s's own; read it with pread alone */
 const char *mv_snapshot_name(const struct mv_snapshot *s);
 
-/* Figures for people: bytes of the file, bytes of memory in it; all known once it is open. */
+/* Figures for people: bytes of the file, bytes of memory in it as they are stored; all known once it is open. */
 struct mv_snapshot_info {
 	uint64_t file_size, memory_bytes;
 	uint32_t version;		/* major << 16 | minor */

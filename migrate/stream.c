@@ -127,6 +127,7 @@ static int check_header(struct mv_stream *s, const uint8_t *head, uint32_t kind,
 {
 	const size_t body = MV_STREAM_HEADER_SIZE - SUM_SIZE;
 	struct mv_stream_header *h = &s->header;
+	unsigned minor = MV_STREAM_MINOR;
 	struct mv_wire w;
 	uint64_t sum = 0;
 
@@ -139,10 +140,13 @@ static int check_header(struct mv_stream *s, const uint8_t *head, uint32_t kind,
 	mv_wire_decoder(&w, head + MV_STREAM_MAGIC_SIZE, body - MV_STREAM_MAGIC_SIZE);
 	walk_header(&w, h);
 	mv_wire_end(&w);
-	if (h->major != MV_STREAM_MAJOR || h->minor > MV_STREAM_MINOR)
+	/* Each kind counts its own. */
+	if (h->kind == MV_STREAM_SNAPSHOT)
+		minor = MV_STREAM_MINOR_PACKED;
+	if (h->major != MV_STREAM_MAJOR || h->minor > minor)
 		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0,
 				 "snapshot of format version %u.%u; this program reads %u.%u",
-				 h->major, h->minor, MV_STREAM_MAJOR, MV_STREAM_MINOR);
+				 h->major, h->minor, MV_STREAM_MAJOR, minor);
 	if (h->kind != kind)
 		mv_wire_fail(&w, "kind %" PRIu32 " is not a %s", h->kind,
 			     kind == MV_STREAM_LIVE ? "live stream" : "snapshot file");
@@ -363,6 +367,9 @@ int mv_stream_read_until(struct mv_stream *s, struct mv_records *rs, uint32_t la
 			continue;
 		mv_stream_bound(s, MV_REC_VCPU, rs->config->nvcpus, rs->config->nvcpus,
 				mv_record_def(MV_REC_VCPU)->max_len);
+		if (s->header.kind == MV_STREAM_SNAPSHOT && s->header.minor >= MV_STREAM_MINOR_PACKED)
+			mv_stream_bound(s, MV_REC_PACKED, 0, 1,
+					mv_packed_max_length(rs->config->ram_size));
 		if (s->header.kind == MV_STREAM_SNAPSHOT)
 			mv_stream_bound(s, MV_REC_MEMORY, 1, 1,
 					mv_manifest_max_length(rs->config->ram_size));

@@ -37,9 +37,9 @@ static void end(struct runner *r, enum mv_run_end how)
 	r->done = true;
 }
 
-static int save(struct runner *r, const char *path, struct mv_err *err)
+static int save(struct runner *r, const char *path, bool compress, struct mv_err *err)
 {
-	int rc = mv_vm_save(r->vm, path, err);
+	int rc = mv_vm_save(r->vm, path, compress, err);
 
 	if (rc == 0)
 		snprintf(r->result->saved, sizeof(r->result->saved), "%s", path);
@@ -52,7 +52,7 @@ static int save(struct runner *r, const char *path, struct mv_err *err)
 static void on_sync(struct runner *r)
 {
 	if (r->opts->snapshot_on_sync && !r->synced) {
-		int rc = save(r, r->opts->snapshot_on_sync, &r->result->not_saved);
+		int rc = save(r, r->opts->snapshot_on_sync, false, &r->result->not_saved);
 
 		r->synced = true;
 		if (rc == 0 && r->opts->stop_after_sync) {
@@ -184,7 +184,7 @@ static void status(struct runner *r, struct json_object *reply)
 static void snapshot(struct runner *r, struct json_object *request, struct json_object *reply)
 {
 	const char *file = string_member(request, "file");
-	struct json_object *stop = NULL;
+	struct json_object *stop = NULL, *compress = NULL;
 	struct mv_err err = { 0 };
 	char text[sizeof(err.file) + sizeof(err.msg) + 2];
 
@@ -193,7 +193,8 @@ static void snapshot(struct runner *r, struct json_object *request, struct json_
 		return;
 	}
 	mv_vm_pause(r->vm);
-	if (save(r, file, &err)) {
+	json_object_object_get_ex(request, "compress", &compress);
+	if (save(r, file, json_object_get_boolean(compress), &err)) {
 		snprintf(text, sizeof(text), "%s%s%s", err.file, *err.file ? ": " : "", err.msg);
 		add_string(reply, "error", text);
 	} else if (json_object_object_get_ex(request, "stop", &stop) && json_object_get_boolean(stop)) {

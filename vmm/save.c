@@ -16,7 +16,7 @@
 #define MAP_AT_LEAST 16		/* pages */
 #define MAX_MAPPINGS 30000
 
-int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
+int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err)
 {
 	struct mv_state *state = calloc(1, sizeof(*state));
 	bool patched = vm->patched;
@@ -34,7 +34,8 @@ int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err)
 		vm->st->config.saved_at = (uint64_t)time(NULL);
 		/* A file holds the guest's own bytes; the sites are a record of their own. */
 		mv_vm_unpatch(vm);
-		rc = mv_snapshot_save(path, vm->st, state, vm->ram, err);
+		rc = (compress ? mv_snapshot_save_packed : mv_snapshot_save)(path, vm->st, state, vm->ram,
+									     err);
 		if (patched && mv_vm_patch(vm, err))
 			rc = -MV_E_FAILED;
 		mv_state_finish(state);
@@ -98,11 +99,15 @@ static int map_memory(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err 
 static int load_memory(struct mv_vm *vm, struct mv_snapshot *snap, enum mv_memory_mode mode,
 		       struct mv_err *err)
 {
+	bool packed = mv_snapshot_manifest(snap)->packed.method != MV_PACKING_NONE;
 	int rc;
 
+	if (mode == MV_MEMORY_MAP && packed)
+		return mv_err_at(err, MV_E_USAGE, mv_snapshot_name(snap), 0, 0,
+				 "is compressed: it can't be mapped (--memory eager)");
 	if (mode == MV_MEMORY_MAP)
 		return map_memory(vm, snap, err);
-	if (mode == MV_MEMORY_LAZY) {
+	if (mode == MV_MEMORY_LAZY && !packed) {
 		rc = mv_lazy_start(vm, snap, err);
 		if (rc != -MV_E_HOST)
 			return rc;

@@ -6,12 +6,13 @@
 #include "snapshot.h"
 #include "vm.h"
 
-/* Save a paused VM to path; it may be resumed afterwards whatever the result. */
-int mv_vm_save(struct mv_vm *vm, const char *path, struct mv_err *err);
+/* Save a paused VM to path, compressed or not; it may be resumed afterwards whatever the result. */
+int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err);
 
 /* How a restored guest's memory gets from the file into RAM. */
 enum mv_memory_mode {
-	MV_MEMORY_LAZY,		/* when it is touched, verified before; where that can't be, EAGER */
+	MV_MEMORY_LAZY,		/* when it is touched, verified before; where that can't be, or of a
+				   compressed file, EAGER */
 	MV_MEMORY_EAGER,	/* all of it, verified, before anything runs */
 	MV_MEMORY_MAP,		/* the file is mapped, privately, and not verified */
 };

@@ -89,6 +89,51 @@ expect_err "did not end within 1 s"
 expect_no_err "checksum"
 check "restore: a guest saved before all its memory was read, over its own file"
 
+# Compressed: whatever is asked for, all of it is verified before anything runs.
+start packed "$minivmm" run -q "$hello" --memory 32M --name packed --append "mode=fill mib=32 stay"
+wait_for grep -q "fill: all there" "$tmp/packed.out"
+wait_for "$minivmm" pause packed
+ran "$minivmm" snapshot packed "$tmp/plain.snap"
+ran "$minivmm" snapshot packed "$tmp/packed.snap" --compress --stop
+expect_status 0
+ended packed
+plain=$(stat -c %s "$tmp/plain.snap")
+small=$(stat -c %s "$tmp/packed.snap")
+[ "$((small * 4))" -lt "$plain" ] || problem "$small bytes are not less than a quarter of $plain"
+ran "$minivmm" inspect "$tmp/packed.snap"
+expect_out "KiB of it in the file, compressed (zstd) to"
+ran "$minivmm" inspect --json "$tmp/packed.snap"
+expect_json_is compression zstd
+expect_json_is format 1.1
+runs=$(json "$out" pages/sums)
+ran "$minivmm" inspect --json "$tmp/plain.snap"
+expect_json_is compression none
+expect_json_is format 1.0
+expect_equal "$(json "$out" pages/sums)" "$runs" "chunks"
+check "snapshot --compress: smaller, and inspect says so"
+pages_of() { # FILE: which, and their checksums
+	"$minivmm" inspect --json "$1" | tr -d '\n' | sed 's/.*"pages"://'
+}
+for mode in lazy eager; do
+	start packed "$minivmm" restore -q "$tmp/packed.snap" --memory $mode --name packed
+	wait_for "$minivmm" snapshot packed "$tmp/again.snap" --stop
+	ended packed
+	expect_status 0
+	[ "$(pages_of "$tmp/again.snap")" = "$(pages_of "$tmp/plain.snap")" ] || problem "memory differs"
+	check "restore: compressed memory, --memory $mode"
+done
+ran "$minivmm" restore -q "$tmp/packed.snap" --memory map
+expect_status 2
+expect_err "$tmp/packed.snap: is compressed: it can't be mapped (--memory eager)"
+check "restore: compressed memory can't be mapped"
+damage "$tmp/packed.snap" "$tmp/bad.snap" $((small - 5000))
+ran "$minivmm" restore -q "$tmp/bad.snap"
+expect_status 4
+expect_err "memory at byte 0x"
+expect_err "checksum"
+expect_equal "$out" ""
+check "restore: damage in compressed memory does not reach the guest"
+
 # A host without userfaultfd, and one where the guest's own faults are all that is read.
 cat >"$tmp/shim.c" <<'EOC'
 #include <errno.h>

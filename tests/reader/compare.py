@@ -20,7 +20,7 @@ def entries(host_view):
 
 inspect, reader = (json.load(open(f)) for f in sys.argv[1:3])
 wrong = []
-for key in ("format", "name", "image", "image-hash", "producer", "saved-at", "memory", "memory-in-file",
+for key in ("format", "name", "image", "image-hash", "producer", "saved-at", "memory", "memory-in-file", "compression",
             "file-size", "cpus", "guest-os", "intercept", "patchable", "patch-cpl3", "ignored", "state",
             "pages"):
     if inspect[key] != reader[key]:

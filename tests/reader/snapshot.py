@@ -11,7 +11,7 @@ from xxh3 import xxh3
 NAMES = {0x100: "CONFIG", 0x110: "POLICY", 0x120: "SOURCE_HOST", 0x130: "GUEST_TABLE",
          0x140: "MASK_FILES", 0x150: "MASK_FINAL", 0x160: "MASK_EFFECTIVE", 0x1f0: "STATIC_END",
          0x300: "CLOCK", 0x310: "IRQCHIP", 0x320: "DEVICE", 0x330: "CPUID_SITES", 0x340: "VCPU",
-         0x400: "MEMORY", 0x500: "END"}
+         0x3f0: "PACKED", 0x400: "MEMORY", 0x500: "END"}
 REGS = "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags".split()
 SEGMENT = "type present dpl db s l g avl unusable".split()
 PIT = ("count_latched status_latched status read_state write_state write_latch rw_mode mode bcd "
@@ -146,7 +146,20 @@ def vcpu(c):
     return v
 
 
-def memory(c, data, pages_at):
+def packed(c, data, at):
+    """Stored chunks are verified as they are stored; this reader does not decompress them."""
+    method, chunk_size, size, n = c.get("IIQI")
+    need(method == 1 and size and not size % 4096 and n == -(-size // chunk_size), "PACKED is wrong")
+    for i in range(n):
+        length, total = c.get("IQ")
+        need(0 < length <= min(chunk_size, size - i * chunk_size), f"the length of stored chunk {i}")
+        need(xxh3(data[at:at + length]) == total, f"checksum of stored chunk {i}")
+        at += length
+    need(len(data) - at < 4096 and not any(data[at:]), "what follows the stored chunks")
+    return chunk_size, size
+
+
+def memory(c, data, pages_at, pack):
     size, nruns, nchunks = c.get("3I")
     runs = [c.get("3Q") for _ in range(nruns)]
     sums = [c.get("Q") for _ in range(nchunks)]
@@ -154,8 +167,10 @@ def memory(c, data, pages_at):
     for run_gpa, npages, offset in runs:
         need(run_gpa >= gpa and not run_gpa % 4096 and npages and offset == at, "a run is wrong")
         at, gpa = at + npages * 4096, run_gpa + npages * 4096
-    need(at == len(data) and nchunks == -(-(at - pages_at) // size), "runs and file differ")
-    for i, s in enumerate(sums):
+    end = pages_at + pack[1] if pack else len(data)
+    need(at == end and nchunks == -(-(at - pages_at) // size), "runs and file differ")
+    need(not pack or pack[0] == size, "PACKED has another chunk size")
+    for i, s in enumerate([] if pack else sums):
         chunk = data[pages_at + i * size:pages_at + (i + 1) * size]
         need(xxh3(chunk) == s, f"checksum of chunk {i}")
     return {"chunk_size": hex(size), "runs": [[hex(v) for v in r] for r in runs],
@@ -182,11 +197,12 @@ def read(data):
     need(data[:8] == b"\x89MVM\r\n\x1a\n", "not a snapshot")
     major, minor, kind, flags, size, pages_at, r0, r1, total = struct.unpack_from("<HHIQQQQQQ", data, 8)
     need(xxh3(data[:56]) == total, "checksum of the header")
-    need((major, kind, flags, r0, r1) == (1, 1, 0, 0, 0), "the header")
+    need((major, kind, flags, r0, r1) == (1, 1, 0, 0, 0) and minor < 2, "the header")
     need(size == len(data), "the size of the file")
     out = {"format": f"{major}.{minor}", "memory-in-file": size - pages_at, "file-size": size}
     state = {"irqchip": None, "devices": [], "vcpus": []}
     last = n = 0
+    pack = None
     for kind, c in records(data, pages_at):
         n += 1
         name = NAMES.get(kind)
@@ -216,7 +232,11 @@ def read(data):
         elif name == "VCPU":
             state["vcpus"].append(vcpu(c))
         elif name == "MEMORY":
-            out["pages"] = memory(c, data, pages_at)
+            out["pages"] = memory(c, data, pages_at, pack)
+            out["compression"] = "zstd" if pack else "none"
+        elif name == "PACKED":
+            need(minor and not pack, "PACKED in a file of 1.0, or twice")
+            pack = packed(c, data, pages_at)
         elif name == "END":
             need(c.get("QQ") == [n, size], "END says otherwise")
         need(c.at == len(c.data), f"{name} is longer than its fields")

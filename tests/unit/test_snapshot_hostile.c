@@ -274,7 +274,7 @@ Test(hostile, other_version)
 	fix_header(p);
 	spill(fx.file, p, len);
 	cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT);
-	cr_expect(strstr(err.msg, "version 3.7; this program reads 1.0"), "%s", err.msg);
+	cr_expect(strstr(err.msg, "version 3.7; this program reads 1.1"), "%s", err.msg);
 	free(p);
 }
 

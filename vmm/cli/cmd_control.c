@@ -125,11 +125,16 @@ static int run_list(int argc, char **argv)
 
 /* ---- snapshot ---- */
 
+struct snapshot_args {
+	bool stop, compress;
+};
+
 static int snapshot_option(void *ctx, int key, const char *arg)
 {
-	(void)key;
+	struct snapshot_args *a = ctx;
+
 	(void)arg;
-	*(bool *)ctx = true;
+	*(key == 'S' ? &a->stop : &a->compress) = true;
 	return 0;
 }
 
@@ -138,8 +143,8 @@ static int run_snapshot(int argc, char **argv)
 	struct json_object *reply, *req;
 	char path[PATH_MAX * 2], cwd[PATH_MAX] = "";
 	struct mv_err err = { 0 };
-	bool stop = false;
-	int code, first = mv_cli_options(&mv_cmd_snapshot, argc, argv, snapshot_option, &stop,
+	struct snapshot_args a = { 0 };
+	int code, first = mv_cli_options(&mv_cmd_snapshot, argc, argv, snapshot_option, &a,
 					 &code);
 
 	if (first < 0)
@@ -152,25 +157,27 @@ static int run_snapshot(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s%s%s", cwd, *cwd ? "/" : "", argv[first + 1]);
 	req = request("snapshot");
 	json_object_object_add(req, "file", json_object_new_string(path));
-	json_object_object_add(req, "stop", json_object_new_boolean(stop));
+	json_object_object_add(req, "stop", json_object_new_boolean(a.stop));
+	json_object_object_add(req, "compress", json_object_new_boolean(a.compress));
 	if (mv_control_call(argv[first], req, &reply, &err))
 		return mv_cli_error(&err);
 	if (mv_output.json)
 		print_status(reply);
 	else
 		mv_cli_note("%s saved to %s%s", argv[first], argv[first + 1],
-			    stop ? " and stopped" : "");
+			    a.stop ? " and stopped" : "");
 	json_object_put(reply);
 	return MV_EXIT_OK;
 }
 
 static const struct mv_opt snapshot_opts[] = {
 	{ "stop", NULL, "end the VM once it is saved", 'S' },
+	{ "compress", NULL, "a smaller file; restore reads all of it first", 'C' },
 	MV_OPT_END,
 };
 
 const struct mv_cmd mv_cmd_snapshot = {
-	.name = "snapshot", .args = "NAME FILE [--stop]",
+	.name = "snapshot", .args = "NAME FILE [OPTIONS]",
 	.summary = "save a running VM to a file", .opts = snapshot_opts, .run = run_snapshot,
 };
 const struct mv_cmd mv_cmd_list = {

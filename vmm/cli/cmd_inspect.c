@@ -74,6 +74,7 @@ static void print_json(const struct mv_static *st, const struct mv_snapshot_info
 	json_object_object_add(o, "saved-at", json_object_new_int64((int64_t)c->saved_at));
 	json_object_object_add(o, "memory", json_object_new_int64((int64_t)c->ram_size));
 	json_object_object_add(o, "memory-in-file", json_object_new_int64((int64_t)info->memory_bytes));
+	json_object_object_add(o, "compression", json_object_new_string(memory->packed.method ? "zstd" : "none"));
 	json_object_object_add(o, "file-size", json_object_new_int64((int64_t)info->file_size));
 	json_object_object_add(o, "cpus", json_object_new_int64(c->nvcpus));
 	json_object_object_add(o, "disks", disks_to_json(c));
@@ -106,7 +107,7 @@ static void print_table(const struct mv_table *table)
 }
 
 static void print_text(const struct mv_static *st, const struct mv_snapshot_info *info,
-		       const struct mv_state *state)
+		       const struct mv_state *state, const struct mv_manifest *memory)
 {
 	const struct mv_config *c = &st->config;
 	const struct mv_policy *p = &st->policy;
@@ -119,9 +120,11 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	mv_table_brand_string(&p->source.raw, brand);
 	printf("vm         %s, image %s\n", c->name, c->image);
 	printf("saved      %s by %s\n", when, c->producer);
-	printf("memory     %llu MiB, %llu KiB of it in the file\n",
-	       (unsigned long long)c->ram_size >> 20,
-	       (unsigned long long)info->memory_bytes >> 10);
+	printf("memory     %llu MiB, %llu KiB of it in the file", (unsigned long long)c->ram_size >> 20,
+	       (unsigned long long)mv_manifest_data_size(memory) >> 10);
+	if (memory->packed.method)
+		printf(", compressed (zstd) to %llu KiB", (unsigned long long)info->memory_bytes >> 10);
+	printf("\n");
 	printf("cpus       %u, CPUID answered by %s\n", c->nvcpus,
 	       mv_intercept_name((enum mv_intercept)p->intercept));
 	for (uint32_t i = 0; i < c->ndisks; i++)
@@ -171,7 +174,7 @@ static int show(const char *path, struct mv_err *err)
 		if (mv_output.json)
 			print_json(st, &info, state, mv_snapshot_manifest(snap));
 		else
-			print_text(st, &info, state);
+			print_text(st, &info, state, mv_snapshot_manifest(snap));
 		mv_state_finish(state);
 	}
 	mv_snapshot_close(snap);

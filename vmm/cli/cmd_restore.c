@@ -131,6 +131,7 @@ const struct mv_cmd mv_cmd_restore = {
 		"Memory is verified before the guest can see it: by default (lazy) each part when\n"
 		"it is first touched, with --memory eager all of it beforehand. --memory map maps\n"
 		"the file, trusts the file system and verifies nothing. FILE must not be changed\n"
-		"in place while the guest still reads it.\n",
+		"in place while the guest still reads it. One that snapshot --compress wrote is\n"
+		"always read beforehand.\n",
 	.run = run,
 };
