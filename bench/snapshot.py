@@ -133,13 +133,14 @@ for mib in map(int, args.ram.split(",")):
     finally:
         shutil.rmtree(folder)
     if len(rows) == 1:
-        print("snapshot of a full guest, ms; save and write with fsync, restore to the first byte of output")
+        print("snapshot of a full guest, ms; save and write with fsync, restore to the first byte of output;"
+              " --compress: each page is one number, over and over")
         print("  RAM    save   write      cp  save/write cp/save |   lazy    map   eager  floor lazy/floor"
               " | --compress: save  MiB restore")
     r = rows[-1]
     print("{ram_mib:5} {save_ms:7.0f} {write_ms:7.0f} {cp_ms:7.0f} {save_to_write:11.2f} {cp_to_save:7.2f} |"
           "{restore_lazy_ms:7.1f} {restore_map_ms:6.1f} {restore_eager_ms:7.0f} {floor_ms:6.1f}"
-          " {restore_to_floor:10.2f} | {packed_save_ms:16.0f} {packed_mib:4.0f} {packed_restore_ms:7.0f}".format(**r), flush=True)
+          " {restore_to_floor:10.2f} | {packed_save_ms:16.0f} {packed_mib:4.1f} {packed_restore_ms:7.0f}".format(**r), flush=True)
 if args.json:
     with open(args.json, "w") as f:
         json.dump({"snapshot": rows}, f, indent=1)
