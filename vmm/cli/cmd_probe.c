@@ -19,6 +19,7 @@ struct probe_args {
 	bool predict, diff;
 	size_t len;
 	char *text;	/* what the guest printed */
+	char unfinished[128];	/* the line it was in when it ended, without its padding */
 	struct mv_probe_result result;
 	struct json_object *diffs;	/* lines about CPUID that is not what was meant */
 };
@@ -116,10 +117,27 @@ static void take_line(struct probe_args *a, const char *line)
 		memcpy(r->verdict, verdict, sizeof(verdict));
 }
 
+/* The guest writes a row up to its outcome before it tries it: a line without end is what it hangs in. */
+static void take_unfinished(struct probe_args *a)
+{
+	const char *p = strrchr(a->text, '\n');
+	size_t n = 0;
+
+	for (p = p ? p + 1 : a->text; *p && n + 2 < sizeof(a->unfinished); p++) {
+		if (*p == ' ')
+			continue;
+		if (n && p[-1] == ' ')
+			a->unfinished[n++] = ' ';
+		a->unfinished[n++] = *p;
+	}
+	a->unfinished[n] = '\0';
+}
+
 static void parse_output(struct probe_args *a)
 {
 	char *save = NULL;
 
+	take_unfinished(a);
 	for (char *line = strtok_r(a->text, "\r\n", &save); line;
 	     line = strtok_r(NULL, "\r\n", &save)) {
 		take_line(a, line);
@@ -171,16 +189,18 @@ static bool fail_on_valid(const char *list)
 static int judge(const struct probe_args *a, const struct mv_run_result *r)
 {
 	size_t diffs = json_object_array_length(a->diffs);
+	const char *in = *a->unfinished ? "; it was in: " : "";
 
 	switch (r->end) {
 	case MV_END_EXIT:
 		break;
 	case MV_END_CRASH:
-		fprintf(stderr, "minivmm: the probe guest did not finish: %s\n", r->event.err.msg);
+		fprintf(stderr, "minivmm: the probe guest did not finish: %s%s%s\n",
+			r->event.err.msg, in, a->unfinished);
 		return MV_EXIT_GUEST;
 	case MV_END_TIMEOUT:
-		fprintf(stderr, "minivmm: the probe guest did not end within %g s\n",
-			a->launch.run.timeout_s);
+		fprintf(stderr, "minivmm: the probe guest did not end within %g s%s%s\n",
+			a->launch.run.timeout_s, in, a->unfinished);
 		return MV_EXIT_GUEST;
 	default:
 		fprintf(stderr, "minivmm: the probe guest was stopped\n");
