@@ -55,6 +55,26 @@ static bool by_control(uint8_t enforce)
 	return enforce == MV_FE_CR4 || enforce == MV_FE_EFER;
 }
 
+/*
+ * The other vendor's, which KVM does not know here: it made nothing to disable an instruction, but
+ * what it has to allow, a bit of a control register or an MSR, it refuses.
+ */
+static bool foreign_refused(const struct mv_policy *p, enum mv_feature_id id, bool vmx)
+{
+	const struct mv_feature *f = &mv_features[id];
+
+	switch ((enum mv_feature_enforce)(vmx ? f->svm : f->vmx)) {
+	case MV_FE_XCR0:
+		return mv_xstate_needed(id) & ~mv_xstate_xcr0(&p->guest);
+	case MV_FE_CR4:
+	case MV_FE_EFER:
+	case MV_FE_MSR:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* A hidden feature of a host that has it: is this instruction of it disabled? */
 static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool vmx,
 		     struct mv_prediction *out)
@@ -62,9 +82,11 @@ static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool
 	const struct mv_feature *f = &mv_features[a->feature];
 	uint8_t by = vmx ? f->vmx : f->svm;
 
-	/* The other vendor's: nothing was made to disable it, but here it is. */
-	if (by == MV_FE_NA)
-		return false;
+	if (by == MV_FE_NA) {
+		if (foreign_refused(p, a->feature, vmx))
+			out->why = MV_WHY_FOREIGN;
+		return out->why == MV_WHY_FOREIGN;
+	}
 	/* KVM takes MWAIT and MONITOR for NOPs unless it is told not to, which older kernels can't be. */
 	if (a->feature == MV_F_MONITOR &&
 	    !(p->source.kvm_controls & MV_KVM_CONTROL_BIT(MWAIT_FAULTS)))

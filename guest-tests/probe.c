@@ -168,26 +168,27 @@ static enum verdict judge(const struct mv_probe *p, const struct mv_ran *ran, bo
 	return host > 0 ? ENFORCED : ABSENT;
 }
 
-/* Bits that AMD and Intel have for one and the same MSR: either is enough. */
-static bool shown(const struct mv_probe *p, const struct mv_leaves *l, unsigned level)
+static bool shown(const struct mv_bit *b, const struct mv_leaves *l, unsigned level)
+{
+	return mv_leaves_bit(l, level, b->leaf, b->subleaf, b->reg, b->bit);
+}
+
+/* Bits that AMD and Intel have for one and the same MSR: either is enough. NULL for most. */
+static const struct mv_bit *same_msr(const struct mv_probe *p)
 {
 	static const struct {
 		enum mv_feature_id intel, amd;
 	} same[] = {
-		{ MV_F_SPEC_CTRL, MV_F_AMD_IBRS },
-		{ MV_F_STIBP, MV_F_AMD_STIBP },
-		{ MV_F_SSBD, MV_F_AMD_SSBD },
+#define SAME(x, y) { MV_F_##x, MV_F_##y },
+		MV_SAME_MSR(SAME)
+#undef SAME
 	};
-	const struct mv_bit *b = &mv_bits[p->feature];
-	bool is = mv_leaves_bit(l, level, b->leaf, b->subleaf, b->reg, b->bit);
 
 	for (size_t i = 0; i < MV_ARRAY_SIZE(same); i++) {
-		const struct mv_bit *a = &mv_bits[same[i].amd];
-
 		if (same[i].intel == p->feature)
-			is |= mv_leaves_bit(l, level, a->leaf, a->subleaf, a->reg, a->bit);
+			return &mv_bits[same[i].amd];
 	}
-	return is;
+	return NULL;
 }
 
 static void print_row(const struct mv_probe *p, unsigned cpl, bool advertised)
@@ -206,12 +207,15 @@ static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_
 {
 	const struct mv_bit *b = &mv_bits[p->feature];
 	unsigned cpl = mv_level_cpl[level];
-	bool advertised = shown(p, l, level);
+	const struct mv_bit *other = same_msr(p);
+	bool advertised = shown(b, l, level) || (other && shown(other, l, level));
 	int host = host_has(b);
 	struct mv_ran ran = { .outcome = MV_SKIPPED };
 	char name[12];
 	enum verdict v;
 
+	if (!host && other)
+		host = host_has(other);
 	/* Written out before the probe runs: whoever waits for it in vain knows for which. */
 	if (!brief)
 		print_row(p, cpl, advertised);

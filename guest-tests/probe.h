@@ -36,6 +36,9 @@ enum mv_probe_flags {
 	MV_P_MSR = 0x20000,	/* proves nothing where every MSR can be read and written */
 };
 
+/* One and the same bit of an MSR, with a CPUID bit of Intel's, which has the row, and one of AMD's. */
+#define MV_SAME_MSR(X) X(SPEC_CTRL, AMD_IBRS) X(STIBP, AMD_STIBP) X(SSBD, AMD_SSBD)
+
 /* State components in XCR0. */
 #define MV_XCR0_SSE 0x03u	/* with x87, which is always on */
 #define MV_XCR0_AVX 0x06u	/* SSE and AVX */

@@ -92,7 +92,7 @@ done
 	lab_tests=()
 }
 amd_tests="amd live linux disk intercept predict faults"
-intel_tests="intel guide"
+intel_tests="intel guide predict-intel"
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	case $kind in
 	amd) chain $amd_tests & pid_amd=$! ;;

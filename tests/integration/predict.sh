@@ -29,6 +29,7 @@ expect_out "SSE4.1              PTEST         no    LEAK     nothing disables it
 expect_out "SSE4.2              CRC32         no    LEAK     nothing disables it"
 expect_out "-- SSE and 3DNow!"
 expect_out "probes predicted"
+expect_out "besides: 10 undecidable"
 expect_no_out $'\033'
 expect_no_out "-- Other"
 long=$(LC_ALL=C.UTF-8 awk 'length > 80' "$tmp/.out" | head -1)
@@ -55,6 +56,28 @@ expect_out "LEAK     AVX keeps it on"
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask configs/overrides/no-avx.mask --only avx2
 expect_out "ENFORCED disabled by XCR0"
 check "probe --predict: a state component is on or off as a whole"
+
+# AMD has bits of its own for IBRS, STIBP and SSBD.
+python3 - "$hosts/epyc.json" >"$tmp/ibrs.json" <<'PY'
+import json, sys
+h = json.load(open(sys.argv[1]))
+for view in "raw", "kvm":
+    leaf = h[view]["0x80000008"]
+    leaf[1] = f"{int(leaf[1], 16) | 1 << 14 | 1 << 15 | 1 << 24:#010x}"
+print(json.dumps(h))
+PY
+printf 'feature %s = 0\n' amd_ibrs amd_stibp amd_ssbd >"$tmp/ibrs.mask"
+ran "$minivmm" probe --predict --host "$tmp/ibrs.json"
+expect_out "SPEC-CTRL           MSR-IBRS      yes   OK"
+ran "$minivmm" probe --predict --host "$tmp/ibrs.json" --mask "$tmp/ibrs.mask"
+for row in MSR-IBRS MSR-STIBP MSR-SSBD; do
+	expect_out "$(printf '%-13s no    ENFORCED disabled by a refused MSR' $row)"
+done
+check "probe --predict: an MSR with a bit of Intel's and one of AMD's"
+
+ran "$minivmm" probe --predict --host "$hosts/max.json" --only mpx
+expect_out "no    ENFORCED KVM does not know it here"
+check "probe --predict: an MSR that KVM knows on the other vendor's CPUs alone"
 
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$mask" --fail-on leak
 expect_status 7

@@ -6,8 +6,27 @@
 #include "guest-tests/linux/rows.h"
 #include "probe.h"
 
+/* The bit that announces a row's MSR on a host: AMD and Intel have bits of their own for some. */
+static enum mv_feature_id announced_by(const struct mv_row *r, const struct mv_host *h)
+{
+	static const struct {
+		enum mv_feature_id intel, amd;
+	} same[] = {
+#define SAME(x, y) { MV_F_##x, MV_F_##y },
+		MV_SAME_MSR(SAME)
+#undef SAME
+	};
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		if (same[i].intel == (enum mv_feature_id)r->feature &&
+		    (mv_table_has(&h->raw, same[i].amd) || mv_table_has(&h->kvm, same[i].amd)) &&
+		    !mv_table_has(&h->raw, same[i].intel))
+			return same[i].amd;
+	return (enum mv_feature_id)r->feature;
+}
+
 /* A row's flags in terms of features and state components. */
-static struct mv_attempt attempt(const struct mv_row *r)
+static struct mv_attempt attempt(const struct mv_row *r, const struct mv_host *h)
 {
 	static const struct {
 		unsigned flags;
@@ -20,7 +39,7 @@ static struct mv_attempt attempt(const struct mv_row *r)
 		{ MV_P_UINTR, MV_F_UINTR },
 	};
 	struct mv_attempt a = {
-		.feature = (enum mv_feature_id)r->feature,
+		.feature = announced_by(r, h),
 		.hint = r->flags & MV_P_HINT,
 		.control = r->flags & (MV_P_CR4 | MV_P_EFER),
 		.needs = MV_NFEATURES,
@@ -51,6 +70,7 @@ static const char *const why[] = {
 	[MV_WHY_SHOWN] = "",
 	[MV_WHY_LACKED] = "the host lacks it",
 	[MV_WHY_NOTHING] = "nothing disables it",
+	[MV_WHY_FOREIGN] = "KVM does not know it here",
 	[MV_WHY_MODE] = "off with the mode it needs",
 	[MV_WHY_CONTROL] = "its control can't be set",
 	[MV_WHY_HINT] = "a no-op where unknown",
@@ -69,7 +89,7 @@ static void explain(char *buf, size_t size, const struct mv_prediction *p, uint8
 static void add_row(struct mv_probe_result *out, const struct mv_policy *p, const struct mv_row *r,
 		    bool vmx)
 {
-	const struct mv_attempt a = attempt(r);
+	const struct mv_attempt a = attempt(r, &p->source);
 	const struct mv_prediction what = mv_predict(p, &a, vmx);
 	const struct mv_feature *f = &mv_features[r->feature];
 	struct mv_probe_row *row = &out->row[out->n++];
@@ -82,7 +102,8 @@ static void add_row(struct mv_probe_result *out, const struct mv_policy *p, cons
 	snprintf(row->verdict, sizeof(row->verdict), "%s", mv_finding_name(what.finding));
 	row->shown = what.shown;
 	row->host = mv_table_has(&p->source.raw, a.feature) ? '1' : '0';
-	explain(row->why, sizeof(row->why), &what, vmx ? f->vmx : f->svm);
+	explain(row->why, sizeof(row->why), &what,
+		vmx ? mv_features[a.feature].vmx : mv_features[a.feature].svm);
 }
 
 static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct mv_policy *p,

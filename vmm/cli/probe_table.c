@@ -161,6 +161,26 @@ unsigned mv_probe_count(const struct mv_probe_result *r, const char *verdict)
 	return n;
 }
 
+/* What is none of those, so that they add up. */
+static void print_others(const struct mv_probe_result *r)
+{
+	static const struct {
+		const char *verdict, *name;
+	} others[] = { { "ABORT", "abort" }, { "UNDECIDABLE", "undecidable" }, { "SKIP", "skipped" } };
+	const char *before = "besides: ";
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		unsigned n = mv_probe_count(r, others[i].verdict);
+
+		if (!n)
+			continue;
+		printf("%s%u %s", before, n, others[i].name);
+		before = ", ";
+	}
+	if (*before == ',')
+		printf("\n");
+}
+
 static void print_unproven(const struct mv_probe_result *r)
 {
 	unsigned n = 0;
@@ -195,6 +215,7 @@ void mv_probe_print(const struct mv_probe_result *r)
 	       r->predicted ? " predicted" : "", mv_probe_count(r, "OK"), mv_probe_count(r, "LEAK"),
 	       mv_probe_count(r, "ENFORCED"), mv_probe_count(r, "ABSENT"),
 	       mv_probe_count(r, "BROKEN"), mv_probe_count(r, "BLOCKED"));
+	print_others(r);
 	print_unproven(r);
 }
 
