@@ -223,6 +223,8 @@ mutant leak 'VMX for SVM'                        's/(vmx ? f->vmx : f->svm)/(f->
 mutant predict 'what was tried does not count'   's/mv_featset_has(&h->exec_known, id) ?/false ?/'
 mutant predict 'what KVM emulates is not there'  's/ || mv_table_has(&h->kvm, id);/;/'
 mutant predict 'the other vendor'\''s is disabled' 's/^\tif (by == MV_FE_NA)/\tif (0)/'
+mutant predict 'the other vendor'\''s MSRs leak'   's/if (foreign_refused(p, a->feature, vmx))/if (0)/'
+mutant predict 'the other vendor'\''s AVX is off'   's/return mv_xstate_needed(id) & ~mv_xstate_xcr0(&p->guest);/return true;/'
 mutant predict 'controls disable all instructions' 's/ && !a->control && a->needs == MV_NFEATURES && !a->xcr0)/ \&\& 0)/'
 mutant predict 'MONITOR always faults'           's/a->feature == MV_F_MONITOR &&/0 \&\&/'
 mutant predict 'components are not looked at'    's/^\treturn !(a->xcr0 & ~.*/\treturn true;/'

@@ -444,8 +444,8 @@ const struct mv_cmd mv_cmd_probe = {
 	.more = "OK: shown and executes. LEAK: hidden, and executes all the same. ENFORCED:\n"
 		"hidden, and the host has it, but it faults. ABSENT: neither shown nor there.\n"
 		"BROKEN: shown, but faults. BLOCKED: shown, but its control bit could not be set.\n"
-		"ABORT: TSX is there, and no transaction commits. UNDECIDABLE: a no-op where it is\n"
-		"unknown. SKIP: not tried, or the outcome would not be the CPU's.\n\n"
+		"ABORT: TSX is there, and no transaction commits. SKIP: not tried, or the outcome\n"
+		"would not be the CPU's. UNDECIDABLE: a no-op where it is unknown.\n\n"
 		"A RESULT is what probe -o, probe --json or cpuid-probe --json wrote. --diff\n"
 		"exits with 0 if nothing differs, with 7 if something does.\n",
 	.run = run,
