@@ -27,13 +27,17 @@ enum mv_finding mv_finding_by_name(const char *name)
 	return (enum mv_finding)i;
 }
 
-/* The host's CPU has it (tried, or else told by CPUID), or KVM emulates it there. */
+/* The host's CPU has it: tried, or else told by CPUID. */
+static bool in_cpu(const struct mv_host *h, enum mv_feature_id id)
+{
+	return mv_featset_has(&h->exec_known, id) ? mv_featset_has(&h->exec_ran, id)
+						  : mv_table_has(&h->raw, id);
+}
+
+/* That, or KVM emulates it there. */
 static bool there(const struct mv_host *h, enum mv_feature_id id)
 {
-	bool cpu = mv_featset_has(&h->exec_known, id) ? mv_featset_has(&h->exec_ran, id)
-						      : mv_table_has(&h->raw, id);
-
-	return cpu || mv_table_has(&h->kvm, id);
+	return in_cpu(h, id) || mv_table_has(&h->kvm, id);
 }
 
 /* Everything is on that a guest's kernel switches on by what CPUID shows it. */
@@ -86,6 +90,14 @@ static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool
 		if (foreign_refused(p, a->feature, vmx))
 			out->why = MV_WHY_FOREIGN;
 		return out->why == MV_WHY_FOREIGN;
+	}
+	/*
+	 * A CPU whose KVM walks the guest's page tables itself need not have 1 GiB pages: KVM has them,
+	 * for guests that are shown them.
+	 */
+	if (a->feature == MV_F_PDPE1GB && !in_cpu(&p->source, a->feature)) {
+		out->why = MV_WHY_EMULATED;
+		return true;
 	}
 	/* KVM takes MWAIT and MONITOR for NOPs unless it is told not to, which older kernels can't be. */
 	if (a->feature == MV_F_MONITOR &&

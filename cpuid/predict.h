@@ -38,6 +38,7 @@ enum mv_prediction_why {
 	MV_WHY_KEPT,		/* hidden, would be disabled but for `cause` */
 	MV_WHY_DISABLED,	/* hidden, and what the table says disables it */
 	MV_WHY_FOREIGN,		/* hidden, the other vendor's, and KVM has to allow it */
+	MV_WHY_EMULATED,	/* hidden, and only KVM has it, which then does not emulate it */
 	MV_WHY_MODE,		/* hidden, and off with the mode that it needs */
 	MV_WHY_CONTROL,		/* shown, but what it needs can't be switched on */
 	MV_WHY_HINT,

@@ -225,6 +225,7 @@ mutant predict 'what KVM emulates is not there'  's/ || mv_table_has(&h->kvm, id
 mutant predict 'the other vendor'\''s is disabled' 's/^\tif (by == MV_FE_NA)/\tif (0)/'
 mutant predict 'the other vendor'\''s MSRs leak'   's/if (foreign_refused(p, a->feature, vmx))/if (0)/'
 mutant predict 'the other vendor'\''s AVX is off'   's/return mv_xstate_needed(id) & ~mv_xstate_xcr0(&p->guest);/return true;/'
+mutant predict 'KVM has 1 GiB pages for all'    's/if (a->feature == MV_F_PDPE1GB \&\& /if (0 \&\& /'
 mutant predict 'controls disable all instructions' 's/ && !a->control && a->needs == MV_NFEATURES && !a->xcr0)/ \&\& 0)/'
 mutant predict 'MONITOR always faults'           's/a->feature == MV_F_MONITOR &&/0 \&\&/'
 mutant predict 'components are not looked at'    's/^\treturn !(a->xcr0 & ~.*/\treturn true;/'

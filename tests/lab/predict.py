@@ -221,8 +221,10 @@ def cells():
             if name not in known or found <= {"HINT", "UNDECIDABLE", "SKIP"}:
                 continue
             result.setdefault((name, kind), False)
-            # What KVM emulates is ABSENT when hidden: the host's own CPUID does not have it.
-            result[name, kind] |= bool(found & {"LEAK", "ENFORCED"}) or found >= {"OK", "ABSENT"}
+            # What KVM emulates is ABSENT when hidden: the host's own CPUID does not have it. Whether the CPU's
+            # own would execute, that does not tell.
+            emulated = found >= {"OK", "ABSENT"} and known[name][1 + (kind == "svm")] != "NONE"
+            result[name, kind] |= bool(found & {"LEAK", "ENFORCED"}) or emulated
     return result
 
 

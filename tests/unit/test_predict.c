@@ -130,6 +130,14 @@ Test(predict, host)
 	cr_expect_eq(mv_predict(f.p, &a, true).finding, MV_FIND_OK, "emulated");
 	mv_table_set_feature(&f.p->guest, MV_F_TSC_ADJUST, false);
 	cr_expect_eq(mv_predict(f.p, &a, true).finding, MV_FIND_ABSENT, "emulated, and refused");
+
+	a.feature = MV_F_PDPE1GB;
+	mv_table_set_feature(&f.p->source.raw, MV_F_PDPE1GB, false);
+	mv_table_set_feature(&f.p->source.kvm, MV_F_PDPE1GB, true);
+	mv_table_set_feature(&f.p->guest, MV_F_PDPE1GB, false);
+	cr_expect_eq(mv_predict(f.p, &a, true).finding, MV_FIND_ABSENT, "emulated with nothing to disable it");
+	mv_table_set_feature(&f.p->source.raw, MV_F_PDPE1GB, true);
+	cr_expect_eq(mv_predict(f.p, &a, true).finding, MV_FIND_LEAK, "the CPU's own");
 	fixture_finish(&f);
 }
 

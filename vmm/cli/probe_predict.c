@@ -71,6 +71,7 @@ static const char *const why[] = {
 	[MV_WHY_LACKED] = "the host lacks it",
 	[MV_WHY_NOTHING] = "nothing disables it",
 	[MV_WHY_FOREIGN] = "KVM does not know it here",
+	[MV_WHY_EMULATED] = "only KVM has it, and refuses",
 	[MV_WHY_MODE] = "off with the mode it needs",
 	[MV_WHY_CONTROL] = "its control can't be set",
 	[MV_WHY_HINT] = "a no-op where unknown",
