@@ -140,8 +140,8 @@ struct mv_disk {
 	char path[MV_MAX_PATH];		/* absolute */
 	bool read_only;
 	uint64_t size;			/* bytes */
-	bool has_id;			/* not while the guest may write to it */
-	uint8_t id[16];			/* of its contents (vmm/disk.h) */
+	bool has_id;			/* only while it is saved or moved */
+	uint8_t id[16];			/* saved: of its contents; moved: of the disk itself (vmm/disk.h) */
 };
 
 /* What must be known before anything is created. */

@@ -345,12 +345,18 @@ int mv_move_start(struct mv_move **out, struct mv_vm *vm, const struct mv_move_o
 		release(m);
 		return rc;
 	}
+	rc = mv_vm_mark_disks(vm, err);
+	if (rc) {
+		release(m);
+		return rc;
+	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&m->thread, NULL, move_main, m);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
 		rc = mv_err_set(err, MV_E_FAILED, "a thread to migrate: %s", strerror(rc));
+		mv_vm_forget_disks(vm);
 		release(m);
 		return rc;
 	}
@@ -422,6 +428,7 @@ void mv_move_finish(struct mv_move *m, struct mv_live_result *result)
 	pthread_cond_broadcast(&m->answered);
 	pthread_mutex_unlock(&m->lock);
 	pthread_join(m->thread, NULL);
+	mv_vm_forget_disks(m->vm);
 	*result = m->result;
 	release(m);
 }

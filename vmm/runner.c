@@ -103,17 +103,6 @@ static void set_paused(struct runner *r, bool paused)
 	*r->note = '\0';
 }
 
-/* After a move of which nobody knows how it ended, the other side may have the disks. */
-static void resume(struct runner *r, struct json_object *reply)
-{
-	struct mv_err err = { 0 };
-
-	if (r->vm->disks_let_go && mv_vm_claim_disks(r->vm, &err))
-		json_object_object_add(reply, "error", json_object_new_string(err.msg));
-	else
-		set_paused(r, false);
-}
-
 static const char *string_member(struct json_object *o, const char *name)
 {
 	struct json_object *v = NULL;
@@ -126,6 +115,16 @@ static const char *string_member(struct json_object *o, const char *name)
 static void add_string(struct json_object *o, const char *name, const char *value)
 {
 	json_object_object_add(o, name, json_object_new_string(value));
+}
+
+static void add_error(struct json_object *reply, const struct mv_err *err)
+{
+	char text[sizeof(err->file) + sizeof(err->msg) + 2];
+
+	snprintf(text, sizeof(text), "%s%s%s", err->file, *err->file ? ": " : "", err->msg);
+	add_string(reply, "error", text);
+	if (*err->hint)
+		add_string(reply, "hint", err->hint);
 }
 
 static void add_number(struct json_object *o, const char *name, uint64_t value)
@@ -180,13 +179,23 @@ static void status(struct runner *r, struct json_object *reply)
 	}
 }
 
+/* After a move of which nobody knows how it ended, the other side may have the disks. */
+static void resume(struct runner *r, struct json_object *reply)
+{
+	struct mv_err err = { 0 };
+
+	if (r->vm->disks_let_go && mv_vm_claim_disks(r->vm, &err))
+		add_error(reply, &err);
+	else
+		set_paused(r, false);
+}
+
 /* Pause, save, go on or stop; the request's own failure is the requester's to hear. */
 static void snapshot(struct runner *r, struct json_object *request, struct json_object *reply)
 {
 	const char *file = string_member(request, "file");
 	struct json_object *stop = NULL, *compress = NULL;
 	struct mv_err err = { 0 };
-	char text[sizeof(err.file) + sizeof(err.msg) + 2];
 
 	if (*file != '/') {
 		add_string(reply, "error", "an absolute file name is needed");
@@ -195,8 +204,7 @@ static void snapshot(struct runner *r, struct json_object *request, struct json_
 	mv_vm_pause(r->vm);
 	json_object_object_get_ex(request, "compress", &compress);
 	if (save(r, file, json_object_get_boolean(compress), &err)) {
-		snprintf(text, sizeof(text), "%s%s%s", err.file, *err.file ? ": " : "", err.msg);
-		add_string(reply, "error", text);
+		add_error(reply, &err);
 	} else if (json_object_object_get_ex(request, "stop", &stop) && json_object_get_boolean(stop)) {
 		end(r, MV_END_SAVED);
 	}
@@ -267,13 +275,6 @@ static int move_opts(struct mv_move_opts *opts, struct json_object *request, str
 		.on_timeout = strcmp(on_timeout, "stop") ? MV_LIVE_CANCEL : MV_LIVE_STOP,
 	};
 	return 0;
-}
-
-static void add_error(struct json_object *reply, const struct mv_err *err)
-{
-	add_string(reply, "error", err->msg);
-	if (*err->hint)
-		add_string(reply, "hint", err->hint);
 }
 
 static void migrate(struct runner *r, unsigned client, struct json_object *request,

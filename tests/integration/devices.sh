@@ -22,7 +22,7 @@ mkfifo fifo.img
 for row in "nothing.img:4:nothing.img: No such file or directory" ".:4:.: " \
 	"empty.img:4:empty.img: the disk image is empty" \
 	"odd.img:4:odd.img: the disk image is no whole number of 512-byte sectors: is it raw?" \
-	"fifo.img:4:fifo.img: a disk image has to be a regular file" ",ro:2:its path is empty or too long" \
+	"fifo.img:4:fifo.img: a disk image has to be a regular file or a block device" ",ro:2:its path is empty or too long" \
 	"$(printf '%01100d' 0):2:its path is empty or too long"; do
 	IFS=: read -r file code message <<<"$row"
 	run "$hello" --disk "$file"
@@ -180,19 +180,65 @@ expect_out "disk: good, laps"
 expect_image d.img "$(sed -n 's/.*good, laps //p' target.out | tr -d '\r')"
 check "moving: the disk, and what it wrote into memory, go along; its lock, too"
 
-cp d.img copy.img
-mover --disk d.img=copy.img
-ran "$minivmm" migrate mover unix:sock
+# A copy is not the disk: neither one that nobody uses, nor one that another VM has locked.
+for holder in "" holder; do
+	cp d.img copy.img
+	mover --disk d.img=copy.img
+	if [ -n "$holder" ]; then
+		mover_pid=$pid
+		start holder "$minivmm" run "$hello" -q --append mode=hang --disk copy.img --name holder
+		wait_for "$minivmm" status holder
+		holder_pid=$pid pid=$mover_pid
+	fi
+	ran "$minivmm" migrate mover unix:sock
+	expect_status 1
+	expect_err "this is not the disk that the source uses"
+	ended target
+	expect_status 5
+	run "$hello" --disk d.img
+	expect_status 1
+	"$minivmm" status mover >status || problem "the source is gone"
+	"$minivmm" stop mover >status
+	wait "$source_pid"
+	if [ -n "$holder" ]; then
+		"$minivmm" stop holder >status
+		wait "$holder_pid"
+	fi
+	check "moving: not to a copy of the disk${holder:+ that another VM uses}; the source goes on, and has its lock"
+done
+
+# GO gets lost: the source is halted without its lock, and who has it decides what resume does.
+mover
+python3 "$top/tests/integration/migrate_proxy.py" cut sock source GO >proxy 2>&1 &
+proxy_pid=$!
+wait_for grep -q listening proxy
+ran "$minivmm" migrate mover unix:cut --bandwidth 100K --downtime-ms 3000 --peer-timeout 2
 expect_status 1
-expect_err "this is not the file that the source uses"
+expect_err "may be running at"
 ended target
-expect_status 5
+expect_status 1
+wait "$proxy_pid"
+laps=$(wc -c <source.out)
+start holder "$minivmm" run "$hello" -q --append mode=hang --disk d.img --name holder
+wait_for "$minivmm" status holder
+ran "$minivmm" resume mover
+expect_status 1
+expect_err "$tmp/d.img: the disk image is in use"
+ran "$minivmm" status mover
+expect_out paused
+expect_equal "$(wc -c <source.out)" "$laps" "bytes of the halted guest's output"
+"$minivmm" stop holder >status
+wait "$pid"
+ran "$minivmm" resume mover
+expect_status 0
+grown() { [ "$(wc -c <source.out)" -gt "$laps" ]; }
+wait_for grown
 run "$hello" --disk d.img
 expect_status 1
-"$minivmm" status mover >status || problem "the source is gone"
+expect_err "d.img: the disk image is in use"
 "$minivmm" stop mover >status
 wait "$source_pid"
-check "moving: not to a copy of the disk; the source goes on, and has its lock"
+check "moving: unconfirmed, resume waits until nobody else has the disk, and takes its lock again"
 
 # ---- whatever comes ----
 

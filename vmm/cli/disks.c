@@ -34,7 +34,7 @@ int mv_launch_new_disks(struct mv_launch *l, struct mv_err *err)
 		d->read_only = ends_with(l->disks[i], len, ",ro");
 		rc = set_path(d, l->disks[i], d->read_only ? len - 3 : len, err);
 		if (rc == 0)
-			rc = l->disk_fds[i] = mv_disk_open(d, err);
+			rc = l->disk_fds[i] = mv_disk_open(d, false, err);
 		if (rc >= 0)
 			rc = mv_disk_lock(l->disk_fds[i], d, err);
 		if (rc)
@@ -87,7 +87,7 @@ static int open_saved(struct mv_launch *l, uint32_t i, bool moving, struct mv_er
 {
 	struct mv_disk *d = &l->st->config.disks[i];
 	uint64_t size = d->size;
-	int rc = l->disk_fds[i] = mv_disk_open(d, err);
+	int rc = l->disk_fds[i] = mv_disk_open(d, moving, err);
 
 	if (rc < 0)
 		return rc;
@@ -97,12 +97,12 @@ static int open_saved(struct mv_launch *l, uint32_t i, bool moving, struct mv_er
 				 "the disk image has %llu bytes; the VM's had %llu",
 				 (unsigned long long)d->size, (unsigned long long)size);
 	if (moving) {
-		/* The same file is the one that the source has locked. */
-		if (mv_disk_in_use(l->disk_fds[i]))
+		if (mv_disk_is_same(l->disk_fds[i], d))
 			return 0;
 		mv_err_at(err, MV_E_HOST, d->path, 0, 0,
-			  "this is not the file that the source uses: nobody has it locked");
-		mv_err_hint(err, "disks of a VM that moves have to be on storage that both hosts share");
+			  "this is not the disk that the source uses: it lacks the source's lock or identity");
+		mv_err_hint(err, "disks of a VM that moves have to be on storage that both hosts share, and "
+				 "files where locks of one host are seen by the other");
 		return -MV_E_HOST;
 	}
 	rc = mv_disk_lock(l->disk_fds[i], d, err);
