@@ -20,7 +20,10 @@ $(FUZZ_BINS): $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=address,undefined,fuzzer $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
-.PHONY: fuzz fuzz-replays fuzz-corpus
+.PHONY: fuzz fuzz-replays fuzz-corpus fuzz-capture
+# The seeds that are messages between two of these programs: recorded anew when the protocol changes.
+fuzz-capture: all
+	$(Q)python3 tests/fuzz/capture.py $(OUT)/minivmm $(OUT)/guest-tests/hello.elf
 fuzz-replays: $(FUZZ_REPLAYS)
 fuzz-corpus: fuzz-replays
 	$(Q)$(foreach n,$(FUZZ_NAMES),printf '%s: ' $(n) && $(OUT)/tests/fuzz/replay_$(n) \
