@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -181,6 +182,21 @@ static void disk(int fd)
 	}
 }
 
+static void load_modules(void)
+{
+	static const char *const files[] = {
+		"/virtio_ring.ko", "/virtio.ko", "/virtio_mmio.ko", "/virtio_blk.ko",
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		int fd = open(files[i], O_RDONLY);
+
+		if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
+			printf("BAD %s could not be loaded\n", files[i]);
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	pid_t hasher, died;
@@ -189,6 +205,7 @@ int main(void)
 	if (getpid() != 1)	/* it ends the machine it runs on */
 		return 2;
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+	load_modules();
 	fd = open("/dev/vda", O_RDWR | O_DIRECT | O_SYNC);
 	printf("up%s\n", fd >= 0 ? " with a disk" : "");
 	fflush(stdout);

@@ -57,7 +57,7 @@ if [ "$me" = 1 ]; then
 	else
 		./minivmm stop plain
 	fi
-	start vm $GUEST --mask hide.mask --append "$APPEND"
+	start vm $GUEST $DISK --mask hide.mask --append "$APPEND"
 	i=0
 	while [ $i -lt "$MOVES" ]; do
 		i=$((i + 1))
