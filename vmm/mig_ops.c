@@ -232,11 +232,14 @@ static void op_progress(void *ctx, const struct mv_live_progress *p)
 {
 	struct mv_move *m = ctx;
 	uint64_t now = mv_io_now_ns();
+	bool halted = !strcmp(p->phase, "stopped");
 
 	pthread_mutex_lock(&m->lock);
 	if (p->phase != m->progress.phase || now - m->news_ns >= NEWS_NS) {
+		/* Who watches would be woken at the expense of a guest just halted: only if it takes long. */
+		if (p->phase == m->progress.phase || !halted)
+			signal_fd(m->event_fd);
 		m->news_ns = now;
-		signal_fd(m->event_fd);
 	}
 	m->progress = *p;
 	pthread_mutex_unlock(&m->lock);
