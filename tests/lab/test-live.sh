@@ -100,6 +100,8 @@ if [ -z "$full" ]; then
 	exit 0
 fi
 
+# It was stopped in the middle of a line.
+sed -i '$d' "$tmp/all"
 ! grep -E '^(BAD|SIGILL|.*died)' "$tmp/all" >"$tmp/bad" || problem "$(head -1 "$tmp/bad")"
 for what in hash clock; do
 	awk -v what=$what '$1 == what { if ($2 <= last) bad = 1; last = $2; n++ } END { exit bad || n < 20 }' \
