@@ -74,7 +74,7 @@ static const char *const why[] = {
 	[MV_WHY_EMULATED] = "only KVM has it, and refuses",
 	[MV_WHY_MODE] = "off with the mode it needs",
 	[MV_WHY_CONTROL] = "its control can't be set",
-	[MV_WHY_HINT] = "a no-op where unknown",
+	[MV_WHY_HINT] = "no fault without the bit",
 };
 
 static void explain(char *buf, size_t size, const struct mv_prediction *p, uint8_t enforce)

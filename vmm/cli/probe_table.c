@@ -143,7 +143,7 @@ static void print_row(const struct mv_probe_result *r, const struct mv_probe_row
 
 	if (r->predicted)
 		printf("%-19s %-13s %-5s %s%-*s%s%s\n", row->feature, row->instruction,
-		       row->shown ? "yes" : "no", code, *row->why ? 9 : 0, row->verdict,
+		       row->shown ? "yes" : "no", code, *row->why ? 12 : 0, row->verdict,
 		       plain(code), row->why);
 	else
 		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s%s%s%s\n", row->feature, row->cpuid,
@@ -194,7 +194,7 @@ static void print_unproven(const struct mv_probe_result *r)
 void mv_probe_print(const struct mv_probe_result *r)
 {
 	if (r->predicted)
-		printf("%-19s %-13s %-5s %-8s %s\n", "FEATURE", "INSTRUCTION", "SHOWN", "VERDICT",
+		printf("%-19s %-13s %-5s %-11s %s\n", "FEATURE", "INSTRUCTION", "SHOWN", "VERDICT",
 		       "WHY");
 	else
 		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s\n", "FEATURE", "CPUID", "INSTRUCTION",
