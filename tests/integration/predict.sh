@@ -25,8 +25,8 @@ check "a wrong cell of the enforcement column is noticed"
 
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$mask"
 expect_status 0
-expect_out "SSE4.1              PTEST         no    LEAK     nothing disables it"
-expect_out "SSE4.2              CRC32         no    LEAK     nothing disables it"
+expect_out "SSE4.1              PTEST         no    LEAK        nothing disables it"
+expect_out "SSE4.2              CRC32         no    LEAK        nothing disables it"
 expect_out "-- SSE and 3DNow!"
 expect_out "probes predicted"
 expect_out "besides: 10 undecidable"
@@ -41,20 +41,20 @@ for host in epyc:OK penryn:OK; do
 	ran "$minivmm" probe --predict --host "$hosts/${host%:*}.json" --only rdtscp
 	expect_out "RDTSCP              RDTSCP        yes   ${host#*:}"
 	ran "$minivmm" probe --predict --host "$hosts/${host%:*}.json" --only rdtscp --mask "$tmp/rdtscp.mask"
-	expect_out "ENFORCED disabled by an intercept"
+	expect_out "ENFORCED    disabled by an intercept"
 done
 echo "feature rdrand = 0" >"$tmp/rdrand.mask"
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$tmp/rdrand.mask" --only rdrand
-expect_out "LEAK     nothing disables it"
+expect_out "LEAK        nothing disables it"
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$tmp/rdrand.mask" --only rdrand --kind vmx
-expect_out "ENFORCED disabled by an intercept"
+expect_out "ENFORCED    disabled by an intercept"
 check "probe --predict: VMX and SVM differ in RDRAND"
 
 echo "feature avx2 = 0" >"$tmp/avx2.mask"
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$tmp/avx2.mask" --only avx2
-expect_out "LEAK     AVX keeps it on"
+expect_out "LEAK        AVX keeps it on"
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask configs/overrides/no-avx.mask --only avx2
-expect_out "ENFORCED disabled by XCR0"
+expect_out "ENFORCED    disabled by XCR0"
 check "probe --predict: a state component is on or off as a whole"
 
 # AMD has bits of its own for IBRS, STIBP and SSBD.
@@ -71,12 +71,12 @@ ran "$minivmm" probe --predict --host "$tmp/ibrs.json"
 expect_out "SPEC-CTRL           MSR-IBRS      yes   OK"
 ran "$minivmm" probe --predict --host "$tmp/ibrs.json" --mask "$tmp/ibrs.mask"
 for row in MSR-IBRS MSR-STIBP MSR-SSBD; do
-	expect_out "$(printf '%-13s no    ENFORCED disabled by a refused MSR' $row)"
+	expect_out "$(printf '%-13s no    ENFORCED    disabled by a refused MSR' $row)"
 done
 check "probe --predict: an MSR with a bit of Intel's and one of AMD's"
 
 ran "$minivmm" probe --predict --host "$hosts/max.json" --only mpx
-expect_out "no    ENFORCED KVM does not know it here"
+expect_out "no    ENFORCED    KVM does not know it here"
 check "probe --predict: an MSR that KVM knows on the other vendor's CPUs alone"
 
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$mask" --fail-on leak
