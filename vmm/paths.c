@@ -15,6 +15,9 @@ int mv_runtime_dir(char *out, size_t size)
 
 	if (n < 0 || (size_t)n >= size)
 		return -ENAMETOOLONG;
+	/* Not for a user whom root has yet to become (--user): it would be root's, and useless to both. */
+	if (geteuid() == 0 && base && *base == '/' && lstat(out, &st) && stat(base, &st) == 0 && st.st_uid != 0)
+		return -EPERM;
 	if (mkdir(out, 0700) && errno != EEXIST)
 		return -errno;
 	/* Somebody else's folder is not to be trusted with sockets or results. */

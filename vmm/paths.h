@@ -7,7 +7,7 @@
 
 /*
  * The folder for sockets and cached proofs, created with mode 0700 if need be:
- * $XDG_RUNTIME_DIR/minivmm, or /run/minivmm. 0, or -errno.
+ * $XDG_RUNTIME_DIR/minivmm, or /run/minivmm. Root makes none in the folder of another user. 0, or -errno.
  */
 int mv_runtime_dir(char *out, size_t size);
 
