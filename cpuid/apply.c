@@ -130,14 +130,6 @@ static struct mv_mask_reg *effective_reg(struct mv_policy *p, uint32_t leaf, uin
 
 /* ---- dependency closure ---- */
 
-static const struct {
-	uint16_t child, parent;
-} deps[] = {
-#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
-#include "deps.def"
-#undef MV_DEP
-};
-
 struct closure {
 	struct mv_policy *p;
 	const struct mv_table *offer;
@@ -232,10 +224,10 @@ static bool close_once(struct closure *c, bool tell)
 {
 	bool changed = false;
 
-	for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++)
-		if (!mv_featset_has(&c->visible, (enum mv_feature_id)deps[i].parent))
-			changed |= orphan(c, (enum mv_feature_id)deps[i].child,
-					  (enum mv_feature_id)deps[i].parent, tell);
+	for (unsigned i = 0; i < mv_ndeps; i++)
+		if (!mv_featset_has(&c->visible, (enum mv_feature_id)mv_deps[i].parent))
+			changed |= orphan(c, (enum mv_feature_id)mv_deps[i].child,
+					  (enum mv_feature_id)mv_deps[i].parent, tell);
 	for (unsigned i = 0; i < mv_nxstate_users; i++) {
 		enum mv_feature_id component = (enum mv_feature_id)mv_xstate_users[i].component;
 		enum mv_feature_id user = (enum mv_feature_id)mv_xstate_users[i].user;

@@ -17,14 +17,6 @@ struct work {
 	struct mv_featset all, any;		/* offered by all hosts, by any */
 };
 
-static const struct {
-	uint16_t child, parent;
-} deps[] = {
-#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
-#include "deps.def"
-#undef MV_DEP
-};
-
 /* Leaves and numbers that mean nothing without a feature. */
 static const struct {
 	uint32_t leaf;
@@ -200,8 +192,8 @@ static void close_deps(struct work *w)
 
 	do {
 		changed = false;
-		for (size_t i = 0; i < COUNT(deps); i++)
-			changed |= needs(w, deps[i].child, deps[i].parent);
+		for (unsigned i = 0; i < mv_ndeps; i++)
+			changed |= needs(w, mv_deps[i].child, mv_deps[i].parent);
 		for (unsigned i = 0; i < mv_nxstate_users; i++) {
 			const struct mv_xstate_user *u = &mv_xstate_users[i];
 

@@ -4,17 +4,8 @@
 #include <string.h>
 
 #include "baseline.h"
+#include "verdict_impl.h"
 #include "xstate.h"
-
-#define TSC_TOLERANCE_PPM 250	/* as in the verdict */
-
-static const struct {
-	uint16_t child, parent;
-} deps[] = {
-#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
-#include "deps.def"
-#undef MV_DEP
-};
 
 /* ---- refusals ---- */
 
@@ -23,15 +14,6 @@ void mv_baseline_refuse(struct mv_baseline *b, struct mv_baseline_refusal r)
 	if (b->nrefusals < MV_BASELINE_REFUSALS)
 		b->refusals[b->nrefusals] = r;
 	b->nrefusals++;
-}
-
-/* Can a guest timed by src's TSC go on at dst? As the verdict sees it. */
-static bool tsc_fits(const struct mv_host *src, const struct mv_host *dst)
-{
-	uint64_t want = src->tsc_khz, have = dst->tsc_khz;
-	uint64_t diff = want > have ? want - have : have - want;
-
-	return !want || !have || dst->tsc_scaling || diff * 1000000 <= want * TSC_TOLERANCE_PPM;
 }
 
 static bool same_vendor(const struct mv_host *a, const struct mv_host *b)
@@ -60,7 +42,7 @@ void mv_baseline_fit(struct mv_baseline *b, const struct mv_host *const *hosts, 
 		if (!same_vendor(hosts[0], hosts[i]))
 			mv_baseline_refuse(b, r);
 		/* One partner that it can't take guests of tells enough. */
-		while (j < n && (ignore_tsc || tsc_fits(hosts[j], hosts[i])))
+		while (j < n && (ignore_tsc || mv_tsc_fits(hosts[j]->tsc_khz, hosts[i]->tsc_khz, hosts[i]->tsc_scaling)))
 			j++;
 		r.kind = MV_BR_TSC;
 		r.a = j;
@@ -237,8 +219,8 @@ int mv_baseline_restrict(struct mv_mask *def, const struct mv_mask *base, enum m
 	}
 	do {
 		changed = false;
-		for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++)
-			changed |= orphan(def, was, deps[i].child, deps[i].parent);
+		for (unsigned i = 0; i < mv_ndeps; i++)
+			changed |= orphan(def, was, mv_deps[i].child, mv_deps[i].parent);
 		for (unsigned i = 0; i < mv_nxstate_users; i++) {
 			const struct mv_xstate_user *u = &mv_xstate_users[i];
 

@@ -46,13 +46,12 @@ const struct mv_field mv_fields[MV_NFIELDS] = {
 #undef MV_FIELD
 };
 
-static const struct {
-	uint16_t child, parent;
-} deps[] = {
+const struct mv_dep mv_deps[] = {
 #define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
 #include "deps.def"
 #undef MV_DEP
 };
+const unsigned mv_ndeps = sizeof(mv_deps) / sizeof(mv_deps[0]);
 
 #define MV_FEATURE(id, lf, sub, rg, bt, ...) \
 	_Static_assert((bt) < 32 && (sub) < 64, #id ": no such bit");
@@ -193,11 +192,11 @@ size_t mv_feature_parents(enum mv_feature_id id, enum mv_feature_id *out, size_t
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++) {
-		if (deps[i].child != id)
+	for (unsigned i = 0; i < mv_ndeps; i++) {
+		if (mv_deps[i].child != id)
 			continue;
 		if (n < cap)
-			out[n] = (enum mv_feature_id)deps[i].parent;
+			out[n] = (enum mv_feature_id)mv_deps[i].parent;
 		n++;
 	}
 	return n;

@@ -103,6 +103,13 @@ extern const struct mv_field mv_fields[MV_NFIELDS];
  */
 const struct mv_feature *mv_feature_by_name(const char *name, size_t len);
 
+/* What needs what (deps.def): a visible child without its parent is of no use. */
+struct mv_dep {
+	uint16_t child, parent;	/* enum mv_feature_id */
+};
+extern const struct mv_dep mv_deps[];
+extern const unsigned mv_ndeps;
+
 /* The same among the spellings of one system: for what that system wrote. */
 enum mv_spelling { MV_SPELL_LINUX, MV_SPELL_QEMU, MV_SPELL_XEN, MV_SPELL_VMWARE };
 const struct mv_feature *mv_feature_by_alias(enum mv_spelling system, const char *name, size_t len);

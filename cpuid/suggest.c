@@ -9,14 +9,6 @@
 
 #define ROUNDS 64	/* each adds a line: more than the deepest chain of dependencies */
 
-static const struct {
-	uint16_t child, parent;
-} deps[] = {
-#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
-#include "deps.def"
-#undef MV_DEP
-};
-
 struct suggest {
 	struct mv_suggestion *s;
 	struct mv_suggest_work *w;
@@ -413,9 +405,9 @@ static void measure_depth(uint16_t depth[MV_NFEATURES])
 	memset(depth, 0, MV_NFEATURES * sizeof(depth[0]));
 	do {
 		changed = false;
-		for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++)
-			if (depth[deps[i].child] <= depth[deps[i].parent]) {
-				depth[deps[i].child] = (uint16_t)(depth[deps[i].parent] + 1);
+		for (unsigned i = 0; i < mv_ndeps; i++)
+			if (depth[mv_deps[i].child] <= depth[mv_deps[i].parent]) {
+				depth[mv_deps[i].child] = (uint16_t)(depth[mv_deps[i].parent] + 1);
 				changed = true;
 			}
 	} while (changed);

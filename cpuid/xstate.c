@@ -18,14 +18,6 @@ const struct mv_xstate_user mv_xstate_users[] = {
 };
 const unsigned mv_nxstate_users = sizeof(mv_xstate_users) / sizeof(mv_xstate_users[0]);
 
-static const struct {
-	uint16_t child, parent;
-} deps[] = {
-#define MV_DEP(child, parent, reason) { MV_F_##child, MV_F_##parent },
-#include "deps.def"
-#undef MV_DEP
-};
-
 static uint64_t component_bit(enum mv_feature_id id)
 {
 	const struct mv_feature *f = &mv_features[id];
@@ -47,10 +39,10 @@ void mv_xstate_needed_all(uint64_t need[MV_NFEATURES])
 	/* What a prerequisite needs, the feature needs: as many rounds as the graph is deep. */
 	do {
 		changed = false;
-		for (size_t i = 0; i < sizeof(deps) / sizeof(deps[0]); i++) {
-			uint64_t more = need[deps[i].parent] & ~need[deps[i].child];
+		for (unsigned i = 0; i < mv_ndeps; i++) {
+			uint64_t more = need[mv_deps[i].parent] & ~need[mv_deps[i].child];
 
-			need[deps[i].child] |= more;
+			need[mv_deps[i].child] |= more;
 			changed |= more != 0;
 		}
 	} while (changed);
