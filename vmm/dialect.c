@@ -299,3 +299,33 @@ void mv_dialect_names(char *buf, size_t size)
 		used += (size_t)snprintf(buf + used, size - used, "%s%s",
 					 d == mv_dialects ? "" : d[1] ? ", " : " or ", (*d)->name);
 }
+
+void mv_dialect_write_numbers(FILE *out, const struct mv_mask *m, const struct mv_dialect_number *numbers,
+			      size_t nnumbers, struct mv_losses *l, const char *lost)
+{
+	bool said[MV_NFIELDS] = { false };
+
+	for (size_t i = 0; i < nnumbers; i++) {
+		const struct mv_mask_field *lo = mv_mask_find_field(m, numbers[i].lo);
+		const struct mv_mask_field *hi =
+			numbers[i].hi == MV_NFIELDS ? NULL : mv_mask_find_field(m, numbers[i].hi);
+		uint32_t n = lo ? lo->value : 0;
+
+		if (!lo || (numbers[i].hi != MV_NFIELDS && !hi))
+			continue;
+		if (numbers[i].hi == MV_FIELD_EXT_FAMILY) {
+			if (n != 15 && hi->value)
+				continue;
+			n += hi->value;
+		} else if (hi) {
+			n |= hi->value << 4;
+		}
+		said[numbers[i].lo] = true;
+		if (hi)
+			said[numbers[i].hi] = true;
+		fprintf(out, n > 255 ? ",%s=0x%x" : ",%s=%u", numbers[i].key, n);
+	}
+	for (uint32_t i = 0; i < m->nfields; i++)
+		if (!said[m->fields[i].id])
+			mv_loss_item(l, lost, "field %s", mv_fields[m->fields[i].id].name);
+}

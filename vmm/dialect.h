@@ -67,6 +67,19 @@ void mv_dialect_names(char *buf, size_t size);
 struct mv_mask *mv_dialect_plain(const struct mv_mask *m, const struct mv_dialect_opts *o, bool bits,
 				 struct mv_losses *l);
 
+/* A number by its name in another system; hi: the field of its upper part, or MV_NFIELDS. */
+struct mv_dialect_number {
+	const char *key;
+	enum mv_field_id lo, hi;
+};
+
+/*
+ * The mask's `field` lines as ",key=N". Both halves of family and model are written as one number, for one
+ * alone would overwrite the other; what has no key is a loss of the kind `lost`.
+ */
+void mv_dialect_write_numbers(FILE *out, const struct mv_mask *m, const struct mv_dialect_number *numbers,
+			      size_t nnumbers, struct mv_losses *l, const char *lost);
+
 /* Put s at a feature, or a position; -MV_E_INPUT if the mask is full. */
 int mv_dialect_set(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,
 		   enum mv_sym s, mv_at at);

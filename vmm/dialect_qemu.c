@@ -10,10 +10,7 @@
 #include "dialect.h"
 
 /* Properties that are numbers. */
-static const struct {
-	const char *prop;
-	enum mv_field_id lo, hi;
-} numbers[] = {
+static const struct mv_dialect_number numbers[] = {
 	{ "level", MV_FIELD_MAX_LEAF, MV_NFIELDS },
 	{ "level-func7", MV_FIELD_MAX_SUBLEAF_7, MV_NFIELDS },
 	{ "xlevel", MV_FIELD_MAX_EXT_LEAF, MV_NFIELDS },
@@ -72,7 +69,7 @@ static int set_number(struct reader *rd, size_t row, const char *val)
 	int rc;
 
 	if (end == val || *end)
-		return FAIL("%s=%.40s: a number is expected", numbers[row].prop, val);
+		return FAIL("%s=%.40s: a number is expected", numbers[row].key, val);
 	if (numbers[row].hi == MV_FIELD_EXT_FAMILY) {
 		hi = n > 15 ? n - 15 : 0;
 		n -= hi;
@@ -81,7 +78,7 @@ static int set_number(struct reader *rd, size_t row, const char *val)
 		n &= 15;
 	}
 	if ((width < 32 && n >> width) || hi > (numbers[row].hi == MV_FIELD_EXT_FAMILY ? 255 : 15))
-		return FAIL("%s=%.40s does not fit", numbers[row].prop, val);
+		return FAIL("%s=%.40s does not fit", numbers[row].key, val);
 	rc = mv_dialect_set_field(rd->m, numbers[row].lo, (uint32_t)n, 0);
 	if (rc == 0 && numbers[row].hi != MV_NFIELDS)
 		rc = mv_dialect_set_field(rd->m, numbers[row].hi, (uint32_t)hi, 0);
@@ -100,7 +97,7 @@ static int property(struct reader *rd, const char *word, int phase)
 		return 0;
 	snprintf(name, sizeof(name), "%.*s", eq ? (int)(eq - word) : (int)strlen(word), word);
 	for (size_t i = 0; eq && i < NNUMBERS; i++)
-		if (!strcmp(name, numbers[i].prop))
+		if (!strcmp(name, numbers[i].key))
 			return set_number(rd, i, eq + 1);
 	if (!strcmp(name, "enforce") || !strcmp(name, "check"))
 		return 0;
@@ -268,37 +265,6 @@ static void write_register(struct writer *w, const struct mv_mask_reg *r)
 	}
 }
 
-static void write_numbers(struct writer *w, const struct mv_mask *m)
-{
-	bool said[MV_NFIELDS] = { false };
-
-	for (size_t i = 0; i < NNUMBERS; i++) {
-		const struct mv_mask_field *lo = mv_mask_find_field(m, numbers[i].lo);
-		const struct mv_mask_field *hi =
-			numbers[i].hi == MV_NFIELDS ? NULL : mv_mask_find_field(m, numbers[i].hi);
-		uint32_t n = lo ? lo->value : 0;
-
-		/* QEMU writes both halves of family and model. */
-		if (!lo || (numbers[i].hi != MV_NFIELDS && !hi))
-			continue;
-		if (numbers[i].hi == MV_FIELD_EXT_FAMILY) {
-			if (n != 15 && hi->value)
-				continue;
-			n += hi->value;
-		} else if (hi) {
-			n |= hi->value << 4;
-		}
-		said[numbers[i].lo] = true;
-		if (hi)
-			said[numbers[i].hi] = true;
-		fprintf(w->out, n > 255 ? ",%s=0x%x" : ",%s=%u", numbers[i].prop, n);
-	}
-	for (uint32_t i = 0; i < m->nfields; i++)
-		if (!said[m->fields[i].id])
-			mv_loss_item(w->l, "QEMU has no property for the number: left out", "field %s",
-				     mv_fields[m->fields[i].id].name);
-}
-
 static void write_msrs(struct writer *w, const struct mv_mask *m)
 {
 	for (uint32_t i = 0; i < m->nmsrs; i++)
@@ -350,7 +316,8 @@ static int qemu_to(FILE *out, const struct mv_mask *m, const struct mv_dialect_o
 	fprintf(out, "%s", model);
 	for (uint32_t i = 0; i < p->nregs; i++)
 		write_register(&w, &p->regs[i]);
-	write_numbers(&w, p);
+	mv_dialect_write_numbers(w.out, p, numbers, NNUMBERS, w.l,
+				 "QEMU has no property for the number: left out");
 	write_msrs(&w, p);
 	fprintf(out, "%s\n", w.enforce ? ",enforce" : "");
 	free(p);

@@ -9,11 +9,8 @@
 
 #include "dialect.h"
 
-/* Keys that are numbers; hi: the field of the upper four bits (model) or MV_NFIELDS. */
-static const struct {
-	const char *key;
-	enum mv_field_id lo, hi;
-} numbers[] = {
+/* Keys that are numbers. */
+static const struct mv_dialect_number numbers[] = {
 	{ "maxleaf", MV_FIELD_MAX_LEAF, MV_NFIELDS },
 	{ "family", MV_FIELD_FAMILY, MV_FIELD_EXT_FAMILY },
 	{ "model", MV_FIELD_MODEL, MV_FIELD_EXT_MODEL },
@@ -361,37 +358,6 @@ static void libxl_register(FILE *out, const struct mv_mask_reg *r, struct mv_los
 	}
 }
 
-static void libxl_numbers(FILE *out, const struct mv_mask *m, struct mv_losses *l)
-{
-	bool said[MV_NFIELDS] = { false };
-
-	for (size_t i = 0; i < NNUMBERS; i++) {
-		const struct mv_mask_field *lo = mv_mask_find_field(m, numbers[i].lo);
-		const struct mv_mask_field *hi =
-			numbers[i].hi == MV_NFIELDS ? NULL : mv_mask_find_field(m, numbers[i].hi);
-		uint32_t n = lo ? lo->value : 0;
-
-		/* Xen writes both halves of family and model: one alone would overwrite the other. */
-		if (!lo || (numbers[i].hi != MV_NFIELDS && !hi))
-			continue;
-		if (numbers[i].hi == MV_FIELD_EXT_FAMILY) {
-			if (n != 15 && hi->value)
-				continue;
-			n += hi->value;
-		} else if (hi) {
-			n |= hi->value << 4;
-		}
-		said[numbers[i].lo] = true;
-		if (hi)
-			said[numbers[i].hi] = true;
-		fprintf(out, n > 255 ? ",%s=0x%x" : ",%s=%u", numbers[i].key, n);
-	}
-	for (uint32_t i = 0; i < m->nfields; i++)
-		if (!said[m->fields[i].id])
-			mv_loss_item(l, "Xen has no key for the number: left out", "field %s",
-				     mv_fields[m->fields[i].id].name);
-}
-
 static void libxl_msrs(FILE *out, const struct mv_mask *m, struct mv_losses *l)
 {
 	for (uint32_t i = 0; i < m->nmsrs; i++)
@@ -422,7 +388,8 @@ static int xl_to(FILE *out, const struct mv_mask *m, const struct mv_dialect_opt
 	fprintf(out, "cpuid = \"host");
 	for (uint32_t i = 0; i < p->nregs; i++)
 		libxl_register(out, &p->regs[i], l);
-	libxl_numbers(out, p, l);
+	mv_dialect_write_numbers(out, p, numbers, NNUMBERS, l,
+				 "Xen has no key for the number: left out");
 	libxl_msrs(out, p, l);
 	fprintf(out, "\"\n");
 	free(p);
