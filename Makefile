@@ -7,6 +7,7 @@
 #   make layers     who may depend on whom
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
 #   make fuzz-devices  a guest that tries to crash the program, with sanitizers (FUZZ_SEEDS=N)
+#   make static     gcc's analyzer, cppcheck and clang-tidy; make coverage: which lines the tests reach
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
 #   make libvirt-sweep  every pair of the hosts in MV_HOSTS=DIR, against libvirt's verdicts and baselines
@@ -160,7 +161,7 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check layers lab lab-live predictions libvirt-sweep clean help
+.PHONY: demo check coverage layers static lab lab-live predictions libvirt-sweep clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
@@ -227,6 +228,12 @@ interception: all deps-lab
 # kvm-unit-tests' images (KUT=FOLDER) in an emulated AMD host; make check runs them on this machine's KVM.
 kut: all deps-lab
 	$(Q)tests/kut/check.sh $(OUT) lab
+
+# gcc's analyzer, cppcheck and clang-tidy over the program; TOOLS="gcc cppcheck" FILES="vmm/x.c …" for some.
+static: deps-build
+	$(Q)tests/deps.sh cppcheck clang-tidy
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)OUT=$(OUT) tests/static.sh
 
 layers: all
 	$(Q)tests/layers.sh $(OUT)

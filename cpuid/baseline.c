@@ -306,7 +306,7 @@ static uint32_t lacking_bit(const struct work *w, const struct mv_mask_reg *r, u
 static enum mv_sym plain_symbol(struct work *w, const struct mv_mask_reg *r, unsigned bit,
 				enum mv_sym s)
 {
-	uint32_t lacks = w->n;
+	uint32_t lacks;
 
 	switch (s) {
 	case MV_SYM_H:

@@ -47,8 +47,8 @@ int mv_err_vat(struct mv_err *err, int code, const char *file, uint32_t line, ui
 	return -code;
 }
 
-int mv_err_at(struct mv_err *err, int code, const char *file, uint32_t line, uint32_t col,
-	      const char *fmt, ...)
+int (mv_err_at)(struct mv_err *err, int code, const char *file, uint32_t line, uint32_t col,
+		const char *fmt, ...)
 {
 	va_list ap;
 
@@ -58,7 +58,7 @@ int mv_err_at(struct mv_err *err, int code, const char *file, uint32_t line, uin
 	return -code;
 }
 
-int mv_err_set(struct mv_err *err, int code, const char *fmt, ...)
+int (mv_err_set)(struct mv_err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -38,6 +38,15 @@ int mv_err_at(struct mv_err *err, int code, const char *file, uint32_t line, uin
 int mv_err_vat(struct mv_err *err, int code, const char *file, uint32_t line, uint32_t col,
 	       const char *fmt, va_list ap) __attribute__((format(printf, 6, 0)));
 
+/* A compiler that sees one file alone must know, too, that what was recorded as an error is not 0. */
+static inline int mv_err_returns(int rc, int code)
+{
+	(void)rc;
+	return -code;
+}
+#define mv_err_set(err, code, ...) mv_err_returns((mv_err_set)(err, code, __VA_ARGS__), code)
+#define mv_err_at(err, code, ...)  mv_err_returns((mv_err_at)(err, code, __VA_ARGS__), code)
+
 /* Add what to do, if nothing was said yet. */
 void mv_err_hint(struct mv_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -155,7 +155,7 @@ static void put_msr(struct writer *w, const struct mv_mask_msr *m)
 size_t mv_mask_write(char *buf, size_t size, const struct mv_mask *m, enum mv_mask_form form,
 		     struct mv_mask_losses *losses)
 {
-	struct mv_mask_losses unwanted;
+	struct mv_mask_losses unwanted = { 0 };
 	struct writer w = { .buf = buf, .size = size, .losses = losses ? losses : &unwanted };
 
 	memset(w.losses, 0, sizeof(*w.losses));

@@ -160,8 +160,10 @@ void mv_packed_walk(struct mv_wire *w, struct mv_packed *p, uint64_t ram_size, u
 	walk_head(w, p, ram_size);
 	if (mv_wire_ok(w) && mv_wire_decoding(w)) {
 		p->chunk = calloc(p->n, sizeof(*p->chunk));
-		if (!p->chunk)
+		if (!p->chunk) {
 			mv_wire_fail(w, "out of memory");
+			return;
+		}
 	}
 	for (uint32_t i = 0; mv_wire_ok(w) && i < p->n; i++) {
 		mv_wire_u32_range(w, &p->chunk[i].len, 1, mv_packed_chunk(p, i), "a chunk's length");

@@ -174,19 +174,38 @@ int mv_peer_put(struct mv_buf *out, const struct mv_peer_msg *m, struct mv_err *
 	return 0;
 }
 
-int mv_peer_head(const uint8_t head[MV_FRAME_SIZE], size_t *rest, struct mv_err *err)
+/* What a header announces, or NULL. */
+static const struct def *announced(const uint8_t head[MV_FRAME_SIZE], struct mv_frame *f,
+				   struct mv_err *err)
 {
 	const struct def *d;
+
+	mv_frame_unpack(f, head);
+	d = find(f->type);
+	if (!d || f->flags) {
+		mv_err_set(err, MV_E_INPUT, "this is no message of a minivmm");
+		return NULL;
+	}
+	if (f->length > d->max_len) {
+		mv_err_set(err, MV_E_INPUT, "message %s: 0x%" PRIx64 " bytes are more than its"
+			   " limit, 0x%" PRIx64, d->name, f->length, d->max_len);
+		return NULL;
+	}
+	return d;
+}
+
+static size_t rest_of(const struct mv_frame *f)
+{
+	return (size_t)f->length + mv_frame_padding(f->length);
+}
+
+int mv_peer_head(const uint8_t head[MV_FRAME_SIZE], size_t *rest, struct mv_err *err)
+{
 	struct mv_frame f;
 
-	mv_frame_unpack(&f, head);
-	d = find(f.type);
-	if (!d || f.flags)
-		return mv_err_set(err, MV_E_INPUT, "this is no message of a minivmm");
-	if (f.length > d->max_len)
-		return mv_err_set(err, MV_E_INPUT, "message %s: 0x%" PRIx64 " bytes are more than its"
-				  " limit, 0x%" PRIx64, d->name, f.length, d->max_len);
-	*rest = (size_t)f.length + mv_frame_padding(f.length);
+	if (!announced(head, &f, err))
+		return -MV_E_INPUT;
+	*rest = rest_of(&f);
 	return 0;
 }
 
@@ -195,20 +214,16 @@ int mv_peer_parse(struct mv_peer_msg *m, const uint8_t *msg, size_t len, struct 
 	const struct def *d;
 	struct mv_frame f;
 	struct mv_wire w;
-	size_t rest;
-	int rc;
 
 	memset(m, 0, sizeof(*m));
 	if (len < MV_FRAME_SIZE)
 		return mv_err_set(err, MV_E_INPUT, "%zu bytes are no message", len);
-	rc = mv_peer_head(msg, &rest, err);
-	if (rc)
-		return rc;
-	mv_frame_unpack(&f, msg);
-	d = find(f.type);
-	if (len - MV_FRAME_SIZE != rest)
+	d = announced(msg, &f, err);
+	if (!d)
+		return -MV_E_INPUT;
+	if (len - MV_FRAME_SIZE != rest_of(&f))
 		return mv_err_set(err, MV_E_INPUT, "message %s: %zu bytes instead of %zu", d->name,
-				  len - MV_FRAME_SIZE, rest);
+				  len - MV_FRAME_SIZE, rest_of(&f));
 	if (f.sum != mv_frame_sum(msg + MV_FRAME_SUM_SIZE,
 				  (size_t)(MV_FRAME_SIZE - MV_FRAME_SUM_SIZE + f.length)))
 		return mv_err_set(err, MV_E_INPUT, "message %s: checksum does not match", d->name);

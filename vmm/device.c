@@ -359,7 +359,7 @@ static uint8_t *add_state(struct mv_state *state, const char *name, uint32_t siz
 	struct mv_device_state *s = &state->devices[state->ndevices++];
 
 	memset(s, 0, sizeof(*s));
-	strcpy(s->name, name);
+	snprintf(s->name, sizeof(s->name), "%s", name);
 	s->size = size;
 	return s->data;
 }

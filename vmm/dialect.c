@@ -58,7 +58,7 @@ static struct mv_loss *loss(struct mv_losses *l, const char *what)
 static void add_item(struct mv_losses *l, const char *what, const char *item)
 {
 	struct mv_loss *o = loss(l, what);
-	char **more;
+	char (*more)[MV_LOSS_ITEM];
 
 	/* The bits of a number come one by one: it is one item. */
 	if (!o || (o->n && !strcmp(o->items[o->n - 1], item)))
@@ -70,8 +70,7 @@ static void add_item(struct mv_losses *l, const char *what, const char *item)
 		o->items = more;
 		o->room += 64;
 	}
-	o->items[o->n] = strdup(item);
-	o->n += o->items[o->n] != NULL;
+	snprintf(o->items[o->n++], sizeof(*o->items), "%s", item);
 }
 
 void mv_loss_bit(struct mv_losses *l, const char *what, uint32_t leaf, uint32_t subleaf, unsigned reg,
@@ -85,7 +84,7 @@ void mv_loss_bit(struct mv_losses *l, const char *what, uint32_t leaf, uint32_t 
 
 void mv_loss_item(struct mv_losses *l, const char *what, const char *fmt, ...)
 {
-	char text[160];
+	char text[MV_LOSS_ITEM];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -107,11 +106,8 @@ void mv_loss_note(struct mv_losses *l, const char *fmt, ...)
 
 void mv_losses_free(struct mv_losses *l)
 {
-	for (uint32_t i = 0; i < l->n; i++) {
-		for (uint32_t k = 0; k < l->v[i].n; k++)
-			free(l->v[i].items[k]);
+	for (uint32_t i = 0; i < l->n; i++)
 		free(l->v[i].items);
-	}
 	free(l->v);
 	memset(l, 0, sizeof(*l));
 }

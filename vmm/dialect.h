@@ -12,11 +12,13 @@
 #include "err.h"
 #include "mask.h"
 
+#define MV_LOSS_ITEM 160		/* bytes of its text */
+
 /* One kind of loss, and what it concerns: "CPUID level 0x1 ECX:19 (SSE4.1)", "msr 0x10a" … */
 struct mv_loss {
 	char what[160];		/* a clause: "H: source and destination are not compared" */
 	uint32_t n, room;	/* items; 0: the clause says it all */
-	char **items;
+	char (*items)[MV_LOSS_ITEM];
 };
 
 struct mv_losses {

@@ -22,15 +22,16 @@ static int digit(char c)
 size_t mv_code_parse(const char *text, uint8_t out[MV_CODE_MAX])
 {
 	size_t n = 0;
+	int high, low;
 
 	for (const char *p = text + strspn(text, " ,\t"); *p; p += strspn(p, " ,\t")) {
-		if (*p == '0' && (p[1] == 'x' || p[1] == 'X'))
+		if ((*p == '0' && (p[1] == 'x' || p[1] == 'X')) || (*p == '\\' && p[1] == 'x'))
 			p += 2;
-		else if (*p == '\\' && p[1] == 'x')
-			p += 2;
-		if (n == MV_CODE_MAX || digit(p[0]) < 0 || digit(p[1]) < 0)
+		high = digit(p[0]);
+		low = high < 0 ? -1 : digit(p[1]);
+		if (n == MV_CODE_MAX || low < 0)
 			return 0;
-		out[n++] = (uint8_t)(digit(p[0]) << 4 | digit(p[1]));
+		out[n++] = (uint8_t)(high * 16 + low);
 		p += 2;
 	}
 	return n;

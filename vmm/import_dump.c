@@ -243,8 +243,10 @@ static uint32_t per_cpu(struct mv_dump *d, const struct mv_dump_leaf *a, uint32_
 static void compare_leaf(struct mv_dump *d, const struct mv_dump_leaf *a,
 			 const struct mv_dump_leaf *b)
 {
+	const struct mv_dump_leaf *only = !a ? b : !b ? a : NULL;
+
 	if (!a || !b) {
-		if (!empty(a ? a : b))
+		if (only && !empty(only))
 			differ(d, a, b, MV_EAX);
 		return;
 	}

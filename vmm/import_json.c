@@ -97,7 +97,7 @@ static int one_register(struct mv_dump *d, struct json_object *o, uint32_t reg[M
 
 static int one_leaf(struct mv_dump *d, struct json_object *o)
 {
-	uint32_t leaf, subleaf, reg[MV_NREGS] = { 0 };
+	uint32_t leaf = 0, subleaf = 0, reg[MV_NREGS] = { 0 };
 	struct json_object *list;
 	unsigned seen = 0;
 	int rc;
@@ -122,8 +122,8 @@ static int one_leaf(struct mv_dump *d, struct json_object *o)
 
 static int one_msr(struct mv_dump *d, struct json_object *o)
 {
-	uint64_t value;
-	uint32_t index;
+	uint64_t value = 0;
+	uint32_t index = 0;
 	int rc;
 
 	if (!json_object_is_type(o, json_type_object))

@@ -84,7 +84,7 @@ int mv_json_parse(struct json_object **out, const char *file, const char *text, 
 	*out = NULL;
 	if (!t)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	if (len > INT32_MAX) {
+	if (len >= INT32_MAX) {
 		json_tokener_free(t);
 		return mv_err_at(err, MV_E_INPUT, file, 0, 0, "too large for JSON");
 	}

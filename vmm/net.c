@@ -66,7 +66,7 @@ int mv_addr_parse(struct mv_addr *a, const char *text, struct mv_err *err)
 		return bad(text, "the path is missing", err);
 	if (strlen(text + 5) >= sizeof(a->path))
 		return bad(text, "the path is too long for a socket", err);
-	strcpy(a->path, text + 5);
+	snprintf(a->path, sizeof(a->path), "%s", text + 5);
 	return 0;
 }
 

@@ -38,9 +38,15 @@ const char *mv_queue_check(const struct mv_queue *q, unsigned max, const struct 
 	return NULL;
 }
 
+/* For the rings: mv_queue_check has seen that they are in memory, whose size does not change. */
+static void *ring_at(const struct mv_dma *m, uint64_t gpa)
+{
+	return m->ram + gpa;
+}
+
 static uint16_t load16(const struct mv_dma *m, uint64_t gpa)
 {
-	return __atomic_load_n((const uint16_t *)mv_dma_at(m, gpa, 2), __ATOMIC_ACQUIRE);
+	return __atomic_load_n((const uint16_t *)ring_at(m, gpa), __ATOMIC_ACQUIRE);
 }
 
 /* Add a descriptor's bytes to the chain. NULL, or what is wrong with it. */
@@ -82,7 +88,7 @@ static const char *walk(const struct mv_queue *q, const struct mv_dma *m, struct
 
 		if (at >= q->num)
 			return "a descriptor that does not exist";
-		memcpy(&d, mv_dma_at(m, q->desc + (uint64_t)at * sizeof(d), sizeof(d)), sizeof(d));
+		memcpy(&d, ring_at(m, q->desc + (uint64_t)at * sizeof(d)), sizeof(d));
 		why = add(m, c, &d);
 		if (why || !(d.flags & DESC_NEXT))
 			return why;
@@ -128,11 +134,11 @@ bool mv_queue_push(struct mv_queue *q, const struct mv_dma *m, const struct mv_c
 		wrote(m, c->gpa[i], n);
 		left -= n;
 	}
-	memcpy(mv_dma_at(m, entry, sizeof(used)), used, sizeof(used));
+	memcpy(ring_at(m, entry), used, sizeof(used));
 	wrote(m, entry, sizeof(used));
 	q->next_used++;
 	/* The entry before the index, and the index before a look at whether to interrupt. */
-	__atomic_store_n((uint16_t *)mv_dma_at(m, q->used + 2, 2), q->next_used, __ATOMIC_SEQ_CST);
+	__atomic_store_n((uint16_t *)ring_at(m, q->used + 2), q->next_used, __ATOMIC_SEQ_CST);
 	wrote(m, q->used + 2, 2);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return !(load16(m, q->avail) & AVAIL_NO_INTERRUPT);

@@ -237,6 +237,18 @@ int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static 
 
 /* ---- patching ---- */
 
+static void write_sites(struct mv_vm *vm, uint8_t first, uint8_t second)
+{
+	for (uint32_t i = 0; i < vm->sites.n; i++) {
+		uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
+
+		if (p) {
+			p[0] = first;
+			p[1] = second;
+		}
+	}
+}
+
 int mv_vm_patch(struct mv_vm *vm, struct mv_err *err)
 {
 	for (uint32_t i = 0; i < vm->sites.n; i++) {
@@ -247,24 +259,15 @@ int mv_vm_patch(struct mv_vm *vm, struct mv_err *err)
 					  "no CPUID at guest-physical 0x%llx, where one is recorded",
 					  (unsigned long long)vm->sites.gpa[i]);
 	}
-	for (uint32_t i = 0; i < vm->sites.n; i++) {
-		uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
-
-		p[0] = MV_OPCODE_OUT_IMM8_EAX;
-		p[1] = MV_PORT_CPUID;
-	}
+	write_sites(vm, MV_OPCODE_OUT_IMM8_EAX, MV_PORT_CPUID);
 	vm->patched = true;
 	return 0;
 }
 
 void mv_vm_unpatch(struct mv_vm *vm)
 {
-	for (uint32_t i = 0; vm->patched && i < vm->sites.n; i++) {
-		uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
-
-		p[0] = MV_OPCODE_CPUID_0;
-		p[1] = MV_OPCODE_CPUID_1;
-	}
+	if (vm->patched)
+		write_sites(vm, MV_OPCODE_CPUID_0, MV_OPCODE_CPUID_1);
 	vm->patched = false;
 }
 

@@ -350,12 +350,30 @@ static int measure(struct job *j, struct mv_err *err)
 	return rc;
 }
 
+static int put(struct job *j, const struct baseline_args *a, struct mv_err *err)
+{
+	char *text = mask_text(j, (enum mv_mask_form)a->form);
+	int rc = 0;
+
+	if (!text)
+		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (a->out)
+		rc = write_file(a->out, text, err);
+	if (rc == 0 && mv_output.json)
+		print_json(j, text);
+	else if (rc == 0 && !a->out)
+		fputs(text, stdout);
+	if (rc == 0 && !mv_output.json)
+		print_summary(j);
+	free(text);
+	return rc;
+}
+
 static int make(struct job *j, const struct baseline_args *a, struct mv_err *err)
 {
 	struct mv_mask_request req =
 		mv_launch_masks(&a->launch, mv_table_vendor(&j->hosts[0]->raw));
 	struct mv_mask *def = malloc(sizeof(*def));
-	char *text = NULL;
 	int rc = def ? mv_masks_load(j->p, &req, err)
 		     : mv_err_set(err, MV_E_FAILED, "out of memory");
 
@@ -368,20 +386,7 @@ static int make(struct job *j, const struct baseline_args *a, struct mv_err *err
 		return refused(j);
 	if (rc == 0)
 		rc = measure(j, err);
-	if (rc == 0)
-		text = mask_text(j, (enum mv_mask_form)a->form);
-	if (rc == 0 && !text)
-		rc = mv_err_set(err, MV_E_FAILED, "out of memory");
-	if (rc == 0 && a->out)
-		rc = write_file(a->out, text, err);
-	if (rc == 0 && mv_output.json)
-		print_json(j, text);
-	else if (rc == 0 && !a->out)
-		fputs(text, stdout);
-	if (rc == 0 && !mv_output.json)
-		print_summary(j);
-	free(text);
-	return rc;
+	return rc ? rc : put(j, a, err);
 }
 
 static int run(int argc, char **argv)

@@ -138,10 +138,11 @@ static const char *levels(uint8_t proof)
 static void print_partial(const struct mv_host *h)
 {
 	struct mv_signature s = mv_table_signature(&h->raw);
+	const unsigned all = MV_NFEATURES;
 	unsigned told = 0;
 	char vendor[13];
 
-	for (unsigned i = 0; i < MV_NFEATURES; i++)
+	for (unsigned i = 0; i < all; i++)
 		told += mv_featset_has(&h->told, (enum mv_feature_id)i);
 	mv_table_vendor_string(&h->raw, vendor);
 	printf("host       %s, as %s tells\n", h->name, h->source);
@@ -150,7 +151,7 @@ static void print_partial(const struct mv_host *h)
 		       *vendor ? vendor : "(vendor unknown)", s.family, s.model, s.stepping,
 		       (unsigned long long)h->microcode);
 	printf("features   %u in CPUID, %u offered to a guest; unknown: %u of %u\n", count(&h->raw),
-	       count(&h->kvm), MV_NFEATURES - told, MV_NFEATURES);
+	       count(&h->kvm), all - told, all);
 	if (h->tsc_khz)
 		printf("tsc        %u kHz, %s\n", h->tsc_khz,
 		       h->tsc_scaling ? "can be scaled for a guest" : "no scaling");
@@ -259,7 +260,7 @@ static void print_proof(const struct mv_proof_detail *d)
 		for (unsigned l = 0; l < 4; l++) {
 			uint8_t seen = l < 2 ? d->seen[i][l] : d->runtime[i][l - 2];
 
-			printf("%-10s %-4u %-9s", mv_intercept_name((enum mv_intercept)i), l % 2 ? 3 : 0,
+			printf("%-10s %-4d %-9s", mv_intercept_name((enum mv_intercept)i), l % 2 ? 3 : 0,
 			       l < 2 ? "loaded" : "run time");
 			for (unsigned c = 0; c < MV_PROOF_LEAVES; c++)
 				printf(" %-10s", seen >> c & 1 ? "yes" : "no");

@@ -157,7 +157,7 @@ static struct json_object *clusters(const struct mv_fleet *f, const struct mv_fl
 static struct json_object *refusals(const struct mv_fleet *f, const struct mv_fleet_baseline *b)
 {
 	struct json_object *a = json_object_new_array();
-	const char **names = calloc(b->n, sizeof(*names));
+	const char **names = calloc(b->n ? b->n : 1, sizeof(*names));
 	char text[512];
 
 	for (uint32_t i = 0; names && i < b->n; i++)
