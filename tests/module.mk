@@ -40,3 +40,30 @@ fuzz-devices: deps-test
 unit-tests: $(UNIT_BINS)
 
 -include $(wildcard $(OUT)/tests/unit/*.d)
+
+# Lines that the unit tests reach; fails under COVERAGE percent of the core and of migrate/.
+COVERAGE ?= 90
+.PHONY: coverage valgrind tsan
+coverage: deps-test
+	$(Q)tests/deps.sh gcovr
+	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/coverage CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage unit-tests
+	$(Q)find $(OUT)/coverage -name '*.gcda' -delete
+	$(Q)for t in $(UNIT_SRCS:tests/unit/%.c=$(OUT)/coverage/tests/unit/%); do $$t -q || exit 1; done
+	$(Q)for d in cpuid migrate; do gcovr -r . --object-directory $(OUT)/coverage --filter $$d/ \
+		--fail-under-line $(COVERAGE) || exit 1; done
+
+# The scripts that start no VM, with valgrind around each call of the program: no error, no leak.
+VALGRIND_SCRIPTS ?= baseline defaults dialects drift import lint
+valgrind: all deps-test
+	$(Q)tests/deps.sh valgrind
+	$(Q)tests/wrapped.sh $(OUT) valgrind 'valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+		--error-exitcode=99' $(VALGRIND_SCRIPTS)
+
+# Several vCPUs and moves of running guests, and the tests of migrate/, with ThreadSanitizer.
+TSAN_SCRIPTS ?= run snapshot restore-memory migrate
+tsan: deps-test
+	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/tsan SAN=thread all unit-tests
+	$(Q)for t in test_live test_lazy test_virtio; do TSAN_OPTIONS=halt_on_error=1 $(OUT)/tsan/tests/unit/$$t || exit 1; done
+	$(Q)TSAN_OPTIONS='exitcode=99 log_path=$(abspath $(OUT))/tsan/report' \
+		tests/wrapped.sh $(OUT)/tsan tsan '' $(TSAN_SCRIPTS)
+	$(Q)! ls $(OUT)/tsan/report.* 2>/dev/null
