@@ -73,21 +73,63 @@ static bool mode_is_off(const struct mv_table *guest, enum mv_feature_id id, boo
 	return false;
 }
 
-bool mv_feature_enforced(const struct mv_table *guest, enum mv_feature_id id, bool vmx)
+/*
+ * The other vendor's, which KVM does not know here: it made nothing to disable an instruction, but
+ * what it has to allow, a state component, a bit of a control register or an MSR, it refuses.
+ */
+static bool foreign_refused(const struct mv_table *guest, enum mv_feature_id id, bool vmx)
 {
 	const struct mv_feature *f = &mv_features[id];
 
+	switch ((enum mv_feature_enforce)(vmx ? f->svm : f->vmx)) {
+	case MV_FE_XCR0:
+		return mv_xstate_needed(id) & ~mv_xstate_xcr0(guest);
+	case MV_FE_NONE:
+	case MV_FE_CTRL:
+	case MV_FE_KVM:
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool mv_feature_describes(enum mv_feature_id id, bool vmx)
+{
+	uint8_t here = vmx ? mv_features[id].vmx : mv_features[id].svm;
+	uint8_t there = vmx ? mv_features[id].svm : mv_features[id].vmx;
+
+	if (here == MV_FE_NA)
+		here = there;
+	return here == MV_FE_INFO || here == MV_FE_NA;
+}
+
+bool mv_feature_enforced(const struct mv_table *guest, uint32_t kvm_controls, enum mv_feature_id id, bool vmx)
+{
+	const struct mv_feature *f = &mv_features[id];
+
+	/* KVM takes MONITOR and MWAIT for NOPs unless it is told not to, which older kernels can't be. */
+	if (id == MV_F_MONITOR && !(kvm_controls & MV_KVM_CONTROL_BIT(MWAIT_FAULTS)))
+		return false;
 	switch ((enum mv_feature_enforce)(vmx ? f->vmx : f->svm)) {
 	case MV_FE_NONE:
 		return mode_is_off(guest, id, vmx);
 	case MV_FE_XCR0:
 		return mv_xstate_needed(id) & ~mv_xstate_xcr0(guest);
 	case MV_FE_INFO:
-	case MV_FE_NA:
 		return true;	/* nothing to execute */
+	case MV_FE_NA:
+		return foreign_refused(guest, id, vmx);
+	case MV_FE_KVM:
+		return kvm_controls & MV_KVM_CONTROL_BIT(PV_ENFORCED);
 	default:
 		return !kept_on(guest, id);
 	}
+}
+
+bool mv_feature_leaks(const struct mv_table *guest, uint32_t kvm_controls, enum mv_feature_id id, bool vmx)
+{
+	/* STAC and CLAC run without CR4.SMAP, which is what can be refused. */
+	return id == MV_F_SMAP || !mv_feature_enforced(guest, kvm_controls, id, vmx);
 }
 
 const struct mv_feature *mv_feature_kept_by(const struct mv_table *guest, enum mv_feature_id id,
@@ -95,10 +137,9 @@ const struct mv_feature *mv_feature_kept_by(const struct mv_table *guest, enum m
 {
 	const struct mv_feature *f = &mv_features[id];
 
-	if (mv_feature_enforced(guest, id, vmx))
-		return NULL;
 	switch ((enum mv_feature_enforce)(vmx ? f->vmx : f->svm)) {
 	case MV_FE_NONE:
+	case MV_FE_NA:
 		return NULL;
 	case MV_FE_XCR0:
 		return component_user(guest, id);

@@ -49,14 +49,6 @@ static bool hidden(const struct mv_policy *p, const struct mv_host *h, enum mv_f
 	       mv_host_executes(h, f->leaf, f->subleaf, f->reg, f->bit);
 }
 
-/* Nothing executes for a bit that only describes: hiding it is complete. */
-static bool executes(const struct mv_feature *f, bool vmx)
-{
-	uint8_t by = vmx ? f->vmx : f->svm;
-
-	return by != MV_FE_INFO && by != MV_FE_NA;
-}
-
 size_t mv_leaks(const struct mv_policy *p, const struct mv_host *h, bool vmx,
 		enum mv_feature_id *out, size_t cap)
 {
@@ -65,8 +57,11 @@ size_t mv_leaks(const struct mv_policy *p, const struct mv_host *h, bool vmx,
 	for (unsigned i = 0; i < MV_NFEATURES; i++) {
 		enum mv_feature_id id = (enum mv_feature_id)i;
 
-		if (!hidden(p, h, id) || !executes(&mv_features[i], vmx) ||
-		    mv_feature_enforced(&p->guest, id, vmx))
+		const struct mv_feature *f = &mv_features[i];
+
+		if (f->cls != MV_FC_PLAIN || mv_table_has(&p->guest, id) ||
+		    !mv_host_executes(h, f->leaf, f->subleaf, f->reg, f->bit) ||
+		    !mv_feature_leaks(&p->guest, h->kvm_controls, id, vmx))
 			continue;
 		if (n < cap)
 			out[n] = id;
@@ -84,6 +79,8 @@ static void leaks(struct findings *f, const struct mv_policy *p, bool vmx)
 		const struct mv_feature *feature = &mv_features[id[i]];
 		struct mv_lint l = { .kind = MV_LINT_HIDDEN_ONLY, .feature = feature };
 
+		if (!hidden(p, &p->source, id[i]))
+			continue;
 		l.at = mv_mask_at(&p->final, feature->leaf, feature->subleaf, feature->reg,
 				  feature->bit);
 		l.cause = mv_feature_kept_by(&p->guest, id[i], vmx);

@@ -31,7 +31,7 @@ size_t mv_lint(const struct mv_policy *p, const struct mv_notes *notes, bool vmx
 	       struct mv_lint *out, size_t cap);
 
 /*
- * The features that p's mask hides and that still execute on h, by h's CPU and by what its kind of KVM
+ * The features that p's guest does not see and that still execute on h, by h's CPU and what its kind of KVM
  * can disable; writes up to cap and returns how many there are.
  */
 size_t mv_leaks(const struct mv_policy *p, const struct mv_host *h, bool vmx,

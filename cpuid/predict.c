@@ -59,26 +59,6 @@ static bool by_control(uint8_t enforce)
 	return enforce == MV_FE_CR4 || enforce == MV_FE_EFER;
 }
 
-/*
- * The other vendor's, which KVM does not know here: it made nothing to disable an instruction, but
- * what it has to allow, a bit of a control register or an MSR, it refuses.
- */
-static bool foreign_refused(const struct mv_policy *p, enum mv_feature_id id, bool vmx)
-{
-	const struct mv_feature *f = &mv_features[id];
-
-	switch ((enum mv_feature_enforce)(vmx ? f->svm : f->vmx)) {
-	case MV_FE_XCR0:
-		return mv_xstate_needed(id) & ~mv_xstate_xcr0(&p->guest);
-	case MV_FE_CR4:
-	case MV_FE_EFER:
-	case MV_FE_MSR:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* A hidden feature of a host that has it: is this instruction of it disabled? */
 static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool vmx,
 		     struct mv_prediction *out)
@@ -86,11 +66,6 @@ static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool
 	const struct mv_feature *f = &mv_features[a->feature];
 	uint8_t by = vmx ? f->vmx : f->svm;
 
-	if (by == MV_FE_NA) {
-		if (foreign_refused(p, a->feature, vmx))
-			out->why = MV_WHY_FOREIGN;
-		return out->why == MV_WHY_FOREIGN;
-	}
 	/*
 	 * A CPU whose KVM walks the guest's page tables itself need not have 1 GiB pages: KVM has them,
 	 * for guests that are shown them.
@@ -99,15 +74,11 @@ static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool
 		out->why = MV_WHY_EMULATED;
 		return true;
 	}
-	/* KVM takes MWAIT and MONITOR for NOPs unless it is told not to, which older kernels can't be. */
-	if (a->feature == MV_F_MONITOR &&
-	    !(p->source.kvm_controls & MV_KVM_CONTROL_BIT(MWAIT_FAULTS)))
-		return false;
 	/* A control bit disables what looks at it: not STAC, which runs without CR4.SMAP. */
 	if (by_control(by) && !a->control && a->needs == MV_NFEATURES && !a->xcr0)
 		return false;
-	if (mv_feature_enforced(&p->guest, a->feature, vmx)) {
-		out->why = by == MV_FE_NONE ? MV_WHY_MODE : MV_WHY_DISABLED;
+	if (mv_feature_enforced(&p->guest, p->source.kvm_controls, a->feature, vmx)) {
+		out->why = by == MV_FE_NONE ? MV_WHY_MODE : by == MV_FE_NA ? MV_WHY_FOREIGN : MV_WHY_DISABLED;
 		return true;
 	}
 	out->cause = mv_feature_kept_by(&p->guest, a->feature, vmx);

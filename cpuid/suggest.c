@@ -508,7 +508,7 @@ static int cost(struct suggest *c)
 		if (lost)
 			mv_featset_add(&c->s->lost, id);
 		if ((lost || opened(c, id)) && !mv_feature_computed(&mv_features[i]) &&
-		    !mv_feature_enforced(&c->w->p.guest, id, vmx))
+		    mv_feature_leaks(&c->w->p.guest, c->w->p.kvm_controls, id, vmx))
 			mv_featset_add(&c->s->leaks, id);
 	}
 	return rc < 0 ? rc : 0;

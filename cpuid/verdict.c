@@ -121,15 +121,10 @@ bool mv_symbols_compare(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned 
 static bool enforced(const struct mv_compare *c, const struct mv_feature *f)
 {
 	bool vmx = mv_table_vendor(&c->src_offer) == MV_VENDOR_INTEL;
-	uint8_t by = vmx ? f->vmx : f->svm;
+	enum mv_feature_id id = mv_feature_id(f);
 
-	/* What only a control of KVM's disables runs where the kernel did not have it. */
-	if ((by == MV_FE_KVM && !(c->p->kvm_controls & MV_KVM_CONTROL_BIT(PV_ENFORCED))) ||
-	    (mv_feature_id(f) == MV_F_MONITOR &&
-	     !(c->p->kvm_controls & MV_KVM_CONTROL_BIT(MWAIT_FAULTS))))
-		return false;
-	return (by == MV_FE_INFO || by == MV_FE_NA || mv_host_intercepts(&c->p->source)) &&
-	       mv_feature_enforced(&c->p->guest, mv_feature_id(f), vmx);
+	return (mv_feature_describes(id, vmx) || mv_host_intercepts(&c->p->source)) &&
+	       !mv_feature_leaks(&c->p->guest, c->p->kvm_controls, id, vmx);
 }
 
 /* H: the guest does not see it. R: the source can't execute it either, or the guest could not. */

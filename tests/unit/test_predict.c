@@ -141,6 +141,36 @@ Test(predict, host)
 	fixture_finish(&f);
 }
 
+/* The same outcome for different reasons. */
+Test(predict, reasons)
+{
+	static const struct {
+		const char *src, *mask, *feature;
+		bool vmx;
+		enum mv_prediction_why why;
+	} reasons[] = {
+		{ "zen4 +rdpru", "rdpru=0", "rdpru", false, MV_WHY_DISABLED },
+		{ "icelake +pdcm", "pdcm=0", "pdcm", true, MV_WHY_DISABLED },
+		{ "icelake +pdcm", "pdcm=0", "pdcm", false, MV_WHY_FOREIGN },
+		{ "haswell", "xsave=0", "xsaveopt", true, MV_WHY_MODE },
+		{ "penryn", "", "avx2", true, MV_WHY_LACKED },
+	};
+
+	for (size_t i = 0; i < COUNT(reasons); i++) {
+		const struct mv_attempt a = { .feature = feature_id(reasons[i].feature), .needs = MV_NFEATURES };
+		struct mv_prediction got;
+		struct fixture f;
+
+		fixture_init(&f);
+		make_policy(&f, reasons[i].src, reasons[i].mask, 1);
+		got = mv_predict(f.p, &a, reasons[i].vmx);
+		cr_expect_neq(got.finding, MV_FIND_LEAK, "%s", reasons[i].feature);
+		cr_expect_eq(got.why, reasons[i].why, "%s on %s: %u", reasons[i].feature,
+			     reasons[i].vmx ? "VMX" : "SVM", got.why);
+		fixture_finish(&f);
+	}
+}
+
 Test(predict, names)
 {
 	for (unsigned i = 0; i < MV_NFINDINGS; i++)
