@@ -197,6 +197,39 @@ expect_status 0
 wait_for grep -q "^probe: summary" "$tmp/same.serial"
 check "libvirt: a domain with our <cpu check='full'> boots the probe"
 
+# ---- over SSH ----
+
+ssh_missing=$(sshd_missing)
+if [ -n "$ssh_missing" ]; then
+	skip "libvirt: qemu+ssh://" "$ssh_missing"
+else
+	sshd_start source
+	over_ssh="qemu+ssh://root@127.0.0.1:$ssh_port/system?command=$tmp/ssh/client"
+	ran "$minivmm" host --connect "$over_ssh" -o "$tmp/ssh.json"
+	expect_status 0
+	expect_equal "$(json "$(cat "$tmp/ssh.json")" raw)$(json "$(cat "$tmp/ssh.json")" kvm)" \
+		"$(json "$(cat "$tmp/live.json")" raw)$(json "$(cat "$tmp/live.json")" kvm)" "the host by SSH and by its socket"
+	ran "$minivmm" check "same@$over_ssh" "$hosts/penryn.json" "$over_ssh"
+	expect_out "penryn.json: accepted"
+	ran "$minivmm" baseline -q "$over_ssh"
+	expect_status 0
+	grep -q "Pubkey auth succeeded for 'root'" "$tmp/ssh/out" || problem "nobody came to the SSH server"
+	check "libvirt: host, check and baseline over qemu+ssh://"
+
+	rm "$tmp/ssh/key"
+	ssh-keygen -q -t ed25519 -N "" -f "$tmp/ssh/key"
+	ran "$minivmm" host --connect "$over_ssh" -o "$tmp/stranger.json"
+	expect_status 1
+	expect_err "$over_ssh: libvirt: Cannot recv data: "
+	expect_err "Permission denied"
+	expect_no_file "$tmp/stranger.json"
+	: >"$tmp/ssh/known"
+	ran "$minivmm" host --connect "$over_ssh"
+	expect_status 1
+	expect_err "Host key verification failed"
+	check "libvirt: qemu+ssh:// with a wrong key, and to a server that is not the known one"
+fi
+
 # feature_bits FILE: what the probe dumped, without the bits that each VMM computes for the guest and
 # those of leaf 1 that AMD CPUs repeat
 feature_bits() {

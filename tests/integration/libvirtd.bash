@@ -91,6 +91,52 @@ libvirtd_stop() {
 }
 trap 'libvirtd_stop; rm -rf "$tmp"' EXIT
 
+# Why there can't be an SSH server of our own; nothing if there can.
+sshd_missing() {
+	local p
+	for p in ssh ssh-keygen dropbear dropbearkey virt-ssh-helper; do
+		command -v "$p" >/dev/null || { echo "$p is not installed"; return; }
+	done
+}
+
+# sshd_start NAME: dropbear, which unlike openssh-server comes without a service of the machine's, on a port of the
+# loopback in $ssh_port, as if the libvirtd of that name were its machine's. Root there is at home in $tmp/ssh and has
+# one key, $tmp/ssh/key; $tmp/ssh/client is an ssh that knows this server and reads nothing of the user's.
+sshd_start() {
+	local d=$tmp/ssh i
+	mkdir -m 700 -p "$d/.ssh"
+	ssh-keygen -q -t ed25519 -N "" -f "$d/key"
+	cp "$d/key.pub" "$d/.ssh/authorized_keys"
+	dropbearkey -t ed25519 -f "$d/host" >"$d/host.txt" 2>&1
+	{ sed '/^root:/d' /etc/passwd; echo "root:x:0:0:root:$d:/bin/sh"; } >"$d/passwd"
+	: >"$d/out"
+	ssh_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	echo "[127.0.0.1]:$ssh_port $(grep ^ssh-ed25519 "$d/host.txt")" >"$d/known"
+	cat >"$d/client" <<-EOF
+		#!/bin/sh
+		exec ssh -F /dev/null -i "$d/key" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \\
+			-o UserKnownHostsFile="$d/known" -o GlobalKnownHostsFile=/dev/null "\$@"
+	EOF
+	chmod 755 "$d/client"
+	unshare -m sh -c '
+		set -e
+		mount --make-rprivate /
+		mount -t tmpfs none /run
+		mkdir /run/libvirt
+		mount --bind "$1" /run/libvirt
+		mount --bind "$0/passwd" /etc/passwd
+		shift
+		exec "$@"' "$d" "$tmp/$1/run" \
+		dropbear -F -E -s -j -k -r "$d/host" -p "127.0.0.1:$ssh_port" -P "$d/pid" >"$d/out" 2>&1 </dev/null &
+	libvirtd_pids+=($!)
+	for ((i = 0; i < 200; i++)); do
+		grep -q "Not backgrounding" "$d/out" && return 0
+		sleep 0.05
+	done
+	problem "dropbear did not come up: $(tail -1 "$d/out")"
+	return 1
+}
+
 # domain_xml NAME CPU-XML IMAGE COMMAND-LINE: one that boots a guest of ours by emulation; its serial port
 # goes to $tmp/NAME.serial.
 domain_xml() {

@@ -15,7 +15,8 @@ host's CPU (emulator.py). Then, for every ordered pair A, B:
   3. for neighbours in the list: virConnectBaselineHypervisorCPU and `minivmm baseline`: what minivmm shows,
      libvirt's baseline has; what only libvirt's has was taken away for a reason that minivmm tells.
 
-Exit 1 if they disagree anywhere.
+docs/libvirt.md's table has all differences by name: one that it lacks is a disagreement. Its figures are of
+the hosts that it speaks of, and are compared if these are as many. Exit 1 if they disagree anywhere.
 """
 import collections
 import json
@@ -60,6 +61,22 @@ def feature_table():
 
 FEATURES, PARENTS, COMPUTED = feature_table()
 BY_QEMU = {plain(q): name for name, row in FEATURES.items() for q in row[4]}
+
+
+def documented():
+    """docs/libvirt.md's table: section -> name -> in how many pairs; the names of its row of nameless features; hosts"""
+    text = open(f"{TOP}/docs/libvirt.md").read()
+    sections, nameless = {}, []
+    for line in text[text.index("| difference |"):].split("\n\n")[0].splitlines()[2:]:
+        what, names = [cell.strip() for cell in line.split("|")[1:3]]
+        if what.startswith("**"):
+            section = sections[what.strip("*")] = {}
+            continue
+        found = re.findall(r"`([^`]*)`(?: (\d+))?", names)
+        section.update((name, int(n or 0)) for name, n in found)
+        if "has no name for" in what:
+            nameless = [name for name, _ in found]
+    return sections, nameless, int(re.search(r"of which (\d+) hosts", text).group(1))
 
 
 def run(*args):
@@ -162,13 +179,14 @@ def compare(minivmm, conn, hosts, report):
         for b in hosts:
             theirs = libvirt_misses(conn, a, b)
             for name in theirs & COMPUTED:
-                report["topology " + name] += 1
+                report["left-out " + name] += 1
             theirs -= COMPUTED
             mine = minivmm_misses(ours[b.file])
             report["pairs"] += 1
             report["libvirt refuses"] += bool(theirs)
             # libvirt stops at the vendor. Bits of an MSR that is not there at all: one reason is enough.
             if "VENDOR" in theirs and "VENDOR" in mine:
+                report["left-out VENDOR"] += 1
                 continue
             if "ARCH-CAPABILITIES" in theirs & mine:
                 theirs, mine = theirs - set(CAPS), mine - set(CAPS)
@@ -223,6 +241,30 @@ def baselines(minivmm, conn, hosts, named, report):
             report["hidden " + name] += 1
 
 
+SECTIONS = {"unseen": "libvirt does not look at", "left-out": "left out of the comparison",
+            "hidden": "in libvirt's baseline alone"}
+
+
+def check_table(report, named, nhosts):
+    """Everything that was counted stands in the documentation, and what that says of libvirt's names is so."""
+    sections, nameless, documented_hosts = documented()
+    for what, title in SECTIONS.items():
+        counted = {key[len(what) + 1:]: n for key, n in report.items() if key.startswith(what + " ")}
+        wrong = counted.keys() - sections[title].keys()
+        if nhosts == documented_hosts:
+            wrong |= {name for name, n in sections[title].items() if counted.get(name, 0) != n}
+        for name in sorted(wrong):
+            report["disagree"] += 1
+            print(f"docs/libvirt.md, {title}: {name} {counted.get(name, 0)}, not {sections[title].get(name)}")
+    for name in nameless:
+        if name not in FEATURES or name in named:
+            report["disagree"] += 1
+            print(f"docs/libvirt.md: libvirt has a name for {name}")
+    if set(CAPS) - sections[SECTIONS["left-out"]].keys():
+        report["disagree"] += 1
+        print("docs/libvirt.md does not name the bits of the MSR that are left out")
+
+
 def main():
     minivmm, uri, folder, *files = sys.argv[1:]
     libvirt.registerErrorHandler(lambda ctx, error: None, None)
@@ -236,11 +278,12 @@ def main():
     report = collections.Counter()
     compare(minivmm, conn, hosts, report)
     baselines(minivmm, conn, hosts, named, report)
+    check_table(report, named, len(hosts))
     print(f"{len(hosts)} of {len(files)} hosts expressible; {report['pairs']} pairs, libvirt refuses "
           f"{report['libvirt refuses']}; {report['baselines']} baselines, {report['no baseline']} refused; "
           f"{report['disagree']} disagreements")
     print(f"libvirt sees nothing missing, minivmm refuses: {report['only minivmm refuses']} pairs")
-    for what in ("unseen", "topology", "hidden"):
+    for what in SECTIONS:
         for key, n in sorted(report.items(), key=lambda kv: (-kv[1], kv[0])):
             if key.startswith(what + " "):
                 print(f"  {what} {n:5} {key[len(what) + 1:]}")
