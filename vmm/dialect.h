@@ -39,6 +39,7 @@ void mv_losses_free(struct mv_losses *l);
 struct mv_dialect_opts {
 	const char *model;	/* the CPU model to write; NULL: the dialect's own choice */
 	enum mv_vendor vendor;	/* whose lines count; MV_VENDOR_OTHER: vendor lines are lost */
+	const char *known;	/* the words that the reader at the other end knows; NULL: all that there are */
 };
 
 struct mv_dialect {

@@ -188,7 +188,28 @@ struct writer {
 	FILE *out;
 	struct mv_losses *l;
 	bool enforce, follows_host;
+	const char *known;
 };
+
+/* Is it a word of that text? */
+static bool has_word(const char *text, const char *word, size_t len)
+{
+	for (const char *at = text; (at = strstr(at, word)); at++)
+		if ((at == text || isspace((unsigned char)at[-1])) && (!at[len] || isspace((unsigned char)at[len])))
+			return true;
+	return false;
+}
+
+/* The first of these spellings that this QEMU knows; false if it knows none. */
+static bool known_name(const struct writer *w, const char *spellings, char name[48])
+{
+	for (size_t len; (len = strcspn(spellings, " ")); spellings += len + (spellings[len] == ' ')) {
+		snprintf(name, 48, "%.*s", (int)len, spellings);
+		if (!w->known || has_word(w->known, name, len))
+			return true;
+	}
+	return false;
+}
 
 /* One bit by its name in QEMU, with what is lost on the way. */
 static void write_symbol(struct writer *w, const char *name, enum mv_sym s, const char *item)
@@ -251,7 +272,7 @@ static void write_register(struct writer *w, const struct mv_mask_reg *r)
 
 		if (s == MV_SYM_INHERIT || (f && f->cls == MV_FC_MIRROR))
 			continue;	/* mirrors follow leaf 1 in QEMU, too */
-		if (!f || !*f->qemu_name) {
+		if (!f || !known_name(w, f->qemu_name, name)) {
 			if (nameless(s) && (f || !mv_field_at(r->leaf, r->subleaf, r->reg, bit)))
 				mv_loss_bit(w->l, nameless(s), r->leaf, r->subleaf, r->reg, bit);
 			else if (nameless(s) && (s != MV_SYM_X || !w->follows_host))
@@ -259,7 +280,6 @@ static void write_register(struct writer *w, const struct mv_mask_reg *r)
 					     mv_field_at(r->leaf, r->subleaf, r->reg, bit)->name);
 			continue;
 		}
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(f->qemu_name, " "), f->qemu_name);
 		mv_bit_format(item, sizeof(item), r->leaf, r->subleaf, r->reg, bit);
 		write_symbol(w, name, s, item);
 	}
@@ -271,15 +291,15 @@ static void write_msrs(struct writer *w, const struct mv_mask *m)
 		for (unsigned bit = 0; bit < 64; bit++) {
 			enum mv_sym s = mv_mask_msr_sym(&m->msrs[i], bit);
 			const struct mv_caps_bit *c = mv_caps_bits;
-			char item[48];
+			char item[48], name[48];
 
-			while (c->bit < 64 && (c->bit != bit || !*c->qemu))
+			while (c->bit < 64 && (c->bit != bit || !known_name(w, c->qemu, name)))
 				c++;
 			snprintf(item, sizeof(item), "msr 0x%x bit %u", m->msrs[i].index, bit);
 			if (s == MV_SYM_INHERIT)
 				continue;
 			if (m->msrs[i].index == MV_MSR_ARCH_CAPABILITIES && c->bit < 64)
-				write_symbol(w, c->qemu, s, item);
+				write_symbol(w, name, s, item);
 			else if (s != MV_SYM_0 || m->msrs[i].index != MV_MSR_ARCH_CAPABILITIES)
 				mv_loss_item(w->l, "QEMU has no name for the MSR bit: left out", "%s",
 					     item);
@@ -303,7 +323,7 @@ static int qemu_to(FILE *out, const struct mv_mask *m, const struct mv_dialect_o
 		   struct mv_losses *l, struct mv_err *err)
 {
 	const char *model = o->model ? o->model : "host";
-	struct writer w = { .out = out, .l = l };
+	struct writer w = { .out = out, .l = l, .known = o->known };
 	struct mv_mask *p;
 
 	if (!is_model(model))

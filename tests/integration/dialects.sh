@@ -156,3 +156,41 @@ ask("quit")
 q.wait(20)
 PY
 check "QEMU starts with the string and shows the bits it asks for"
+
+# What QEMU's own guest sees of a whole baseline; names that this QEMU lacks are left out.
+qemu-system-x86_64 -cpu help >"$tmp/help" 2>/dev/null
+merom=$top/configs/baselines/intel-merom.mask
+printf 'feature %s = 0\n' x2apic vme tsc_adjust md-clear arat FDP-EXCPTN-ONLY ZERO-FCS-FDS >"$tmp/tcg.mask"
+printf 'field phys-bits = 40\n' >>"$tmp/tcg.mask"
+ran "$minivmm" mask convert --to qemu --model Conroe --known "$tmp/help" "$merom" "$tmp/tcg.mask"
+expect_status 0
+cpu=$out
+printf 'feature avx2 = 1\nfeature sha512 = 1\n' >"$tmp/new.mask"
+ran "$minivmm" mask convert --to qemu --known "$tmp/help" "$tmp/new.mask"
+expect_equal "$out" "host,+avx2"
+expect_err "T and 1: QEMU has no name for the bit, so guests will not see it:"
+expect_err "(SHA512)"
+ran "$minivmm" mask convert --to qemu --known "$merom" "$tmp/new.mask"
+expect_status 4
+expect_err "not what qemu-system-x86_64 -cpu help prints"
+ran "$minivmm" mask convert --to xl --known "$tmp/help" "$tmp/new.mask"
+expect_status 2
+check "dialects: only names that a QEMU knows"
+
+timeout 120 qemu-system-x86_64 -machine pc -accel tcg -m 64 -nodefaults -no-user-config -display none -no-reboot \
+	-serial "file:$tmp/qemu.serial" -device isa-debug-exit,iobase=0xf4,iosize=4 -cpu "$cpu" \
+	-kernel "$guests/probe.elf" -append nonce=c0ffee >"$tmp/qemu.out" 2>&1
+expect_equal "$?" 1 "QEMU's exit status for a guest that passed; $(tail -1 "$tmp/qemu.out")"
+grep -q '^probe: summary' "$tmp/qemu.serial" || problem "the probe did not end in QEMU"
+feature_bits "$tmp/qemu.serial" >"$tmp/qemu.bits"
+expect_equal "$(sed -n 's/^0x00000001 2 //p' "$tmp/qemu.bits")" 00002201 "SSE3, SSSE3 and CX16 of leaf 1 ECX"
+check "the probe guest sees the converted baseline in QEMU"
+if have_kvm; then
+	ran "$minivmm" run --mask "$merom" --mask "$tmp/tcg.mask" --append "nonce=c0ffee" "$guests/probe.elf"
+	printf '%s\n' "$out" >"$tmp/own.serial"
+	feature_bits "$tmp/own.serial" >"$tmp/own.bits"
+	expect_equal "$(diff "$tmp/own.bits" "$tmp/qemu.bits")" "" "under minivmm (<) and under QEMU (>)"
+	check "the guest sees the same feature bits under minivmm and under QEMU's converted string"
+else
+	skip "the guest sees the same feature bits under minivmm and under QEMU's converted string" "no /dev/kvm"
+fi

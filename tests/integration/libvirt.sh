@@ -230,21 +230,6 @@ else
 	check "libvirt: qemu+ssh:// with a wrong key, and to a server that is not the known one"
 fi
 
-# feature_bits FILE: what the probe dumped, without the bits that each VMM computes for the guest and
-# those of leaf 1 that AMD CPUs repeat
-feature_bits() {
-	"$minivmm" host -q --json --from "$1" 2>/dev/null | perl -MJSON::PP -e '
-		my $raw = decode_json(join "", <STDIN>)->{raw};
-		my @regs = (["0x00000001", 2, 0x88000000], ["0x00000001", 3, 0x10000000], ["0x00000006", 0, 0],
-			["0x00000007.0", 1, 0], ["0x00000007.0", 2, 0x10], ["0x00000007.0", 3, 0],
-			["0x00000007.1", 0, 0], ["0x0000000d.1", 0, 0], ["0x80000001", 2, 2],
-			["0x80000001", 3, 0x0183f3ff], ["0x80000007", 3, 0], ["0x80000008", 1, 0], ["0x8000000a", 3, 0]);
-		for (@regs) {
-			my ($leaf, $r, $not) = @$_;
-			my $v = $raw->{$leaf} ? hex $raw->{$leaf}[$r] : 0;
-			printf "%s %d %08x\n", $leaf, $r, $v & ~$not & 0xffffffff;
-		}'
-}
 feature_bits "$tmp/same.serial" >"$tmp/same.bits"
 expect_equal "$(sed -n 's/^0x00000001 2 //p' "$tmp/same.bits")" 00002201 "SSE3, SSSE3 and CX16 of leaf 1 ECX"
 if have_kvm; then

@@ -15,10 +15,11 @@ struct convert_args {
 	struct mv_launch launch;	/* the files */
 	const struct mv_dialect *from, *to;
 	struct mv_dialect_opts opts;
+	const char *known;
 	bool strict;
 };
 
-enum { OPT_TO = 256, OPT_FROM, OPT_MODEL, OPT_VENDOR, OPT_STRICT };
+enum { OPT_TO = 256, OPT_FROM, OPT_MODEL, OPT_VENDOR, OPT_KNOWN, OPT_STRICT };
 
 static int dialect(const char *option, const char *name, const struct mv_dialect **out)
 {
@@ -47,6 +48,9 @@ static int option(void *ctx, int key, const char *arg)
 		a->opts.vendor = !strcmp(arg, "intel") ? MV_VENDOR_INTEL : MV_VENDOR_AMD;
 		if (strcmp(arg, "intel") && strcmp(arg, "amd"))
 			return mv_cli_usage(&convert_cmd, "--vendor is intel or amd, not '%s'", arg);
+		return 0;
+	case OPT_KNOWN:
+		a->known = arg;
 		return 0;
 	case OPT_STRICT:
 		a->strict = true;
@@ -164,16 +168,30 @@ static void print_json(const struct convert_args *a, const char *text, const str
 	mv_cli_json(o);
 }
 
-static int convert(const struct convert_args *a, struct mv_err *err)
+/* What QEMU prints of itself; anything else would leave every feature out. */
+static int load_known(struct convert_args *a, char **text, struct mv_err *err)
+{
+	size_t len;
+	int rc = mv_read_file(a->known, MAX_TEXT, text, &len, err);
+
+	if (rc == 0 && !strstr(*text, "CPUID flags:"))
+		rc = mv_err_at(err, MV_E_INPUT, a->known, 0, 0, "not what qemu-system-x86_64 -cpu help prints");
+	a->opts.known = *text;
+	return rc;
+}
+
+static int convert(struct convert_args *a, struct mv_err *err)
 {
 	struct mv_mask *m = calloc(1, sizeof(*m));
 	struct mv_mask_directives d = { "", "" };
 	struct mv_losses losses = { 0 };
-	char *text = NULL;
+	char *text = NULL, *known = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 	int rc = m && f ? load(a, m, &d, &losses, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
 
+	if (rc == 0 && a->known)
+		rc = load_known(a, &known, err);
 	if (rc == 0) {
 		write_directives(f, a, &d, &losses);
 		rc = a->to->to(f, m, &a->opts, &losses, err);
@@ -192,6 +210,7 @@ static int convert(const struct convert_args *a, struct mv_err *err)
 		print_loss(&losses.v[i]);
 	mv_losses_free(&losses);
 	free(text);
+	free(known);
 	free(m);
 	return rc;
 }
@@ -219,6 +238,8 @@ int mv_mask_convert(int argc, char **argv)
 		return mv_cli_usage(&convert_cmd, "'%s' can be read only", a.to->name);
 	if (!a.launch.nmasks)
 		return mv_cli_usage(&convert_cmd, "no mask file given");
+	if (a.known && strcmp(a.to->name, "qemu"))
+		return mv_cli_usage(&convert_cmd, "--known goes with --to qemu");
 	return convert(&a, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
 }
 
@@ -227,6 +248,7 @@ static const struct mv_opt opts[] = {
 	{ "from", "FORM", "what the files are (mask files)", OPT_FROM },
 	{ "model", "NAME", "with --to qemu or libvirt: the CPU model", OPT_MODEL },
 	{ "vendor", "NAME", "intel or amd: whose lines count", OPT_VENDOR },
+	{ "known", "FILE", "with --to qemu: its -cpu help; other names it refuses", OPT_KNOWN },
 	{ "strict", NULL, "refuse, with exit 3, rather than lose anything", OPT_STRICT },
 	{ "mask", "FILE", "the same as naming the file", 'm' },
 	MV_OPT_END,
