@@ -22,7 +22,7 @@
 #   make fuzz       libFuzzer targets, FUZZ_SECONDS=60 each (clang)
 #   make deps       install what Debian 12 has to provide; make clean removes what was built
 #
-# OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0.
+# OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0, LIBVIRT=0.
 
 OUT     ?= build
 V       ?= 0

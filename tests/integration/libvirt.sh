@@ -9,6 +9,38 @@
 
 hosts=$top/tests/data/hosts
 
+# ---- a build without it ----
+
+off=$build/tests/minivmm-virt-off
+if [ -x "$off" ]; then
+	without() { # COMMAND...: what needs libvirt says so, and leaves nothing
+		ran "$@"
+		expect_status 5
+		expect_err "this minivmm was built without libvirt"
+		expect_err "libvirt-dev"
+		expect_equal "$out" ""
+	}
+	echo "<domain><name>d</name><cpu mode='custom'><model>Penryn</model></cpu></domain>" >"$tmp/d.xml"
+	ran "$off" --version
+	expect_status 0
+	expect_out "libvirt: not built in"
+	without "$off" host --connect test:///default -o "$tmp/off.json"
+	expect_no_file "$tmp/off.json"
+	without "$off" check d@test:///default "$hosts/penryn.json"
+	without "$off" check "$tmp/d.xml" "$hosts/penryn.json"
+	without "$off" baseline test:///default
+	without "$off" mask convert --to libvirt "$top/configs/baselines/intel-penryn.mask"
+	without "$off" mask convert --from libvirt --to guide "$tmp/d.xml"
+	ran "$off" check --on "$hosts/penryn.json" "$hosts/penryn.json" test:///default
+	expect_status 5
+	expect_out "penryn.json: accepted"
+	ran "$off" baseline -q "$hosts/penryn.json"
+	expect_status 0
+	check "libvirt: a build without it says so, and does all the rest"
+else
+	skip "libvirt: a build without it says so, and does all the rest" "not built: make unit-tests"
+fi
+
 if [ "$("$minivmm" --version | sed -n 's/^libvirt: //p')" != "built in" ]; then
 	skip "libvirt" "built without libvirt-dev"
 	exit 0

@@ -83,7 +83,7 @@ static void print_version(void)
 {
 	printf("minivmm %s (%d CPUID features, %d fields; snapshot format 1)\n", MV_VERSION,
 	       MV_NFEATURES, MV_NFIELDS);
-	printf("libvirt: %s\n", mv_virt_built_in() ? "built in" : "not built in (libvirt-dev was missing)");
+	printf("libvirt: %s\n", mv_virt_built_in() ? "built in" : "not built in (libvirt-dev was missing, or LIBVIRT=0)");
 }
 
 enum mv_exit mv_cli_exit_code(int err_code)
