@@ -3,6 +3,7 @@
  * How large a fleet can be judged? 10,000 hosts and 1,000,000 VMs, made from the hosts below a folder:
  * each with a few features less, as BIOS settings, microcode and kernels have it; VMs under the shipped
  * default masks and overrides. The making is not counted; from the first host added to the last baseline is.
+ * With --write FOLDER the same fleet becomes files there, for minivmm fleet itself (bench/fleet.py).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "fleet_load.h"
+#include "host_json.h"
 
 #define HOSTS 10000u
 #define VMS 1000000u
@@ -94,30 +96,102 @@ static uint32_t bases(const char *path, struct mv_host *out)
 	return n;
 }
 
-/* One of the masks that VMs start under. */
-static struct mv_fleet_recipe recipe(struct mv_fleet *f, uint32_t cls, uint64_t r)
-{
-	static const char *const os[] = { "generic64", "linux64" };
-	static const char *const over[] = {
-		NULL, "hide-sse41.mask", "hide-sse41-r.mask", "hide-ssse3.mask", "no-avx.mask",
-		"hide-sse41.mask\nconfigs/overrides/no-avx.mask",
-		"hide-ssse3.mask\nconfigs/overrides/no-avx.mask",
-	};
-	const char *o = over[r % 7];
-	char path[160];
+/* The masks that VMs start under. */
+static const char *const os[] = { "generic64", "linux64" };
+static const char *const over[][2] = {
+	{ NULL, NULL }, { "hide-sse41.mask", NULL }, { "hide-sse41-r.mask", NULL }, { "hide-ssse3.mask", NULL },
+	{ "no-avx.mask", NULL }, { "hide-sse41.mask", "no-avx.mask" }, { "hide-ssse3.mask", "no-avx.mask" },
+};
+#define FOLDER "configs/overrides/"
 
-	snprintf(path, sizeof(path), "configs/overrides/%s", o ? o : "");
+/* VM i: the host that it is on, and which of these. */
+static uint32_t vm(uint32_t i, const char **guest_os, const char *const **masks)
+{
+	uint64_t r = mix(i + 77);
+
+	*masks = over[(r >> 32) % 7];
+	*guest_os = os[(r >> 32) / 7 % 2];
+	return (uint32_t)(r % HOSTS);
+}
+
+static struct mv_fleet_recipe recipe(struct mv_fleet *f, uint32_t cls, const char *guest_os,
+				     const char *const *masks)
+{
+	char list[160];
+
+	snprintf(list, sizeof(list), FOLDER "%s%s%s", masks[0] ? masks[0] : "", masks[1] ? "\n" FOLDER : "",
+		 masks[1] ? masks[1] : "");
 	return (struct mv_fleet_recipe){
 		.snapshot = MV_FLEET_NONE, .host_file = MV_FLEET_NONE, .home = cls,
-		.guest_os = mv_fleet_keep(f, os[r / 7 % 2]), .default_mask = MV_FLEET_NONE,
-		.baseline = MV_FLEET_NONE, .overrides = o ? mv_fleet_keep(f, path) : MV_FLEET_NONE,
+		.guest_os = mv_fleet_keep(f, guest_os), .default_mask = MV_FLEET_NONE,
+		.baseline = MV_FLEET_NONE, .overrides = masks[0] ? mv_fleet_keep(f, list) : MV_FLEET_NONE,
 		.ncpus = 1,
 	};
+}
+
+/* ---- as files ---- */
+
+static FILE *create(const char *folder, const char *name)
+{
+	char path[4200];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	f = fopen(path, "we");
+	if (!f) {
+		perror(path);
+		exit(1);
+	}
+	return f;
+}
+
+static void write_vm(FILE *f, uint32_t i, const char *masks_at)
+{
+	const char *guest_os, *const *masks;
+	uint32_t home = vm(i, &guest_os, &masks);
+
+	fprintf(f, "{\"vm\": \"vm-%07u\", \"host\": \"host-%05u\", \"guest-os\": \"%s\", \"mask\": [", i, home,
+		guest_os);
+	for (unsigned m = 0; m < 2 && masks[m]; m++)
+		fprintf(f, "%s\"%s/%s\"", m ? ", " : "", masks_at, masks[m]);
+	fprintf(f, "]}\n");
+}
+
+/* hosts/, a file each; vms.json, all VMs; vms/, a file each for the first HOSTS of them. */
+static int write_files(const char *folder, const struct mv_host *kind)
+{
+	char name[64], *here = realpath(FOLDER, NULL);
+	FILE *all, *one;
+
+	if (!here) {
+		perror(FOLDER);
+		return 1;
+	}
+
+	for (uint32_t i = 0; i < HOSTS; i++) {
+		struct json_object *o = mv_host_to_json(&kind[i % KINDS]);
+
+		snprintf(name, sizeof(name), "hosts/host-%05u.json", i);
+		one = create(folder, name);
+		fputs(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), one);
+		json_object_put(o);
+		fclose(one);
+		snprintf(name, sizeof(name), "vms/vm-%05u.vm", i);
+		one = create(folder, name);
+		write_vm(one, i, here);
+		fclose(one);
+	}
+	all = create(folder, "vms.json");
+	for (uint32_t i = 0; i < VMS; i++)
+		write_vm(all, i, here);
+	free(here);
+	return fclose(all) ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
 	bool json = argc == 3 && !strcmp(argv[2], "--json");
+	bool files = argc == 4 && !strcmp(argv[2], "--write");
 	struct mv_fleet_opts opts = { .load_host = mv_fleet_read_host };
 	struct mv_host *base = calloc(BASES, sizeof(*base)), *kind = calloc(KINDS, sizeof(*kind));
 	struct mv_err err = { 0 };
@@ -128,8 +202,8 @@ int main(int argc, char **argv)
 	double start, hosts, vms, judged;
 	char name[32];
 
-	if (argc < 2 || argc > 3 || !base || !kind) {
-		fprintf(stderr, "usage: fleet FOLDER-OF-HOSTS [--json]\n");
+	if (argc < 2 || (argc > 3 && !files) || !base || !kind) {
+		fprintf(stderr, "usage: fleet FOLDER-OF-HOSTS [--json | --write FOLDER]\n");
 		return 2;
 	}
 	n = dumps = bases(argv[1], base);
@@ -140,6 +214,8 @@ int main(int argc, char **argv)
 	for (uint32_t k = 0; k < KINDS; k++)
 		make(&kind[k], &base[k % n], k / n);
 	free(base);
+	if (files)
+		return write_files(argv[3], kind);
 	if (isatty(STDERR_FILENO))
 		opts.progress = bar;
 	f = mv_fleet_new(&opts);
@@ -150,9 +226,9 @@ int main(int argc, char **argv)
 	}
 	hosts = now();
 	for (uint32_t i = 0; i < VMS; i++) {
-		uint64_t r = mix(i + 77);
-		uint32_t home = (uint32_t)(r % HOSTS);
-		struct mv_fleet_recipe how = recipe(f, mv_fleet_host(f, home)->cls, r >> 32);
+		const char *guest_os, *const *masks;
+		uint32_t home = vm(i, &guest_os, &masks);
+		struct mv_fleet_recipe how = recipe(f, mv_fleet_host(f, home)->cls, guest_os, masks);
 
 		snprintf(name, sizeof(name), "vm-%07u", i);
 		check(mv_fleet_add_vm(f, name, home, &how, &err), &err);

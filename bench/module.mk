@@ -12,9 +12,12 @@ $(OUT)/bench/fleet: $(OUT)/bench/fleet.o $(LIBS)
 
 # MV_DUMPS=DIR: real CPU dumps to make the fleet from.
 MV_DUMPS ?= tests/data/hosts
-.PHONY: bench-fleet
+.PHONY: bench-fleet bench-fleet-files
 bench-fleet: $(OUT)/bench/fleet
 	$(Q)$(OUT)/bench/fleet $(MV_DUMPS) $(BENCH_ARGS)
+# From files on disk, by minivmm fleet itself; BENCH_DIR has room for 250 MiB.
+bench-fleet-files: $(OUT)/bench/fleet $(OUT)/minivmm
+	$(Q)bench/fleet.py $(OUT) $(MV_DUMPS) --dir $(or $(BENCH_DIR),/tmp) --json $(OUT)/bench/fleet-files.json
 
 $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/floor-restore: $(OUT)/bench/%: bench/%.c
 	@mkdir -p $(@D)
@@ -31,7 +34,7 @@ START_ROUNDS ?= 31
 START_QEMU   := qemu-system-x86_64 -machine microvm,accel=kvm -cpu qemu64 -m 64 -nodefaults -no-user-config \
                 -display none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel
 .PHONY: bench bench-core bench-start bench-cpuid bench-snapshot bench-live
-bench: bench-core bench-fleet bench-start bench-snapshot bench-live
+bench: bench-core bench-fleet bench-fleet-files bench-start bench-snapshot bench-live
 bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask

@@ -55,6 +55,8 @@ static int walk_folder(struct mv_fleet *f, const char *path, unsigned depth, one
 				     : walk(f, child, depth + 1, one, err);
 		free(child);
 		free(names[i]);
+		if ((i & 0x7f) == 0)
+			mv_fleet_reading(f, (uint64_t)i, (uint64_t)n);
 	}
 	free(names);
 	mv_fleet_sizes(f, &s);

@@ -421,9 +421,19 @@ static int from_json(struct mv_host *h, const struct reading *r)
 	return rc;
 }
 
+int mv_host_from_json(struct mv_host *h, const char *file, struct json_object *o, struct mv_err *err)
+{
+	struct reading r = { .file = file, .err = err, .o = o };
+
+	memset(h, 0, sizeof(*h));
+	if (!json_object_is_type(o, json_type_object))
+		return mv_err_at(err, MV_E_INPUT, file, 0, 0, "not a JSON object");
+	return from_json(h, &r);
+}
+
 int mv_host_load(struct mv_host *h, const char *path, struct mv_err *err)
 {
-	struct reading r = { .file = path, .err = err };
+	struct json_object *o = NULL;
 	char *text;
 	size_t len;
 	int rc = mv_read_file(path, MAX_HOST_FILE, &text, &len, err);
@@ -431,12 +441,10 @@ int mv_host_load(struct mv_host *h, const char *path, struct mv_err *err)
 	memset(h, 0, sizeof(*h));
 	if (rc)
 		return rc;
-	rc = mv_json_parse(&r.o, path, text, len, err);
-	if (rc == 0 && !json_object_is_type(r.o, json_type_object))
-		rc = mv_err_at(err, MV_E_INPUT, path, 0, 0, "not a JSON object");
+	rc = mv_json_parse(&o, path, text, len, err);
 	if (rc == 0)
-		rc = from_json(h, &r);
-	json_object_put(r.o);
+		rc = mv_host_from_json(h, path, o, err);
+	json_object_put(o);
 	free(text);
 	return rc;
 }

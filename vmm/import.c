@@ -117,7 +117,7 @@ static int import(struct mv_host *h, const char *file, const char *path, const c
 		rc = -MV_E_INPUT;
 	} else if (content == CONTENT_OWN) {
 		mv_dump_format(&d, "minivmm host file");
-		rc = path ? mv_host_load(h, path, err)
+		rc = path ? mv_host_from_json(h, path, json, err)
 			  : mv_err_at(err, MV_E_INPUT, file, 0, 0, "a host file of our own");
 	} else {
 		rc = read_dump(&d, content, text, len, json);

@@ -200,6 +200,32 @@ expect_json_is vm-classes/0/accepted-by 0
 expect_json_is vm-classes/0/refuses/0/reasons/0/rule power-on
 check "fleet: wrong usage, no host left, and a VM that its own host would not start"
 
+# ---- many in one file, pipes, and the bar ----
+
+python3 - "$tmp/many.json" <<'PY'
+import json, sys
+with open(sys.argv[1], "w") as f:
+    for i in range(20000):
+        f.write(json.dumps({"vm": f"vm-{i}", "host": ["penryn", "epyc", "milan"][i % 3]}) + "\n")
+PY
+ran bash -c '"$0" fleet --json --hosts "$1" <(cat "$2") --vms "$3"' "$minivmm" "$hosts" "$hosts/penryn.json" "$tmp/many.json"
+expect_status 4
+expect_err "not a regular file"
+ran bash -c '"$0" host --json --from <(cat "$1")' "$minivmm" "$hosts/penryn.json"
+expect_status 0
+expect_json_is name penryn
+ran "$minivmm" fleet --json --hosts "$hosts" --vms "$tmp/many.json"
+expect_status 3
+expect_json_is summary/vms 20000
+expect_json_is summary/vm-classes 3
+expect_no_err "["
+ran script -qec "'$minivmm' fleet --hosts '$hosts' --vms '$tmp/many.json'" /dev/null
+expect_out "reading    [######"
+expect_out "VMs        [#"
+ran script -qec "'$minivmm' fleet -q --hosts '$hosts' --vms '$tmp/many.json'" /dev/null
+expect_no_out "[####"
+check "fleet: a file of many VMs; a bar on a terminal, and only there"
+
 # ---- Prometheus ----
 
 cp "$hosts/penryn.json" "$tmp/od\"d\\host.json"
