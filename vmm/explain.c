@@ -202,14 +202,21 @@ int mv_code_features(const char *isa, const char *mnemonic,
 
 /* ---- decoding ---- */
 
-/* Instructions newer than the decoder, or NOPs to it, may be a probe's: all n bytes or some. */
-static bool from_rows(struct mv_code *c, const uint8_t *code, size_t n, bool all)
+/*
+ * Instructions newer than the decoder may be a probe's: the first of n bytes. Or all n, which were an
+ * older instruction to it, called `older`: then of those that other CPUs take for that, not of those
+ * that try a control bit or a page size with any CPU's instruction.
+ */
+static bool from_rows(struct mv_code *c, const uint8_t *code, size_t n, const char *older)
 {
 	for (size_t i = 0; i < mv_nrows; i++) {
 		const struct mv_row *r = &mv_rows[i];
 		size_t len = (size_t)(r->insn_end - r->insn);
 
-		if (len > n || (all && len < n) || memcmp(r->insn, code, len))
+		if (len > n || memcmp(r->insn, code, len))
+			continue;
+		if (older && (len < n || (r->flags & MV_P_CPL0 && !(r->flags & MV_P_HINT)) ||
+			      !strcasecmp(r->mnemonic, older)))
 			continue;
 		c->length = (unsigned)len;
 		snprintf(c->text, sizeof(c->text), "%s", r->mnemonic);
@@ -241,13 +248,14 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 	ZydisDecodedInstruction insn;
 	ZydisFormatter formatter;
 	ZydisDecoder decoder;
+	const char *mnemonic;
 	int features;
 
 	memset(c, 0, sizeof(*c));
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, code, n, &insn, operands))) {
-		if (from_rows(c, code, n, false))
+		if (from_rows(c, code, n, NULL))
 			return 0;
 		return mv_err_set(err, MV_E_INPUT,
 				  "no instruction of 64-bit code that is known here");
@@ -256,14 +264,15 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 	ZydisFormatterFormatInstruction(&formatter, &insn, operands, insn.operand_count_visible,
 					c->text, sizeof(c->text), 0, NULL);
 	snprintf(c->isa, sizeof(c->isa), "%s", ZydisISASetGetString(insn.meta.isa_set));
-	features = mv_code_features(c->isa, ZydisMnemonicGetString(insn.mnemonic), c->needs);
+	mnemonic = ZydisMnemonicGetString(insn.mnemonic);
+	features = mv_code_features(c->isa, mnemonic, c->needs);
 	if (features < 0)
 		return mv_err_set(err, MV_E_INPUT,
 				  "'%s' is of instruction set %s, which no feature here stands for",
 				  c->text, c->isa);
 	c->n = (unsigned)features;
 	if (c->n == 0)
-		from_rows(c, code, c->length, true);
+		from_rows(c, code, c->length, mnemonic);
 	c->hint = c->n == 1 && only_hints(c->needs[0]);
 	return 0;
 }

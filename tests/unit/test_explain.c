@@ -85,6 +85,12 @@ Test(explain, instructions)
 		{ "f3 0f 1e fa", "endbr64", "CET-IBT", 4, true },
 		{ "0f 1c 07", "cldemote [rdi]", "CLDEMOTE", 3, true },
 		{ "0f 31", "rdtsc", "TSC", 2, false },
+		{ "f3 0f 09", "WBNOINVD", "WBNOINVD", 3, false },
+		{ "0f 09", "wbinvd", "", 2, false },
+		/* what a probe of a control bit, of a page size, of counters does with any CPU's instructions */
+		{ "0f 22 e0", "mov cr4, rax", "", 3, false },
+		{ "48 8b 00", "mov rax, [rax]", "", 3, false },
+		{ "0f 33", "rdpmc", "", 2, false },
 		{ "0f 0b", "ud2", "", 2, false },
 		{ "0f a2", "cpuid", "", 2, false },
 		{ "90", "nop", "", 1, false },
@@ -141,9 +147,9 @@ static bool needs(const struct mv_code *c, enum mv_feature_id id)
 
 /*
  * The decoder and the probes were written by different people: an instruction of each row must need
- * the row's feature. Rows that try a control bit or an MSR have no such instruction, and some
- * are older instructions by their bytes: PREFETCHIT is a NOP, XGETBV takes its new operand in ECX.
- * PSHUFW is SSE's to the decoder, and was MMXEXT's on CPUs without SSE.
+ * the row's feature. Rows that try a control bit, an MSR or a page size have no such instruction, and
+ * some are older instructions by their bytes: PREFETCHIT is a NOP, XGETBV takes its new operand in ECX,
+ * RDPMC is every CPU's. PSHUFW is SSE's to the decoder, and was MMXEXT's on CPUs without SSE.
  */
 Test(explain, probes)
 {
@@ -155,6 +161,8 @@ Test(explain, probes)
 			       !strcmp(r->mnemonic, "LOCK-MOV-CR8") ||
 			       !strcmp(r->mnemonic, "PREFETCHIT0") ||
 			       !strcmp(r->mnemonic, "XGETBV-1") ||
+			       !strcmp(r->mnemonic, "1-GIB-PAGE") ||
+			       !strcmp(r->mnemonic, "RDPMC") ||
 			       !strcmp(r->mnemonic, "PSHUFW");
 		bool agree = false, known = true;
 		struct mv_code c;
