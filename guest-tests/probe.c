@@ -177,7 +177,7 @@ static bool shown(const struct mv_bit *b, const struct mv_leaves *l, unsigned le
 static const struct mv_bit *same_msr(const struct mv_probe *p)
 {
 	static const struct {
-		enum mv_feature_id intel, amd;
+		enum mv_feature_id own, other;
 	} same[] = {
 #define SAME(x, y) { MV_F_##x, MV_F_##y },
 		MV_SAME_MSR(SAME)
@@ -185,8 +185,8 @@ static const struct mv_bit *same_msr(const struct mv_probe *p)
 	};
 
 	for (size_t i = 0; i < MV_ARRAY_SIZE(same); i++) {
-		if (same[i].intel == p->feature)
-			return &mv_bits[same[i].amd];
+		if (same[i].own == p->feature)
+			return &mv_bits[same[i].other];
 	}
 	return NULL;
 }

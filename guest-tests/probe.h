@@ -36,8 +36,12 @@ enum mv_probe_flags {
 	MV_P_MSR = 0x20000,	/* proves nothing where every MSR can be read and written */
 };
 
-/* One and the same bit of an MSR, with a CPUID bit of Intel's, which has the row, and one of AMD's. */
-#define MV_SAME_MSR(X) X(SPEC_CTRL, AMD_IBRS) X(STIBP, AMD_STIBP) X(SSBD, AMD_SSBD)
+/*
+ * One and the same bit of an MSR, with two CPUID bits: the row's own and the other vendor's. Intel
+ * has one for both IBRS and IBPB.
+ */
+#define MV_SAME_MSR(X) \
+	X(SPEC_CTRL, AMD_IBRS) X(STIBP, AMD_STIBP) X(SSBD, AMD_SSBD) X(AMD_IBPB, SPEC_CTRL)
 
 /* State components in XCR0. */
 #define MV_XCR0_SSE 0x03u	/* with x87, which is always on */
@@ -122,6 +126,8 @@ static inline int mv_xcr0_allows(unsigned long long xcr0, unsigned flags)
 #define MV_TRY_MSR_SOME(msr) "movl $" #msr ", %ecx", (0x0f, 0x32), MV_NOT_ZERO
 /* An MSR that may be anything: not to raise #GP is all that it can tell. */
 #define MV_TRY_MSR_THERE(msr) "movl $" #msr ", %ecx", (0x0f, 0x32), ""
+/* An MSR that takes a command, bit 0, and reads as nothing: not to raise #GP is all that it can tell. */
+#define MV_TRY_MSR_COMMAND(msr) "movl $" #msr ", %ecx; movl $1, %eax", (0x0f, 0x30), ""
 /*
  * An MSR that takes the address of memory, with some of the bits below it as flags. It is zero
  * before and after: nobody uses it here.
@@ -160,6 +166,39 @@ static inline int mv_xcr0_allows(unsigned long long xcr0, unsigned flags)
 	"movabs $0x10000000000, %rax; addq %rsi, %rax",                              \
 	(0x48, 0x8b, 0x00),                                                          \
 	"movq $0, 16(%rsi); subq (%rsi), %rax; movq %rsi, %cr3"
+
+/*
+ * CR4.LA57, which can't change in long mode: out of it, to 32 bits without paging, and back. There,
+ * gates are others: the scratch page has a table of them, all to label 3, and then the old and the
+ * new table's place. What is refused is written once more in long mode, where it is #GP whatever
+ * the CPU can do: that exception goes the way of all others. 8, 0x10, 0x18: code of 32 and of 64
+ * bits, and data, as start.S has them.
+ */
+#define MV_TRY_LA57                                                                  \
+	"cli; sidt 256(%rdi); leaq 3f(%rip), %rax; movzwl %ax, %ecx; orl $0x80000, %ecx; " \
+	"movw $0x8e00, %ax; xorl %esi, %esi; "                                       \
+	"1: movl %ecx, (%rdi,%rsi,8); movl %eax, 4(%rdi,%rsi,8); incl %esi; "        \
+	"cmpl $32, %esi; jne 1b; movw $0xff, 272(%rdi); movq %rdi, 274(%rdi); "      \
+	"movq %rsp, %rbp; leaq 5f(%rip), %rsi; leaq 2f(%rip), %rax; "                \
+	"pushq $8; pushq %rax; lretq; "                                              \
+	".code32; 2: movl $0x18, %eax; movl %eax, %ss; movl %cr0, %ebx; movl %ebx, %eax; " \
+	"btrl $31, %eax; movl %eax, %cr0; lidt 272(%edi); "                          \
+	"movl %cr4, %edx; movl %edx, %eax; btsl $12, %eax",                          \
+	(0x0f, 0x22, 0xe0),                                                          \
+	"movl %cr4, %ecx; movl %edx, %cr4; jmp 4f; "                                 \
+	"3: movl %ebp, %esp; movl $0x80000000, %ecx; "                               \
+	"4: lidt 256(%edi); movl %ebx, %cr0; pushl $0x10; pushl %esi; lret; "        \
+	".code64; 5: testl %ecx, %ecx; jns 6f; "                                     \
+	"movq %cr4, %rdx; movq %rdx, %rax; btsq $12, %rax; movq %rax, %cr4; movq %rdx, %cr4; " \
+	"6: btl $12, %ecx; " MV_CARRY
+
+/*
+ * MWAIT for a line that was written after MONITOR: it has nothing to wait for. Where it takes no
+ * notice of that (QEMU halts), the watchdog's ticks end it.
+ */
+#define MV_TRY_MWAIT                                                                 \
+	"movq %rdi, %rax; .byte 0x0f, 0x01, 0xc8; movq %rax, (%rdi); xorl %eax, %eax", \
+	(0x0f, 0x01, 0xc9), ""
 
 /* State components, in XCR0 for a moment; RAX is 1 if component n was. */
 #define MV_TRY_XCR0(lo, hi, n)                                                       \

@@ -31,6 +31,15 @@ expect_equal "$(grep -a '^probe: .* cpl[03] ' <<<"$out")" \
 	"$(grep -vE ' (OK|ABSENT|SKIP|UNDECIDABLE)( unproven)?.?$' <<<"$rows")" "rows"
 check "brief leaves out the rows that tell nothing"
 
+# Out of long mode and back; a wait that must not be one. Whatever comes next has to find all in order.
+bare max probe "nodump"
+expect_status 1
+expect_out "CR4.LA57      cpuid=1 host=- ran      OK"
+expect_out "MWAIT         cpuid=1 host=- ran      OK"
+expect_out "RDPMC         cpuid=0 host=- #UD      UNDECIDABLE"
+expect_out "probe: summary ok="
+check "CR4.LA57 is tried outside long mode, MWAIT does not wait"
+
 # ---- what it was not made for ----
 
 bare Penryn,vendor=ShanghaiZhao,level=4 probe "nodump"

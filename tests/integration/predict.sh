@@ -29,7 +29,7 @@ expect_out "SSE4.1              PTEST         no    LEAK        nothing disables
 expect_out "SSE4.2              CRC32         no    LEAK        nothing disables it"
 expect_out "-- SSE and 3DNow!"
 expect_out "probes predicted"
-expect_out "besides: 10 undecidable"
+expect_out "besides: 11 undecidable"
 expect_no_out $'\033'
 expect_no_out "-- Other"
 long=$(LC_ALL=C.UTF-8 awk 'length > 80' "$tmp/.out" | head -1)
@@ -146,6 +146,21 @@ p = P(); p.feed(open(sys.argv[1]).read())
 assert not p.stack and p.cells > 200 and p.cells % 2 == 0, (p.stack, p.cells)
 PY
 check "probe --html: one page, two columns, nothing loaded"
+
+"$build/cpuid-probe" --json >"$tmp/here.json"
+ran "$minivmm" probe --html "$tmp/here.html" "$tmp/here.json"
+expect_status 0
+grep -q '<strong>\*</strong> unproven' "$tmp/here.html" || problem "no legend"
+python3 - "$tmp/here.json" "$tmp/here.html" >"$tmp/why" 2>&1 <<'PY' || problem "$(tail -1 "$tmp/why")"
+import json, re, sys
+rows = json.load(open(sys.argv[1]))["probes"]
+page = open(sys.argv[2]).read()
+want = [(p["feature"], not p["proven"] and p["verdict"] != "UNDECIDABLE") for p in rows]
+found = [(n, bool(star)) for n, star in re.findall(r'<th class="name">([^<* ]+)( \*)?</th>', page)]
+assert sorted(want) == sorted(found) and any(s for _, s in want), set(want) ^ set(found)
+assert "<td>Linux " in page, "a result without a host's name"
+PY
+check "probe --html marks what is unproven"
 sed 's/"feature": "SSE3"/"feature": "<b>\&\\"x"/' "$tmp/a.json" >"$tmp/evil.json"
 ran "$minivmm" probe --html "$tmp/evil.html" "$tmp/evil.json"
 expect_status 0

@@ -30,7 +30,7 @@ for spec; do
 	cp -r tests/data/predictions/masks "$job/"
 	# shellcheck disable=SC2046,SC2086
 	tests/lab/predict.py job "$host" "$job" $(tr ,: '  ' <<<"$runs")
-	budget=$((120 + 60 * $(wc -l <"$job/run.sh")))
+	budget=$((120 + 120 * $(wc -l <"$job/run.sh")))
 	if ! tests/lab/lab run "$host" --job "$job" --out "$work/measured/$host" --timeout $budget \
 		>"$tmp/console" 2>&1; then
 		echo "not ok $host: $(tail -1 "$tmp/console")"

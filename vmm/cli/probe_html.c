@@ -26,7 +26,7 @@ static const struct {
 	{ "BROKEN", "BROKEN", "shown, and faults" },
 	{ "BLOCKED", "blk", "shown, but its control could not be switched on" },
 	{ "ABORT", "abort", "transactions begin, and none commits" },
-	{ "UNDECIDABLE", "und", "a no-op where it is unknown" },
+	{ "UNDECIDABLE", "und", "its outcome says nothing" },
 	{ "SKIP", "skip", "not tried" },
 };
 #define NVERDICTS (sizeof(verdicts) / sizeof(verdicts[0]))
@@ -65,7 +65,7 @@ static void runs(const struct page *p)
 			fputs("<td>", p->f);
 			escape(p->f, cells[k]);
 			if (k == 1 && *r->kernel) {
-				fputs(", Linux ", p->f);
+				fputs(*r->host ? ", Linux " : "Linux ", p->f);
 				escape(p->f, r->kernel);
 			}
 			fputs("</td>", p->f);
@@ -74,6 +74,15 @@ static void runs(const struct page *p)
 			r->predicted ? "predicted" : "measured");
 	}
 	fputs("</table>\n", p->f);
+}
+
+/* For paper, and where no mouse is: what the short words stand for. */
+static void legend(const struct page *p)
+{
+	fputs("<p class=\"legend\">", p->f);
+	for (size_t i = 0; i < NVERDICTS; i++)
+		fprintf(p->f, "<span><strong>%s</strong> %s</span>\n", verdicts[i].brief, verdicts[i].means);
+	fputs("<span><strong>*</strong> unproven: not yet seen both to succeed and to fail</span></p>\n", p->f);
 }
 
 static void tools(const struct page *p)
@@ -106,6 +115,18 @@ static void tip(FILE *f, const struct mv_probe_row *r)
 	fputc('"', f);
 }
 
+/* Predictions don't know: one measurement that says so is enough. */
+static bool unproven(const struct page *p, const struct mv_probe_row *id)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct mv_probe_row *r = mv_probe_find(p->r[i], id->feature, id->instruction);
+
+		if (r && r->unproven)
+			return true;
+	}
+	return false;
+}
+
 static void row(const struct page *p, const struct mv_probe_row *id)
 {
 	const struct mv_probe_row *r;
@@ -117,6 +138,7 @@ static void row(const struct page *p, const struct mv_probe_row *id)
 	}
 	fputs("\"><th class=\"name\">", p->f);
 	escape(p->f, id->feature);
+	fputs(unproven(p, id) ? " *" : "", p->f);
 	fputs("</th><td class=\"bit\">", p->f);
 	escape(p->f, id->cpuid);
 	fputs("</td><td class=\"insn\">", p->f);
@@ -161,11 +183,12 @@ static void family(const struct page *p, const char *name)
 
 static void body(const struct page *p)
 {
-	fputs("<h1>What CPUID says, and what executes</h1>\n", p->f);
+	fprintf(p->f, "<main%s>\n<h1>What CPUID says, and what executes</h1>\n",
+		p->n >= MANY ? " class=\"many\"" : "");
 	runs(p);
 	tools(p);
-	fprintf(p->f, "<table class=\"map%s\"><thead><tr><th>feature</th><th>CPUID</th>"
-		      "<th>instruction</th>", p->n >= MANY ? " many" : "");
+	legend(p);
+	fputs("<table class=\"map\"><thead><tr><th>feature</th><th>CPUID</th><th>instruction</th>", p->f);
 	for (size_t i = 0; i < p->n; i++) {
 		fputs("<th class=\"run\"><span>", p->f);
 		escape(p->f, p->names[i]);
@@ -174,7 +197,7 @@ static void body(const struct page *p)
 	fputs("</tr></thead><tbody>\n", p->f);
 	for (const char *const *f = mv_probe_families; *f; f++)
 		family(p, *f);
-	fputs("</tbody></table>\n", p->f);
+	fputs("</tbody></table>\n</main>\n", p->f);
 }
 
 int mv_probe_html(const char *file, const struct mv_probe_result *const *r,

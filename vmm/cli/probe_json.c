@@ -139,6 +139,18 @@ static bool known_verdict(const char *v)
 	return mv_finding_by_name(v) != MV_NFINDINGS || !strcmp(v, "SKIP");
 }
 
+/* cpuid-probe says of each row whether it is proven, minivmm says which are not. */
+static bool says_unproven(struct json_object *o)
+{
+	struct json_object *v, *verdict;
+
+	if (json_object_object_get_ex(o, "unproven", &v))
+		return json_object_get_boolean(v);
+	return json_object_object_get_ex(o, "proven", &v) && !json_object_get_boolean(v) &&
+	       json_object_object_get_ex(o, "verdict", &verdict) &&
+	       strcmp(json_object_get_string(verdict), "UNDECIDABLE");
+}
+
 static bool row_from_json(struct mv_probe_row *r, struct json_object *o)
 {
 	struct json_object *v;
@@ -154,6 +166,7 @@ static bool row_from_json(struct mv_probe_row *r, struct json_object *o)
 	    !take(o, "why", r->why, sizeof(r->why)))
 		return false;
 	r->shown = json_object_object_get_ex(o, "shown", &v) && json_object_get_boolean(v);
+	r->unproven = says_unproven(o);
 	r->host = !json_object_object_get_ex(o, "host", &v) ? '-'
 		  : json_object_get_boolean(v)		     ? '1'
 							     : '0';

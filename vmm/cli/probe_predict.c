@@ -10,7 +10,7 @@
 static enum mv_feature_id announced_by(const struct mv_row *r, const struct mv_host *h)
 {
 	static const struct {
-		enum mv_feature_id intel, amd;
+		enum mv_feature_id own, other;
 	} same[] = {
 #define SAME(x, y) { MV_F_##x, MV_F_##y },
 		MV_SAME_MSR(SAME)
@@ -18,10 +18,10 @@ static enum mv_feature_id announced_by(const struct mv_row *r, const struct mv_h
 	};
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
-		if (same[i].intel == (enum mv_feature_id)r->feature &&
-		    (mv_table_has(&h->raw, same[i].amd) || mv_table_has(&h->kvm, same[i].amd)) &&
-		    !mv_table_has(&h->raw, same[i].intel))
-			return same[i].amd;
+		if (same[i].own == (enum mv_feature_id)r->feature &&
+		    (mv_table_has(&h->raw, same[i].other) || mv_table_has(&h->kvm, same[i].other)) &&
+		    !mv_table_has(&h->raw, same[i].own))
+			return same[i].other;
 	return (enum mv_feature_id)r->feature;
 }
 
@@ -74,7 +74,7 @@ static const char *const why[] = {
 	[MV_WHY_EMULATED] = "only KVM has it, and refuses",
 	[MV_WHY_MODE] = "off with the mode it needs",
 	[MV_WHY_CONTROL] = "its control can't be set",
-	[MV_WHY_HINT] = "no fault without the bit",
+	[MV_WHY_HINT] = "its outcome says nothing",
 };
 
 static void explain(char *buf, size_t size, const struct mv_prediction *p, uint8_t enforce)
