@@ -224,6 +224,9 @@ elif has SSE4.1; then
 	expect_err "CPUID registers the guest saw differ from the mask"
 fi
 check "interceptions: none shows what leaks, at both levels"
+expect_equal "$(LC_ALL=C.UTF-8 awk 'length > 80' "$tmp/.out")" "" "lines wider than 80"
+expect_no_out $'\033'
+check "a measured table has 80 columns, and no colour in a pipe"
 
 # ---- what the mask demands of the host ----
 

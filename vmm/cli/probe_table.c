@@ -137,19 +137,44 @@ static const char *outcome(const struct mv_probe_row *r, int cpl3)
 	return *o && strcmp(o, "skipped") ? o : "-";
 }
 
+/*
+ * A cell that ends before column `to`, or with one blank behind a longer text: at is where the line
+ * has come to, so that the next cell takes up what this one needs too much.
+ */
+static int cell(int at, int to, const char *text)
+{
+	int width = to - at > (int)strlen(text) ? to - at : (int)strlen(text) + 1;
+
+	printf("%-*s", width, text);
+	return at + width;
+}
+
+/* With the longest verdict, 80 columns. */
+static void print_measured(const char *feature, const char *cpuid, const char *instruction,
+			   const char *shown, const char *cpl3, const char *cpl0)
+{
+	int at = cell(0, 17, feature);
+
+	at = cell(at, 35, cpuid);
+	at = cell(at, 49, instruction);
+	at = cell(at, 55, shown);
+	at = cell(at, 62, cpl3);
+	cell(at, 69, cpl0);
+}
+
 static void print_row(const struct mv_probe_result *r, const struct mv_probe_row *row)
 {
 	const char *code = colour(row->verdict);
 
-	if (r->predicted)
+	if (r->predicted) {
 		printf("%-19s %-13s %-5s %s%-*s%s%s\n", row->feature, row->instruction,
 		       row->shown ? "yes" : "no", code, *row->why ? 12 : 0, row->verdict,
 		       plain(code), row->why);
-	else
-		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s%s%s%s\n", row->feature, row->cpuid,
-		       row->instruction, row->shown ? "yes" : "no", outcome(row, 1),
-		       outcome(row, 0), code, row->verdict, plain(code),
-		       row->unproven ? " unproven" : "");
+		return;
+	}
+	print_measured(row->feature, row->cpuid, row->instruction, row->shown ? "yes" : "no",
+		       outcome(row, 1), outcome(row, 0));
+	printf("%s%s%s%s\n", code, row->verdict, plain(code), row->unproven ? " *" : "");
 }
 
 unsigned mv_probe_count(const struct mv_probe_result *r, const char *verdict)
@@ -188,17 +213,18 @@ static void print_unproven(const struct mv_probe_result *r)
 	for (unsigned i = 0; i < r->n; i++)
 		n += r->row[i].unproven;
 	if (!r->predicted)
-		printf("%u of them unproven: not yet seen both to succeed and to fail\n", n);
+		printf("* %u of them unproven: not yet seen both to succeed and to fail\n", n);
 }
 
 void mv_probe_print(const struct mv_probe_result *r)
 {
-	if (r->predicted)
+	if (r->predicted) {
 		printf("%-19s %-13s %-5s %-11s %s\n", "FEATURE", "INSTRUCTION", "SHOWN", "VERDICT",
 		       "WHY");
-	else
-		printf("%-19s %-17s %-13s %-5s %-6s %-6s %s\n", "FEATURE", "CPUID", "INSTRUCTION",
-		       "SHOWN", "CPL 3", "CPL 0", "VERDICT");
+	} else {
+		print_measured("FEATURE", "CPUID", "INSTRUCTION", "SHOWN", "CPL 3", "CPL 0");
+		printf("VERDICT\n");
+	}
 	for (const char *const *f = mv_probe_families; *f; f++) {
 		bool any = false;
 
