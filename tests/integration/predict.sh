@@ -63,16 +63,30 @@ import json, sys
 h = json.load(open(sys.argv[1]))
 for view in "raw", "kvm":
     leaf = h[view]["0x80000008"]
-    leaf[1] = f"{int(leaf[1], 16) | 1 << 14 | 1 << 15 | 1 << 24:#010x}"
+    leaf[1] = f"{int(leaf[1], 16) | 1 << 12 | 1 << 14 | 1 << 15 | 1 << 24:#010x}"
 print(json.dumps(h))
 PY
-printf 'feature %s = 0\n' amd_ibrs amd_stibp amd_ssbd >"$tmp/ibrs.mask"
+printf 'feature %s = 0\n' amd_ibpb amd_ibrs amd_stibp amd_ssbd >"$tmp/ibrs.mask"
 ran "$minivmm" probe --predict --host "$tmp/ibrs.json"
 expect_out "SPEC-CTRL           MSR-IBRS      yes   OK"
+expect_out "AMD-IBPB            MSR-IBPB      yes   OK"
 ran "$minivmm" probe --predict --host "$tmp/ibrs.json" --mask "$tmp/ibrs.mask"
-for row in MSR-IBRS MSR-STIBP MSR-SSBD; do
+for row in MSR-IBRS MSR-STIBP MSR-SSBD MSR-IBPB; do
 	expect_out "$(printf '%-13s no    ENFORCED    disabled by a refused MSR' $row)"
 done
+python3 - "$hosts/haswell.json" >"$tmp/ibpb.json" <<'PY'
+import json, sys
+h = json.load(open(sys.argv[1]))
+for view in "raw", "kvm":
+    leaf = h[view]["0x00000007.0"]
+    leaf[3] = f"{int(leaf[3], 16) | 1 << 26:#010x}"
+print(json.dumps(h))
+PY
+ran "$minivmm" probe --predict --host "$tmp/ibpb.json"
+expect_out "AMD-IBPB            MSR-IBPB      yes   OK"
+echo "feature spec_ctrl = 0" >"$tmp/ibpb.mask"
+ran "$minivmm" probe --predict --host "$tmp/ibpb.json" --mask "$tmp/ibpb.mask"
+expect_out "AMD-IBPB            MSR-IBPB      no    ENFORCED    disabled by a refused MSR"
 check "probe --predict: an MSR with a bit of Intel's and one of AMD's"
 
 ran "$minivmm" probe --predict --host "$hosts/max.json" --only mpx
