@@ -50,6 +50,25 @@ ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$tmp/rdrand.mas
 expect_out "ENFORCED    disabled by an intercept"
 check "probe --predict: VMX and SVM differ in RDRAND"
 
+python3 - "$hosts/epyc.json" >"$tmp/other.json" <<'PY'
+import json, struct, sys
+h = json.load(open(sys.argv[1]))
+words = struct.unpack("<III", b"ShanghaiZhao")
+for view in "raw", "kvm":
+    for leaf in "0x00000000", "0x80000000":
+        for reg, word in zip((1, 3, 2), words):
+            h[view][leaf][reg] = f"{word:#010x}"
+print(json.dumps(h))
+PY
+ran "$minivmm" probe --predict --host "$tmp/other.json" --mask "$tmp/rdrand.mask" --only rdrand
+expect_status 0
+expect_err "warning: this CPU's vendor is not known here"
+expect_out "LEAK        nothing disables it"
+ran "$minivmm" probe --predict --host "$tmp/other.json" --mask "$tmp/rdrand.mask" --only rdrand --kind vmx
+expect_equal "$err" "" "nothing to warn of"
+expect_out "ENFORCED    disabled by an intercept"
+check "probe --predict: a vendor nobody knows is said, and it goes on"
+
 echo "feature avx2 = 0" >"$tmp/avx2.mask"
 ran "$minivmm" probe --predict --host "$hosts/epyc.json" --mask "$tmp/avx2.mask" --only avx2
 expect_out "LEAK        AVX keeps it on"

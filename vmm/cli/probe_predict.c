@@ -124,6 +124,9 @@ static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct 
 		return rc;
 	if (kind)
 		vmx = !strcmp(kind, "vmx");
+	else if (mv_table_vendor(&p->source.raw) == MV_VENDOR_OTHER)
+		mv_cli_note("warning: this CPU's vendor is not known here, and may have bits of its own: "
+			    "predicted for SVM; --kind vmx for VMX");
 	mv_probe_describe(r, l, &p->source);
 	snprintf(r->kind, sizeof(r->kind), "%s", vmx ? "vmx" : "svm");
 	r->predicted = true;
