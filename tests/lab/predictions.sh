@@ -34,7 +34,7 @@ for spec; do
 	if ! tests/lab/lab run "$host" --job "$job" --out "$work/measured/$host" --timeout $budget \
 		>"$tmp/console" 2>&1; then
 		echo "not ok $host: $(tail -1 "$tmp/console")"
-		tail -20 "$tmp/console" "$work/measured/$host"/*.err >&2
+		tail -q -n 20 "$tmp/console" "$work/measured/$host"/*.err >&2
 		continue
 	fi
 	ran tests/lab/predict.py compare "$host" "$work/predicted/$host" "$work/measured/$host"
