@@ -175,7 +175,7 @@ check: deps-test
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
 
 # Long: each host boots once and runs the probe guest under every mask.
-PREDICTION_HOSTS ?= epyc milan max zambezi:none,avx,avx-parts,gpr,intercepts sandybridge haswell penryn
+PREDICTION_HOSTS ?= epyc milan max zambezi sandybridge haswell penryn
 predictions: deps-test deps-lab
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lab/predictions.sh $(OUT) $(PREDICTION_HOSTS)
