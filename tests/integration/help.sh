@@ -34,6 +34,11 @@ for c in $commands; do
 for line in open(sys.argv[1], encoding="utf-8"):
     if len(line.rstrip("\n")) > 80: print(line, end="")' "$tmp/.out")
 	expect_equal "$wide" "" "wider than 80 columns"
+	ragged=$(python3 -c 'import re, sys
+for line in open(sys.argv[1], encoding="utf-8"):
+    m = re.match(r"  --\S+( [A-Z]\S*)* +(?=\S)", line)
+    if m and m.end() != 30: print(line, end="")' "$tmp/.out")
+	expect_equal "$ragged" "" "an option whose text begins elsewhere"
 	check "minivmm $c --help"
 	ran "$minivmm" "$c" --no-such-option
 	expect_status 2

@@ -46,14 +46,18 @@ static void print_options(FILE *f, const struct mv_opt *opts)
 {
 	for (const struct mv_opt *o = opts; o && o->name; o++) {
 		char left[64];
+		int columns = 0, pad;
 
 		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
 			 o->arg ? o->arg : "");
 		/* Help texts are written to fit 80 columns behind a left side of 30. */
-		if (strlen(left) > 27)
-			fprintf(f, "  %s\n  %-27s %s\n", left, "", o->help);
+		for (const char *p = left; *p; p++)
+			columns += (*p & 0xc0) != 0x80;		/* "…" is one column and three bytes */
+		pad = 27 - columns;
+		if (pad < 0)
+			fprintf(f, "  %s\n  %27s %s\n", left, "", o->help);
 		else
-			fprintf(f, "  %-27s %s\n", left, o->help);
+			fprintf(f, "  %s%*s %s\n", left, pad, "", o->help);
 	}
 }
 
