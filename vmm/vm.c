@@ -295,19 +295,20 @@ int mv_vm_start(struct mv_vm *vm, struct mv_err *err)
 		sigset_t all, old;
 		int rc;
 
-		vcpu->parked = false;
 		/* Signals meant for the program go to its main thread. */
 		sigfillset(&all);
 		sigdelset(&all, SIGRTMIN);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
+		/* An earlier vCPU may post an event at any time: it must find this one running, or not at all. */
+		pthread_mutex_lock(&vm->lock);
 		rc = pthread_create(&vcpu->thread, NULL, mv_vcpu_main, vcpu);
+		vcpu->started = rc == 0;
+		vcpu->parked = rc != 0;
+		pthread_mutex_unlock(&vm->lock);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		if (rc) {
-			vcpu->parked = true;
+		if (rc)
 			return mv_err_set(err, MV_E_FAILED, "a thread for vCPU %u: %s", i,
 					  strerror(rc));
-		}
-		vcpu->started = true;
 	}
 	return 0;
 }
