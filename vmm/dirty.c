@@ -108,7 +108,7 @@ static int skip_untouched(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *e
 	int rc;
 
 	memset(d->scratch, 0xff, d->nwords * sizeof(*d->scratch));
-	if (!d->vm->ram_plain || !clear_touched(d->vm, d->scratch))
+	if (!__atomic_load_n(&d->vm->ram_plain, __ATOMIC_SEQ_CST) || !clear_touched(d->vm, d->scratch))
 		return 0;
 	rc = mv_dirty_clear(d, d->scratch, 0, d->nwords, err);
 	if (rc || !clear_touched(d->vm, d->scratch))

@@ -125,7 +125,7 @@ static bool load_chunk(struct mv_lazy *l, uint32_t i)
 			return false;
 	}
 	l->have[i] = 1;
-	l->left--;
+	__atomic_fetch_sub(&l->left, 1, __ATOMIC_RELAXED);
 	return true;
 }
 

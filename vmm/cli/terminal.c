@@ -172,6 +172,9 @@ int mv_terminal_start(struct mv_vm *vm, struct mv_err *err)
 	sigset_t all, old;
 	int rc;
 
+	/* A received VM has it since before it ran. */
+	if (term.started)
+		return 0;
 	term.vm = vm;
 	term.tty = isatty(STDIN_FILENO);
 	term.stop_fd = eventfd(0, EFD_CLOEXEC);
