@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least a VMM can do: a VM with 64 MiB, one vCPU with KVM's own CPUID table, one OUT of the guest,
- * the end. What minivmm and QEMU take on top of it is theirs. No checks but one: it fails or it works.
+ * floor [irqs]: the least a VMM can do: a VM with 64 MiB, one vCPU with KVM's own CPUID table, one OUT of
+ * the guest, the end. With "irqs" the guest can have interrupts and a timer, as every PC's guest has: KVM's
+ * interrupt chips and PIT. What minivmm and QEMU take on top of it is theirs. No checks but one: it fails or
+ * it works.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -45,7 +47,7 @@ static void long_mode(int vcpu, uint8_t *ram)
 	must(ioctl(vcpu, KVM_SET_REGS, &regs));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const uint8_t guest[] = { 0x66, 0xba, 0xf8, 0x03, 0xb0, '!', 0xee };	/* mov dx, 0x3f8; mov al, '!'; out dx, al */
 	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + ENTRIES * sizeof(cpuid->entries[0]));
@@ -53,10 +55,16 @@ int main(void)
 	int vm = (int)must(ioctl(kvm, KVM_CREATE_VM, 0));
 	uint8_t *ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct kvm_userspace_memory_region slot = { .memory_size = RAM, .userspace_addr = (uintptr_t)ram };
+	struct kvm_pit_config pit = { 0 };
 	struct kvm_run *run;
 	int vcpu;
 
 	must(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot));
+	if (argc > 1 && !strcmp(argv[1], "irqs")) {
+		must(ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000));
+		must(ioctl(vm, KVM_CREATE_IRQCHIP, 0));
+		must(ioctl(vm, KVM_CREATE_PIT2, &pit));
+	}
 	vcpu = (int)must(ioctl(vm, KVM_CREATE_VCPU, 0));
 	cpuid->nent = ENTRIES;
 	must(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * start [-n ROUNDS] [-o FILE.json] NAME COMMAND [NAME COMMAND]...: from exec to the first byte on standard
- * output, to the end, and peak resident memory of each command, in turns, so that what else the
- * machine does hits all alike. The first one is the floor that the others are measured against.
+ * output, to the end, processor time and peak resident memory of each command, in turns, so that what
+ * else the machine does hits all alike. A command is measured against the last one before it whose name
+ * begins with "floor".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 
 struct command {
 	const char *name, *line;
-	double first[ROUNDS], end[ROUNDS];	/* ms */
+	double first[ROUNDS], end[ROUNDS], cpu[ROUNDS];	/* ms */
 	long rss;				/* KiB */
 	int status;
 };
@@ -31,6 +32,11 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static double ms(const struct timeval *t)
+{
+	return (double)t->tv_sec * 1e3 + (double)t->tv_usec / 1e3;
 }
 
 static int by_value(const void *a, const void *b)
@@ -76,29 +82,36 @@ static int once(struct command *c, unsigned round)
 	wait4(pid, &c->status, 0, &used);
 	c->end[round] = now() - begin;
 	close(p[0]);
+	c->cpu[round] = ms(&used.ru_utime) + ms(&used.ru_stime);
 	if (used.ru_maxrss > c->rss)
 		c->rss = used.ru_maxrss;
 	return 0;
 }
 
-/* One side of a table: medians, and their ratio to the floor's. */
+/* Medians, and their ratios to the floor's. */
 static void report(const struct command *c, unsigned n, unsigned rounds, FILE *json)
 {
-	double first0 = c[0].first[rounds / 2], end0 = c[0].end[rounds / 2];
+	const struct command *floor = c;
+	unsigned m = rounds / 2;
 
-	printf("%-22s %10s %8s %10s %8s %10s %6s\n", "START", "first ms", "x floor", "exit ms", "x floor",
-	       "peak KiB", "status");
+	printf("%-20s %9s %7s %9s %7s %9s %7s %9s %6s\n", "START", "first ms", "x floor", "exit ms", "x floor",
+	       "CPU ms", "x floor", "peak KiB", "status");
 	for (unsigned i = 0; i < n; i++) {
-		double first = c[i].first[rounds / 2], end = c[i].end[rounds / 2];
 		int status = WIFEXITED(c[i].status) ? WEXITSTATUS(c[i].status) : -1;
 
-		printf("%-22s %10.2f %8.2f %10.2f %8.2f %10ld %6d\n", c[i].name, first, first / first0, end,
-		       end / end0, c[i].rss, status);
+		if (!strncmp(c[i].name, "floor", 5))
+			floor = &c[i];
+		printf("%-20s %9.2f %7.2f %9.2f %7.2f %9.2f %7.2f %9ld %6d\n", c[i].name, c[i].first[m],
+		       c[i].first[m] / floor->first[m], c[i].end[m], c[i].end[m] / floor->end[m], c[i].cpu[m],
+		       c[i].cpu[m] / floor->cpu[m], c[i].rss, status);
 		if (json)
-			fprintf(json, "%s{\"name\":\"%s\",\"first_ms\":%.3f,\"exit_ms\":%.3f,\"min_exit_ms\":%.3f,"
-				      "\"exit_to_floor\":%.3f,\"peak_kib\":%ld,\"status\":%d,\"rounds\":%u}",
-				i ? ",\n" : "[\n", c[i].name, first, end, c[i].end[0], end / end0, c[i].rss,
-				status, rounds);
+			fprintf(json, "%s{\"name\":\"%s\",\"floor\":\"%s\",\"first_ms\":%.3f,\"exit_ms\":%.3f,"
+				      "\"min_first_ms\":%.3f,\"min_exit_ms\":%.3f,\"cpu_ms\":%.3f,"
+				      "\"first_to_floor\":%.3f,\"exit_to_floor\":%.3f,\"cpu_to_floor\":%.3f,"
+				      "\"peak_kib\":%ld,\"status\":%d,\"rounds\":%u}",
+				i ? ",\n" : "[\n", c[i].name, floor->name, c[i].first[m], c[i].end[m], c[i].first[0],
+				c[i].end[0], c[i].cpu[m], c[i].first[m] / floor->first[m],
+				c[i].end[m] / floor->end[m], c[i].cpu[m] / floor->cpu[m], c[i].rss, status, rounds);
 	}
 	if (json)
 		fputs("\n]\n", json);
@@ -131,6 +144,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < n; i++) {
 		qsort(c[i].first, rounds, sizeof(double), by_value);
 		qsort(c[i].end, rounds, sizeof(double), by_value);
+		qsort(c[i].cpu, rounds, sizeof(double), by_value);
 	}
 	if (file && !(json = fopen(file, "w"))) {
 		perror(file);

@@ -524,7 +524,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 	mv_host_offer(&p->source, &offer);
 	/* The guest runs under a hypervisor, whatever the host's own CPU says of itself. */
 	mv_table_set_feature(&offer, MV_F_HYPERVISOR, true);
-	p->effective = p->final;
+	mv_mask_copy(&p->effective, &p->final);
 	p->kvm_controls = p->source.kvm_controls;
 	p->guest.n = 0;
 	notes->n = notes->refusals = 0;

@@ -2,6 +2,7 @@
 #include "mask.h"
 
 #include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
 static const char symbols[] = "-xTF10HR";
@@ -60,6 +61,13 @@ bool mv_mask_reg_before(const struct mv_mask_reg *a, const struct mv_mask_reg *b
 void mv_mask_clear(struct mv_mask *m)
 {
 	m->nregs = m->nfields = m->nmsrs = m->nsorted = 0;
+}
+
+void mv_mask_copy(struct mv_mask *to, const struct mv_mask *from)
+{
+	memcpy(to, from, offsetof(struct mv_mask, regs) + from->nregs * sizeof(from->regs[0]));
+	memcpy(to->fields, from->fields, from->nfields * sizeof(from->fields[0]));
+	memcpy(to->msrs, from->msrs, from->nmsrs * sizeof(from->msrs[0]));
 }
 
 /* Registers mostly come in order, so that the last one tells that a new one is not there yet. */

@@ -92,8 +92,9 @@ static inline uint32_t mv_mask_reg_named(const struct mv_mask_reg *r)
 {
 	return r->plane[0] | r->plane[1] | r->plane[2];
 }
-/* An empty mask: quicker than clearing all of it. */
+/* An empty mask. What is behind the counts is neither read nor written: pages never touched cost nothing. */
 void mv_mask_clear(struct mv_mask *m);
+void mv_mask_copy(struct mv_mask *to, const struct mv_mask *from);
 
 const struct mv_mask_reg *mv_mask_find(const struct mv_mask *m, uint32_t leaf, uint32_t subleaf,
 				       unsigned reg);

@@ -19,6 +19,7 @@
 
 #define SUFFIX ".sock"
 #define WRITE_MS 2000			/* for a client to take a reply */
+#define LINE_SIZE 8192			/* of a request */
 #define MAX_REPLY (4u << 20)		/* bytes of a line from a VM */
 
 bool mv_name_valid(const char *name)
@@ -103,7 +104,7 @@ void mv_control_init(struct mv_control *c)
 	c->listen_fd = -1;
 	c->next = 0;
 	for (unsigned i = 0; i < MV_CONTROL_CLIENTS; i++)
-		c->client[i].fd = -1;
+		c->client[i] = (struct mv_control_client){ .fd = -1 };
 }
 
 int mv_control_open(struct mv_control *c, const char *name, struct mv_err *err)
@@ -132,9 +133,8 @@ static void drop_client(struct mv_control_client *cl)
 {
 	if (cl->fd >= 0)
 		close(cl->fd);
-	cl->fd = -1;
-	cl->have = 0;
-	cl->keep = false;
+	free(cl->line);
+	*cl = (struct mv_control_client){ .fd = -1 };
 }
 
 void mv_control_close(struct mv_control *c)
@@ -183,7 +183,13 @@ struct json_object *mv_control_next(struct mv_control *c, unsigned client)
 
 	if (cl->fd < 0)
 		return NULL;
-	n = read(cl->fd, cl->line + cl->have, sizeof(cl->line) - 1 - cl->have);
+	if (!cl->line)
+		cl->line = malloc(LINE_SIZE);
+	if (!cl->line) {
+		drop_client(cl);
+		return NULL;
+	}
+	n = read(cl->fd, cl->line + cl->have, LINE_SIZE - 1 - cl->have);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return NULL;
 	if (n <= 0) {
@@ -194,7 +200,7 @@ struct json_object *mv_control_next(struct mv_control *c, unsigned client)
 	cl->line[cl->have] = '\0';
 	nl = memchr(cl->line, '\n', cl->have);
 	if (!nl) {
-		if (cl->have == sizeof(cl->line) - 1) {
+		if (cl->have == LINE_SIZE - 1) {
 			complain(c, client, "the request is too long");
 			drop_client(cl);
 		}

@@ -19,7 +19,7 @@ struct mv_control_client {
 	int fd;			/* -1: nobody */
 	bool keep;		/* waits for something, and is not given up for a new one */
 	size_t have;
-	char line[8192];	/* what came so far of a request */
+	char *line;		/* what came so far of a request; none before the first byte */
 };
 
 struct mv_control {

@@ -25,30 +25,37 @@ static void hash_file(XXH3_state_t *x, const char *path)
 		close(fd);
 }
 
+/* KVM's modules, and their parameters that change what a guest is given. */
+static const struct module {
+	const char *name, *parameter[4];
+} modules[] = {
+	{ "kvm", { "ignore_msrs" } },
+	{ "kvm_intel", { "nested", "ept" } },
+	{ "kvm_amd", { "nested", "npt", "vgif" } },
+	{ "kvm_pvm", { "enable_cpuid_intercept" } },
+};
+
 /* A module that was loaded again has another folder in sysfs: another inode. */
-static void hash_module(XXH3_state_t *x, const char *module)
+static void hash_module(XXH3_state_t *x, const struct module *m)
 {
-	static const char *const parameter[] = { "nested", "npt",     "ept", "ignore_msrs",
-						 "vgif",   "enable_cpuid_intercept" };
 	char path[128];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "/sys/module/%s", module);
+	snprintf(path, sizeof(path), "/sys/module/%s", m->name);
 	if (stat(path, &st))
 		return;
 	XXH3_64bits_update(x, path, strlen(path) + 1);
 	XXH3_64bits_update(x, &st.st_ino, sizeof(st.st_ino));
-	snprintf(path, sizeof(path), "/sys/module/%s/srcversion", module);
+	snprintf(path, sizeof(path), "/sys/module/%s/srcversion", m->name);
 	hash_file(x, path);
-	for (size_t p = 0; p < sizeof(parameter) / sizeof(parameter[0]); p++) {
-		snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, parameter[p]);
+	for (size_t p = 0; m->parameter[p]; p++) {
+		snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", m->name, m->parameter[p]);
 		hash_file(x, path);
 	}
 }
 
 int mv_cache_path(char *out, size_t size, const char *prefix, const void *bytes, size_t len)
 {
-	static const char *const module[] = { "kvm", "kvm_intel", "kvm_amd", "kvm_pvm" };
 	XXH3_state_t *x = XXH3_createState();
 	char dir[200];
 	int rc = x ? mv_runtime_dir(dir, sizeof(dir)) : -1;
@@ -56,8 +63,8 @@ int mv_cache_path(char *out, size_t size, const char *prefix, const void *bytes,
 	if (rc == 0) {
 		XXH3_64bits_reset(x);
 		hash_file(x, "/proc/sys/kernel/random/boot_id");
-		for (size_t m = 0; m < sizeof(module) / sizeof(module[0]); m++)
-			hash_module(x, module[m]);
+		for (size_t m = 0; m < sizeof(modules) / sizeof(modules[0]); m++)
+			hash_module(x, &modules[m]);
 		XXH3_64bits_update(x, bytes, len);
 		snprintf(out, size, "%s/%s-%016llx", dir, prefix,
 			 (unsigned long long)XXH3_64bits_digest(x));

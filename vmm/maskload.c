@@ -280,10 +280,18 @@ int mv_overrides_load(struct mv_mask *m, const char *const *files, size_t n,
 	return rc;
 }
 
+static struct mv_mask *new_mask(void)
+{
+	struct mv_mask *m = malloc(sizeof(*m));
+
+	if (m)
+		mv_mask_clear(m);
+	return m;
+}
+
 int mv_masks_load(struct mv_policy *p, const struct mv_mask_request *req, struct mv_err *err)
 {
-	struct mv_mask *over = calloc(1, sizeof(*over)), *def = calloc(1, sizeof(*def));
-	struct mv_mask *one = calloc(1, sizeof(*one)), *base = calloc(1, sizeof(*base));
+	struct mv_mask *over = new_mask(), *def = new_mask(), *one = new_mask(), *base = new_mask();
 	struct loader l = { .p = p, .baseline = base };
 	int rc = over && def && one && base ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
 

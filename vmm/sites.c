@@ -3,6 +3,7 @@
 
 #include <Zydis/Zydis.h>
 #include <elf.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,7 +280,7 @@ int mv_sites_find(struct mv_sites *s, const struct mv_image *img, struct mv_err 
 	struct decoding d = { .img = img };
 	int rc = 0;
 
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, offsetof(struct mv_sites, gpa));
 	s->all = true;
 	s->cpl3 = img->note_flags & MV_NOTE_CPL3_IOPL3;
 	if (img->linux_kernel) {
@@ -316,6 +317,11 @@ int mv_sites_find(struct mv_sites *s, const struct mv_image *img, struct mv_err 
 			free(d.known[mode][i]);
 	free(d.todo);
 	return rc;
+}
+
+void mv_sites_copy(struct mv_sites *to, const struct mv_sites *from)
+{
+	memcpy(to, from, offsetof(struct mv_sites, gpa) + from->n * sizeof(from->gpa[0]));
 }
 
 bool mv_sites_has(const struct mv_sites *s, uint64_t gpa)

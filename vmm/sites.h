@@ -12,15 +12,17 @@
 
 struct mv_sites {
 	uint32_t n;
-	uint64_t gpa[MV_MAX_SITES];	/* sorted */
 	uint32_t inside;		/* pairs left alone, inside other instructions */
 	bool all;			/* every executable byte is accounted for: patch is possible */
 	bool cpl3;			/* the image says that its CPL 3 code has IOPL 3 */
 	char why[160];			/* if not all: the reason, with the address */
+	uint64_t gpa[MV_MAX_SITES];	/* the first n; sorted */
 };
 
 /* Account for the image's code. -MV_E_INPUT if its note lists something that is no CPUID. */
 int mv_sites_find(struct mv_sites *s, const struct mv_image *img, struct mv_err *err);
+
+void mv_sites_copy(struct mv_sites *to, const struct mv_sites *from);
 
 bool mv_sites_has(const struct mv_sites *s, uint64_t gpa);
 

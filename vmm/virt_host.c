@@ -358,7 +358,7 @@ static int vm(struct mv_policy *p, const char *file, const struct mv_virt_cpu *c
 	snprintf(p->files.name[p->files.n++], sizeof(p->files.name[0]), "%s", file);
 	if (final_mask(&p->final, cpu, &model))
 		return mv_err_at(err, MV_E_INPUT, file, 0, 0, "the mask has no more room");
-	p->effective = p->final;
+	mv_mask_copy(&p->effective, &p->final);
 	p->intercept = MV_INTERCEPTION_KERNEL;
 	snprintf(p->guest_os, sizeof(p->guest_os), "%s", "libvirt");
 	p->guest.n = 0;

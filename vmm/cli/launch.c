@@ -267,12 +267,12 @@ static int power_on(struct mv_launch *l, struct mv_err *err)
 int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		      const struct mv_console *console, struct mv_err *err)
 {
-	struct mv_sites *sites = calloc(1, sizeof(*sites));
+	struct mv_sites *sites = malloc(sizeof(*sites));
 	char why[256];
 	int rc;
 
 	l->st = calloc(1, sizeof(*l->st));
-	l->notes = calloc(1, sizeof(*l->notes));
+	l->notes = malloc(sizeof(*l->notes));
 	rc = sites && l->st && l->notes ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
 	if (!l->memory)
 		l->memory = img->linux_kernel ? DEFAULT_MEMORY_LINUX : DEFAULT_MEMORY;
@@ -311,7 +311,7 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	for (unsigned i = 0; rc == 0 && i < l->vm->nvcpus; i++)
 		rc = mv_msrs_power_on(&l->vm->vcpu[i], err);
 	if (rc == 0) {
-		l->vm->sites = *sites;
+		mv_sites_copy(&l->vm->sites, sites);
 		if (l->st->policy.intercept == MV_INTERCEPTION_PATCH)
 			rc = mv_vm_patch(l->vm, err);
 	}
