@@ -172,7 +172,7 @@ demo: deps-build
 REQUIRE ?=
 check: deps-test
 	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
-	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays
+	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays $(OUT)/bench/intercept
 	$(Q)[ ! -e /usr/lib/ISOLINUX/isolinux.bin ] || $(MAKE) --no-print-directory $(IMAGES)
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
 
@@ -224,7 +224,7 @@ oracles probe-record: deps-lab all images
 
 # The proof of interception on all kinds of hosts at hand, into docs/interception.md.
 .PHONY: interception kut
-interception: all deps-lab
+interception: all $(OUT)/bench/intercept deps-lab
 	$(Q)tests/lab/proof-table.sh $(OUT)
 
 # kvm-unit-tests' images (KUT=FOLDER) in an emulated AMD host; make check runs them on this machine's KVM.

@@ -54,3 +54,9 @@ bench-snapshot: all $(OUT)/bench/floor-restore
 
 bench-live: all
 	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf
+
+# What each way to answer a CPUID costs, whether or not it is proved here.
+$(OUT)/bench/intercept.o: INC := $(VMM_INC) -D_GNU_SOURCE
+$(OUT)/bench/intercept: $(OUT)/bench/intercept.o $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)

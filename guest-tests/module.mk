@@ -6,7 +6,7 @@
 GUEST_OUT    := $(OUT)/guest-tests
 GUEST_NAMES  := hello polite probe prober proof torture
 # Images for tests alone: not carried in the program.
-GUEST_TEST_NAMES := probe-bad
+GUEST_TEST_NAMES := probe-bad cpuids
 GUEST_IMAGES := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf)
 
 GUEST_RT_SRC   := guest-tests/start.S guest-tests/rt.c guest-tests/trap.c
@@ -17,6 +17,7 @@ GUEST_probe    := $(GUEST_PROBE_SRC) guest-tests/leaves.c guest-tests/screen.c g
 GUEST_probe-bad := guest-tests/probes-bad.c guest-tests/controls.c $(filter-out $(GUEST_PROBE_SRC),$(GUEST_probe))
 GUEST_prober   := $(GUEST_PROBE_SRC) guest-tests/prober.c
 GUEST_proof    := guest-tests/proof.c
+GUEST_cpuids   := guest-tests/cpuids.c
 GUEST_torture  := guest-tests/probes.c guest-tests/controls.c $(addprefix guest-tests/torture/,main.c cpu.c irq.c smp.c entry.S)
 
 GUEST_FLAGS := -std=c11 -O2 -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone \
@@ -36,7 +37,7 @@ endef
 
 # By name: the sources of other programs, below this folder, are not built this way.
 GUEST_PLAIN_SRC := $(filter-out %/polite.c %/prober.c %/probes-bad.c,$(filter %.c,$(sort $(GUEST_RT_SRC) \
-                   $(foreach name,$(GUEST_NAMES),$(GUEST_$(name))))))
+                   $(foreach name,$(GUEST_NAMES) cpuids,$(GUEST_$(name))))))
 GUEST_FLAT_SRC := $(filter-out guest-tests/torture/%,$(GUEST_PLAIN_SRC))
 $(call guest_objs,$(GUEST_FLAT_SRC)): $(GUEST_OUT)/%.o: guest-tests/%.c
 	$(guest_cc)

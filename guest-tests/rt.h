@@ -82,6 +82,8 @@ int mv_exec(unsigned cpl, const void *code, struct mv_exec_regs *regs, bool catc
  */
 void mv_watchdog_start(void);
 extern bool mv_watchdog_on;
+/* Interrupts of the PIT so far. */
+extern volatile unsigned mv_interrupts;
 
 /* "#UD" and so on; "vectorN" for those without a short name. buf of 12 bytes. */
 const char *mv_vector_name(int vector, char *buf);

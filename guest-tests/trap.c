@@ -17,6 +17,7 @@ void mv_exec_raw(const void *code, struct mv_exec_regs *regs);
 void mv_trap(struct mv_frame *f);
 
 bool mv_watchdog_on;
+volatile unsigned mv_interrupts;
 static volatile bool armed;
 static volatile int caught;
 static int depth;
@@ -127,8 +128,10 @@ void mv_watchdog_start(void)
 /* Interrupts are on in probes alone. Is this probe's time over? */
 static bool tick(const struct mv_frame *f)
 {
-	if (f->vector == IRQ_VECTOR)
+	if (f->vector == IRQ_VECTOR) {
+		mv_interrupts++;
 		mv_out8(PIC1, PIC_EOI);
+	}
 	return armed && f->vector == IRQ_VECTOR && ++ticks > PATIENCE;
 }
 

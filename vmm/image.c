@@ -402,6 +402,29 @@ int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err)
 	return rc;
 }
 
+int mv_image_open_flat(struct mv_image *img, const char *path, uint32_t at, struct mv_err *err)
+{
+	int rc;
+
+	memset(img, 0, sizeof(*img));
+	snprintf(img->name, sizeof(img->name), "%s", path);
+	rc = read_file(path, &img->bytes, &img->size, err);
+	if (rc)
+		return rc;
+	img->data = img->bytes;
+	img->boot = MV_BOOT_MULTIBOOT;
+	img->entry = at;
+	img->segments[img->nsegments++] = (struct mv_segment_map){
+		.gpa = at, .file_size = img->size, .mem_size = img->size, .exec = true, .write = true,
+	};
+	img->top = at + img->size;
+	if (!img->size) {
+		mv_image_finish(img);
+		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "the file is empty");
+	}
+	return 0;
+}
+
 int mv_image_initrd(struct mv_image *img, const char *path, struct mv_err *err)
 {
 	int rc = read_file(path, &img->initrd, &img->initrd_size, err);

@@ -52,6 +52,11 @@ int mv_image_open(struct mv_image *img, const char *path, struct mv_err *err);
 /* The same for bytes in memory, which must outlive the image. */
 int mv_image_parse(struct mv_image *img, const char *name, const uint8_t *data, size_t size,
 		   struct mv_err *err);
+/*
+ * The file as it is, without any header: loaded at `at` and entered there as a multiboot image is. Its bytes are code
+ * and data alike, so nobody can account for its CPUIDs.
+ */
+int mv_image_open_flat(struct mv_image *img, const char *path, uint32_t at, struct mv_err *err);
 /* Read the initrd (for multiboot: the first module) that goes with an image. -MV_E_INPUT. */
 int mv_image_initrd(struct mv_image *img, const char *path, struct mv_err *err);
 void mv_image_finish(struct mv_image *img);

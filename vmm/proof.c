@@ -158,7 +158,7 @@ static int prove_one(struct mv_host *h, const struct mv_kvm *kvm, enum mv_interc
 	return rc;
 }
 
-int mv_prove_detail(struct mv_proof_detail *d, const struct mv_host *h, const struct mv_kvm *kvm,
+int mv_prove_detail(struct mv_proof_detail *d, unsigned wanted, const struct mv_host *h, const struct mv_kvm *kvm,
 		    struct mv_err *err)
 {
 	struct mv_static *st = calloc(1, sizeof(*st));
@@ -169,6 +169,9 @@ int mv_prove_detail(struct mv_proof_detail *d, const struct mv_host *h, const st
 	for (unsigned how = MV_INTERCEPTION_KERNEL; how < MV_NINTERCEPTIONS && rc == 0; how++) {
 		static const unsigned cpl[2] = { 0, 3 };
 
+		if (!(wanted >> how & 1))
+			continue;
+		d->tried |= 1u << how;
 		memset(out, 0, sizeof(*out));
 		rc = run_guest(kvm, h, (enum mv_intercept)how, "runtime", st, out, err);
 		for (unsigned l = 0; l < 2 && rc == 0; l++) {

@@ -29,9 +29,10 @@ int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, struc
 #define MV_PROOF_LEAVES 4
 #define MV_PROOF_ALL_LEAVES 0xf
 struct mv_proof_detail {
+	unsigned tried;		/* bit i: mechanism i */
 	uint8_t seen[MV_NINTERCEPTIONS][2], runtime[MV_NINTERCEPTIONS][2];
 };
-int mv_prove_detail(struct mv_proof_detail *d, const struct mv_host *h, const struct mv_kvm *kvm,
+int mv_prove_detail(struct mv_proof_detail *d, unsigned wanted, const struct mv_host *h, const struct mv_kvm *kvm,
 		    struct mv_err *err);
 
 /* Forget what was kept: prove again. */

@@ -39,6 +39,27 @@ expect_status 4
 expect_err "neither.elf: an ELF file without a PVH note or a multiboot header"
 check "boot: neither note nor header"
 
+# mov $text, %esi; to the serial port up to NUL; the same with the multiboot command line (EBX + 16); exit 0.
+printf '\xbe\x26\x00\x10\x00\xba\xf8\x03\x00\x00\xac\x84\xc0\x74\x03\xee\xeb\xf8\x8b\x73\x10\xac\x84\xc0\x74\x03\xee\xeb\xf8\x31\xc0\xba\xf4\x00\x00\x00\xef\xf4flat: \0' \
+	>"$tmp/flat.bin"
+run "$tmp/flat.bin" --flat 0x100000 --intercept none --append "fourth words"
+expect_status 0
+expect_equal "$out" "flat: fourth words"
+run "$tmp/flat.bin"
+expect_status 4
+expect_err "flat.bin: not a guest image"
+run "$tmp/flat.bin" --flat 0x100000 --intercept patch
+expect_status 5
+run "$tmp/flat.bin" --flat 0xfffff000 --intercept none
+expect_status 4
+expect_err "flat.bin: it loads at 0xfffff000 to 0xfffff02d"
+for at in -1 0x100000000 1x "" here; do
+	run "$tmp/flat.bin" --flat "$at"
+	expect_status 2
+	expect_err "--flat wants an address below 4 GiB (0x100000), not '$at'"
+done
+check "boot: bare code"
+
 # ---- how a guest ends ----
 
 for row in "0 0" "1 6" "2 6" "255 6"; do
@@ -254,6 +275,21 @@ wait_for sh -c "'$minivmm' list | grep -q '^hello-$pid '"
 ended nameless
 expect_status 0
 check "names: image and process id for want of another"
+
+if [ "$(id -u)" = 0 ]; then
+	# Where $XDG_RUNTIME_DIR says nothing, sockets are in /run/minivmm.
+	name=minivmm-test-$$
+	start $name env -u XDG_RUNTIME_DIR "$minivmm" run "$hello" --name $name --append mode=hang
+	wait_for env -u XDG_RUNTIME_DIR "$minivmm" status $name
+	expect_equal "$(stat -c '%F %a %U' /run/minivmm /run/minivmm/$name.sock)" "directory 700 root
+socket 600 root" "folder and socket"
+	env -u XDG_RUNTIME_DIR "$minivmm" stop $name
+	ended $name
+	expect_no_file /run/minivmm/$name.sock
+	check "names: /run/minivmm without a runtime folder"
+else
+	skip "names: /run/minivmm without a runtime folder" "not root"
+fi
 
 # ---- list, status, pause, resume, stop ----
 

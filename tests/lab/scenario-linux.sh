@@ -24,6 +24,12 @@ echo "line $NONCE" | ./minivmm run $linux --timeout 40 -v --append "$quiet guest
 	>out/one.out 2>out/one.err
 finished one $? "$t"
 
+# The same kernel unpacked: an ELF file with a PVH note.
+t=$(now)
+./minivmm run vmlinux --initrd guest.cpio --guest-os linux64 --memory 128M --timeout 60 -v --append "$quiet guest=pvh" \
+	>out/pvh.out 2>out/pvh.err </dev/null
+finished pvh $? "$t"
+
 # Two CPUs: saved while a loop runs, by name; some time later it goes on.
 t=$(now)
 # shellcheck disable=SC2086

@@ -10,6 +10,8 @@ cd "$top" || exit 1
 host=epyc
 
 tests/lab/job.sh "$build" "$tmp/job"
+cp "$build/bench/intercept" "$tmp/job/intercept.bin"
+strip "$tmp/job/intercept.bin"
 cat >"$tmp/job/run.sh" <<'JOB'
 cd /job
 r() { # NAME COMMAND…
@@ -26,6 +28,7 @@ for mode in kernel patch; do
 	r trace-$mode ./minivmm run proof.elf --mask hide-sse41.mask --intercept $mode --append runtime \
 		--trace-cpuid out/$mode.json
 done
+r forced lib/ld-linux-x86-64.so.2 --library-path lib ./intercept.bin -r 60 -o out/forced.json cpuids.elf
 r summary ./minivmm run proof.elf --trace-cpuid - --json
 JOB
 if ! tests/lab/lab run $host --job "$tmp/job" --out "$tmp/host" --timeout 90 >"$tmp/console" 2>&1; then
@@ -58,6 +61,23 @@ patch 3 image 4
 patch 0 run-time 1
 patch 3 run-time 1" "mechanism, CPL, code, members that are true (run-time code is one)"
 check "intercept: code made at run time is covered by kernel and not by patch"
+
+# step is not proved at CPL 0 and refused by `run`; here it is made to run a guest that stays at CPL 3 but for
+# interrupts. Of each mechanism: CPUIDs in a row, and between port reads and interrupts; wrong answers.
+left forced
+expect_status 0
+expect_equal "$(perl -MJSON::PP -0777 -ne '
+	my $all = decode_json($_);
+	for my $m (qw(none kernel patch step)) {
+		my ($c, $b) = @{$all->{$m}}{qw(cpuids between)};
+		print "$m $c->{asked} ", $c->{wrong} ? $c->{wrong} : 0, " between ", $b->{wrong} / ($b->{asked} || 1),
+			$b->{ports} && $b->{ports} == $b->{asked} ? " ports" : "",
+			$b->{interrupts} >= 20 ? " interrupts" : "", "\n";
+	}' "$tmp/host/forced.json")" "none 60 60 between 1 ports interrupts
+kernel 60 0 between 0 ports interrupts
+patch 60 0 between 0 ports interrupts
+step 60 0 between 0 ports interrupts" "mechanism, CPUIDs and wrong answers, the share of wrong ones between"
+check "intercept: each answers every CPUID at CPL 3, step survives port accesses and interrupts"
 
 left probe-patch
 expect_status 0

@@ -7,6 +7,7 @@
 #include "host_json.h"
 #include "host_native.h"
 #include "kvm.h"
+#include "power_on.h"
 #include "proof.h"
 #include "virt.h"
 #include "cli.h"
@@ -21,12 +22,33 @@ struct host_args {
 	const char *vms[MAX_VMS];
 	size_t nvms;
 	bool binary, again, first, proof;
+	unsigned mechanisms;	/* for the proof; 0: all */
 };
 
 enum {
 	OPT_OUT = 'o', OPT_FROM = 256, OPT_CONNECT, OPT_WITHOUT, OPT_BINARY, OPT_AGAIN, OPT_FIRST,
-	OPT_DIFF, OPT_VMS, OPT_PROOF
+	OPT_DIFF, OPT_VMS, OPT_PROOF, OPT_MECHANISMS
 };
+
+/* Names of mechanisms, by comma. */
+static int parse_mechanisms(unsigned *set, const char *list)
+{
+	struct mv_err err = { 0 };
+	char name[16];
+
+	for (const char *p = list;; p++) {
+		size_t n = strcspn(p, ",");
+		int i = -1;
+
+		snprintf(name, sizeof(name), "%.*s", (int)n, p);
+		if (mv_intercept_parse(name, &i, &err) || i < MV_INTERCEPTION_KERNEL)
+			return mv_cli_usage(&mv_cmd_host, "'%s' is none of kernel, patch, step", name);
+		*set |= 1u << i;
+		p += n;
+		if (!*p)
+			return 0;
+	}
+}
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -47,6 +69,7 @@ static int option(void *ctx, int key, const char *arg)
 		a->vms[a->nvms++] = arg;
 		break;
 	case OPT_PROOF: a->proof = true; break;
+	case OPT_MECHANISMS: return parse_mechanisms(&a->mechanisms, arg);
 	default: return mv_cli_usage(&mv_cmd_host, "unknown option");
 	}
 	return 0;
@@ -233,7 +256,7 @@ static struct json_object *proof_json(const struct mv_proof_detail *d)
 	struct json_object *rows = json_object_new_array();
 
 	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
-		for (unsigned l = 0; l < 4; l++) {
+		for (unsigned l = 0; l < 4 && d->tried >> i & 1; l++) {
 			uint8_t seen = l < 2 ? d->seen[i][l] : d->runtime[i][l - 2];
 			struct json_object *row = json_object_new_object();
 
@@ -257,7 +280,7 @@ static void print_proof(const struct mv_proof_detail *d)
 		printf(" %-10s", proof_column[c]);
 	printf("\n");
 	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
-		for (unsigned l = 0; l < 4; l++) {
+		for (unsigned l = 0; l < 4 && d->tried >> i & 1; l++) {
 			uint8_t seen = l < 2 ? d->seen[i][l] : d->runtime[i][l - 2];
 
 			printf("%-10s %-4d %-9s", mv_intercept_name((enum mv_intercept)i), l % 2 ? 3 : 0,
@@ -270,7 +293,7 @@ static void print_proof(const struct mv_proof_detail *d)
 }
 
 /* Nothing else is asked for with it. */
-static int tell_proof(struct mv_host *h, struct mv_err *err)
+static int tell_proof(struct mv_host *h, unsigned wanted, struct mv_err *err)
 {
 	struct mv_proof_detail d;
 	struct mv_kvm kvm;
@@ -280,7 +303,7 @@ static int tell_proof(struct mv_host *h, struct mv_err *err)
 		return rc;
 	rc = mv_host_native(h, &kvm, err);
 	if (rc == 0)
-		rc = mv_prove_detail(&d, h, &kvm, err);
+		rc = mv_prove_detail(&d, wanted ? wanted : MV_PROVE_ALL, h, &kvm, err);
 	mv_kvm_close(&kvm);
 	if (rc == 0 && mv_output.json)
 		mv_cli_json(proof_json(&d));
@@ -312,11 +335,15 @@ static int run(int argc, char **argv)
 		free(h);
 		return mv_cli_usage(&mv_cmd_host, "no operand is needed (--from reads a host file)");
 	}
+	if (a.mechanisms && !a.proof) {
+		free(h);
+		return mv_cli_usage(&mv_cmd_host, "--mechanisms goes with --proof");
+	}
 	if (a.proof) {
 		bool alone = !a.from && !a.uri && !a.out && !a.without && !a.binary && !a.first;
 
 		code = !alone ? mv_cli_usage(&mv_cmd_host, "--proof goes with no other option")
-		       : tell_proof(h, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
+		       : tell_proof(h, a.mechanisms, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
 		free(h);
 		return code;
 	}
@@ -356,6 +383,7 @@ static const struct mv_opt opts[] = {
 	{ "vms", "DIR|FILE", "with --diff: which of these VMs that strands", OPT_VMS },
 	{ "prove-again", NULL, "do not believe the proof kept since boot", OPT_AGAIN },
 	{ "proof", NULL, "run it now and tell leaf by leaf", OPT_PROOF },
+	{ "mechanisms", "LIST", "with --proof: these alone (kernel,patch,step)", OPT_MECHANISMS },
 	MV_OPT_END,
 };
 

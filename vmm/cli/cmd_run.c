@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm run: start a guest under a mask. */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -7,7 +9,7 @@
 
 extern const struct mv_cmd mv_cmd_run;
 
-enum { OPT_APPEND = 256, OPT_INITRD };
+enum { OPT_APPEND = 256, OPT_INITRD, OPT_FLAT };
 
 /* For a Linux kernel, unless --append says otherwise: speak, and do not hang after a panic. */
 #define LINUX_CMDLINE "console=ttyS0 panic=-1"
@@ -15,7 +17,21 @@ enum { OPT_APPEND = 256, OPT_INITRD };
 struct run_args {
 	struct mv_launch launch;
 	const char *cmdline, *initrd;
+	bool flat;
+	uint32_t flat_at;
 };
+
+static int set_flat(struct run_args *a, const char *arg)
+{
+	char *end;
+	unsigned long at = *arg >= '0' && *arg <= '9' ? strtoul(arg, &end, 0) : ULONG_MAX;
+
+	if (at > UINT32_MAX || *end)
+		return mv_cli_usage(&mv_cmd_run, "--flat wants an address below 4 GiB (0x100000), not '%s'", arg);
+	a->flat = true;
+	a->flat_at = (uint32_t)at;
+	return 0;
+}
 
 static int option(void *ctx, int key, const char *arg)
 {
@@ -28,6 +44,8 @@ static int option(void *ctx, int key, const char *arg)
 	case OPT_INITRD:
 		a->initrd = arg;
 		return 0;
+	case OPT_FLAT:
+		return set_flat(a, arg);
 	default:
 		return mv_launch_option(&mv_cmd_run, &a->launch, key, arg);
 	}
@@ -47,7 +65,7 @@ static void default_name(char *buf, size_t size, const char *image)
 static int open_image(struct mv_image *img, const char *path, struct run_args *a,
 		      struct mv_err *err)
 {
-	int rc = mv_image_open(img, path, err);
+	int rc = a->flat ? mv_image_open_flat(img, path, a->flat_at, err) : mv_image_open(img, path, err);
 
 	if (rc == 0 && a->initrd)
 		rc = mv_image_initrd(img, a->initrd, err);
@@ -99,6 +117,7 @@ static const struct mv_opt opts[] = {
 	{ "initrd", "FILE", "initial RAM disk; for multiboot, a module", OPT_INITRD },
 	{ "append", "STR", "command line (Linux: " LINUX_CMDLINE ")",
 	  OPT_APPEND },
+	{ "flat", "ADDRESS", "IMAGE is bare 32-bit code: load and enter it there", OPT_FLAT },
 	{ "disk", "FILE[,ro]", "a virtio disk on a raw image; may be repeated", 'd' },
 	{ "rng", NULL, "a virtio source of random bytes", 'r' },
 	MV_LAUNCH_RUN_OPTS,
