@@ -39,7 +39,7 @@ bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
 bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/minivmm
-	$(Q)set -- floor $(OUT)/bench/floor minivmm "$(OUT)/minivmm run -q $(OUT)/bench/once.elf"; \
+	$(Q)set -- floor $(OUT)/bench/floor "floor, interrupts" "$(OUT)/bench/floor irqs" minivmm "$(OUT)/minivmm run -q $(OUT)/bench/once.elf"; \
 	if command -v qemu-system-x86_64 >/dev/null; then \
 		set -- "$$@" "QEMU microvm" "$(START_QEMU) $(OUT)/bench/once.elf"; fi; \
 	$(OUT)/bench/start -n $(START_ROUNDS) -o $(OUT)/bench/start.json "$$@"

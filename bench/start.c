@@ -2,8 +2,7 @@
 /*
  * start [-n ROUNDS] [-o FILE.json] NAME COMMAND [NAME COMMAND]...: from exec to the first byte on standard
  * output, to the end, processor time and peak resident memory of each command, in turns, so that what
- * else the machine does hits all alike. A command is measured against the last one before it whose name
- * begins with "floor".
+ * else the machine does hits all alike. The first one is the floor that the others are measured against.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,7 +90,6 @@ static int once(struct command *c, unsigned round)
 /* Medians, and their ratios to the floor's. */
 static void report(const struct command *c, unsigned n, unsigned rounds, FILE *json)
 {
-	const struct command *floor = c;
 	unsigned m = rounds / 2;
 
 	printf("%-20s %9s %7s %9s %7s %9s %7s %9s %6s\n", "START", "first ms", "x floor", "exit ms", "x floor",
@@ -99,19 +97,17 @@ static void report(const struct command *c, unsigned n, unsigned rounds, FILE *j
 	for (unsigned i = 0; i < n; i++) {
 		int status = WIFEXITED(c[i].status) ? WEXITSTATUS(c[i].status) : -1;
 
-		if (!strncmp(c[i].name, "floor", 5))
-			floor = &c[i];
 		printf("%-20s %9.2f %7.2f %9.2f %7.2f %9.2f %7.2f %9ld %6d\n", c[i].name, c[i].first[m],
-		       c[i].first[m] / floor->first[m], c[i].end[m], c[i].end[m] / floor->end[m], c[i].cpu[m],
-		       c[i].cpu[m] / floor->cpu[m], c[i].rss, status);
+		       c[i].first[m] / c->first[m], c[i].end[m], c[i].end[m] / c->end[m], c[i].cpu[m],
+		       c[i].cpu[m] / c->cpu[m], c[i].rss, status);
 		if (json)
-			fprintf(json, "%s{\"name\":\"%s\",\"floor\":\"%s\",\"first_ms\":%.3f,\"exit_ms\":%.3f,"
+			fprintf(json, "%s{\"name\":\"%s\",\"first_ms\":%.3f,\"exit_ms\":%.3f,"
 				      "\"min_first_ms\":%.3f,\"min_exit_ms\":%.3f,\"cpu_ms\":%.3f,"
 				      "\"first_to_floor\":%.3f,\"exit_to_floor\":%.3f,\"cpu_to_floor\":%.3f,"
 				      "\"peak_kib\":%ld,\"status\":%d,\"rounds\":%u}",
-				i ? ",\n" : "[\n", c[i].name, floor->name, c[i].first[m], c[i].end[m], c[i].first[0],
-				c[i].end[0], c[i].cpu[m], c[i].first[m] / floor->first[m],
-				c[i].end[m] / floor->end[m], c[i].cpu[m] / floor->cpu[m], c[i].rss, status, rounds);
+				i ? ",\n" : "[\n", c[i].name, c[i].first[m], c[i].end[m], c[i].first[0],
+				c[i].end[0], c[i].cpu[m], c[i].first[m] / c->first[m],
+				c[i].end[m] / c->end[m], c[i].cpu[m] / c->cpu[m], c[i].rss, status, rounds);
 	}
 	if (json)
 		fputs("\n]\n", json);
