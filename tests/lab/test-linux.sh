@@ -90,6 +90,17 @@ expect_status 0
 expect_out "guest pvh is up"
 expect_err "the guest powered itself off"
 check "linux: vmlinux by its PVH entry, to power-off"
+# Leaf 1 EBX, the second word, has the APIC id in its highest byte; SSE4.1 is bit 19 of the third.
+expect_equal "$(sed -n 's/^words on //p' <<<"$out" | awk 'function number(hex, n, i) {
+		for (i = 3; i <= length(hex); i++) n = n * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+		return n
+	}
+	{ id = int(number($3) / 2^24); rest = number($3) % 2^24; sse = int(number($4) / 2^19) % 2; $3 = rest; cpu = $1; $1 = ""
+	  if (NR == 1) first = $0; print cpu, id, sse, ($0 == first), (NF > 30) }')" "1 0 0 1 1
+2 1 0 1 1
+4 2 0 1 1
+8 3 0 1 1" "CPU, APIC id, SSE4.1, the same table as the first, all of it"
+check "linux: four CPUs, each by its own CPUID has the masked table, and its number"
 
 left two
 expect_status 0
