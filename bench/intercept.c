@@ -97,14 +97,14 @@ static int measure(const struct mv_kvm *kvm, const struct mv_host *h, const stru
 		   enum mv_intercept how, enum job job, unsigned rounds, unsigned irqs, struct counts *best,
 		   struct mv_err *err)
 {
+	static const char *const extra[NJOBS] = { "", " cpuid", " cpuid ports" };
 	uint32_t expect;
 	char words[160];
-	int n, rc = 0;
+	int rc = 0;
 
 	memcpy(&expect, planted_brand, sizeof(expect));
-	n = snprintf(words, sizeof(words), "rounds=%u expect=%u", rounds, expect);
-	snprintf(words + n, sizeof(words) - (size_t)n, job == BETWEEN ? " cpuid ports irqs=%u"
-						       : job == CPUIDS ? " cpuid" : "", irqs);
+	snprintf(words, sizeof(words), "rounds=%u expect=%u irqs=%u%s", rounds, expect, job == BETWEEN ? irqs : 0,
+		 extra[job]);
 	memset(best, 0, sizeof(*best));
 	for (unsigned i = 0; i < (job == BETWEEN ? 1 : TRIES) && rc == 0; i++) {
 		struct output out = { 0 };
@@ -225,6 +225,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	report(c, n);
+	mv_image_finish(&img);
+	mv_kvm_close(&kvm);
 	free(h);
 	return file && write_json(c, n, file) ? 1 : 0;
 }
