@@ -16,8 +16,8 @@ cp "$build/bench/intercept" "$tmp/job/intercept.bin"
 strip "$tmp/job/intercept.bin"
 for h in "${hosts[@]}"; do
 	# The kernel of Bochs' SVM hosts dies when a guest is single-stepped.
-	only='' some='-r 200'
-	[ "$h" != zambezi ] || only='--mechanisms kernel,patch' some='-s -r 200'
+	only='' some='-r 100'
+	[ "$h" != zambezi ] || only='--mechanisms kernel,patch' some='-s -r 100'
 	cat >"$tmp/job/run.sh" <<-JOB
 		./minivmm host --proof --json $only >out/proof.json &&
 		./minivmm host --first >out/host.txt &&
