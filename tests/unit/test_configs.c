@@ -532,6 +532,38 @@ Test(configs, long_mode_is_required_by_64_bit_masks_only)
 	free(notes);
 }
 
+/* KVM looks at every entry on its way to a later one, and answers zeros where there is none. */
+Test(configs, no_guest_has_an_entry_that_is_zero_on_every_cpu)
+{
+	struct mv_policy *p = calloc(1, sizeof(*p));
+	struct mv_notes *notes = calloc(1, sizeof(*notes));
+	struct mv_table *cpu3 = calloc(1, sizeof(*cpu3));
+
+	cr_assert(p && notes && cpu3);
+	avx_host(&p->source);
+	mv_table_set_field(&p->source.raw, MV_FIELD_MAX_LEAF, 0x20);	/* leaves that are in range, and empty */
+	mv_table_set_feature(&p->source.raw, MV_F_AVX_VNNI, true);	/* leaf 7.1 alone */
+	p->source.kvm = p->source.raw;
+	for (size_t g = 0; g < NGUESTS; g++) {
+		struct mv_mask *def = parse_guest(guests[g]);
+
+		cr_assert_eq(mv_mask_merge(&p->final, def, NULL, MV_VENDOR_INTEL, NULL), 0);
+		cr_assert_eq(mv_apply(p, 4, notes, NULL), 0);
+		mv_table_for_cpu(cpu3, &p->guest, 3, 4);
+		cr_expect_gt(cpu3->n, 5u);
+		for (uint32_t i = 0; i < cpu3->n; i++) {
+			const uint32_t *r = cpu3->e[i].reg;
+
+			cr_expect(r[0] | r[1] | r[2] | r[3], "%s: leaf 0x%x.%x", guests[g], cpu3->e[i].leaf,
+				  cpu3->e[i].subleaf);
+		}
+		free(def);
+	}
+	free(cpu3);
+	free(p);
+	free(notes);
+}
+
 /* ---- the examples of the document ---- */
 
 /* Does the mask have exactly the registers of that text? */
