@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * intercept [-r ROUNDS] [-i INTERRUPTS] [-s] [-o FILE.json] CPUIDS.elf: what each mechanism costs a guest at CPL 3
+ * intercept [-r ROUNDS] [-i INTERRUPTS] [-t TRIES] [-s] [-o FILE.json] CPUIDS.elf: what each mechanism costs a guest at CPL 3
  * (guest-tests/cpuids.c), and whether it answers every CPUID between port accesses and interrupts. Mechanisms run
  * whether or not they are proved on this host: `minivmm run` refuses what is not. -s: without single-step, which
  * ends the kernel of some hosts.
@@ -18,7 +18,8 @@
 
 #define RAM (UINT64_C(4) << 20)
 #define TIMEOUT_MS 120000
-#define TRIES 3		/* of which the fastest counts */
+
+static unsigned tries = 3;	/* of which the fastest counts */
 
 static const char planted_brand[16] = "minivmm's bench";
 
@@ -106,7 +107,7 @@ static int measure(const struct mv_kvm *kvm, const struct mv_host *h, const stru
 	snprintf(words, sizeof(words), "rounds=%u expect=%u irqs=%u%s", rounds, expect, job == BETWEEN ? irqs : 0,
 		 extra[job]);
 	memset(best, 0, sizeof(*best));
-	for (unsigned i = 0; i < (job == BETWEEN ? 1 : TRIES) && rc == 0; i++) {
+	for (unsigned i = 0; i < (job == BETWEEN ? 1 : tries) && rc == 0; i++) {
 		struct output out = { 0 };
 		struct counts c = { 0 };
 		const char *line;
@@ -198,11 +199,13 @@ int main(int argc, char **argv)
 	struct mv_kvm kvm;
 	int o, rc;
 
-	while ((o = getopt(argc, argv, "r:i:o:s")) != -1) {
+	while ((o = getopt(argc, argv, "r:i:o:st:")) != -1) {
 		if (o == 'r')
 			rounds = (unsigned)strtoul(optarg, NULL, 10);
 		else if (o == 'i')
 			irqs = (unsigned)strtoul(optarg, NULL, 10);
+		else if (o == 't')
+			tries = (unsigned)strtoul(optarg, NULL, 10);
 		else if (o == 'o')
 			file = optarg;
 		else if (o == 's')
