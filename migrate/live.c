@@ -524,11 +524,11 @@ void mv_live_send(const struct mv_live_src *src, struct mv_io *io, const struct 
 	/* From GO on it is not ours to resume, whatever became of the answer. */
 	if (!d.committed)
 		go_on(&d);
+	if (rc == 0)
+		tell(&d, "done");
 	/* Last, as it takes its time; and always, as a guest that a person resumes may move again. */
 	if (d.logging)
 		src->log_stop(src->ctx);
-	if (rc == 0)
-		tell(&d, "done");
 	mv_state_finish(&d.state);
 	mv_pages_finish(&d.batch);
 	free(d.bitmap);

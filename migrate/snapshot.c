@@ -147,7 +147,8 @@ int mv_snapshot_state(struct mv_snapshot *s, struct mv_state *state, struct mv_e
 	};
 	int rc;
 
-	memset(state, 0, sizeof(*state));
+	state->nvcpus = 0;
+	state->vcpus = NULL;
 	if (s->state_read)
 		return mv_err_at(err, MV_E_USAGE, s->name, 0, 0, "was loaded before");
 	s->state_read = true;

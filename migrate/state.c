@@ -8,7 +8,10 @@ int mv_state_init(struct mv_state *s, uint32_t nvcpus, struct mv_err *err)
 {
 	uint32_t i;
 
-	memset(s, 0, sizeof(*s));
+	/* Not the rest, which means nothing beyond these counts: touching it takes a tenth of a restore's time. */
+	s->has_irqchip = false;
+	s->ndevices = s->nsites = s->nvcpus = 0;
+	s->vcpus = NULL;
 	if (!nvcpus || nvcpus > MV_MAX_VCPUS)
 		return mv_err_set(err, MV_E_USAGE, "%u vCPUs: 1 to %d are possible", nvcpus,
 				  MV_MAX_VCPUS);
