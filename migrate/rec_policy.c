@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "records.h"
+#include "stream.h"
 
 #define MAX_EXEC 4096	/* the format's limit, whatever this build's table has */
 #define TABLE_ENTRY 24
@@ -45,7 +45,10 @@ static void walk_controls(struct mv_wire *w, uint32_t *controls)
 void mv_walk_disk(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
 	struct mv_disk *d = &rs->config->disks[index];
+	unsigned most = MV_DISK_BLOCKS;
 
+	if (mv_wire_decoding(w) && rs->minor < MV_STREAM_MINOR_BLOCKS)
+		most = MV_DISK_WHOLE;
 	if (mv_wire_decoding(w))
 		rs->config->ndisks = index + 1;
 	mv_wire_str(w, d->path, sizeof(d->path), "the disk's path");
@@ -55,8 +58,10 @@ void mv_walk_disk(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 	mv_wire_u64(w, &d->size);
 	if (!d->size || d->size % MV_SECTOR || d->size > INT64_MAX)
 		mv_wire_fail(w, "a disk of 0x%" PRIx64 " bytes is no number of sectors", d->size);
-	mv_wire_bool(w, &d->has_id, "the disk's has_id");
-	if (d->has_id)
+	mv_wire_u8(w, &d->id_kind);
+	if (d->id_kind > most)
+		mv_wire_fail(w, "the kind of the disk's id is %u, beyond %u", d->id_kind, most);
+	if (d->id_kind)
 		mv_wire_bytes(w, d->id, sizeof(d->id));
 }
 

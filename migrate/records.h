@@ -40,6 +40,7 @@ struct mv_records {
 	struct mv_policy *policy;
 	struct mv_state *state;		/* decoding: initialised for config->nvcpus */
 	struct mv_manifest *memory;
+	uint16_t minor;			/* decoding: of the header */
 	uint32_t nfiles;		/* of MASK_FILES, for the places in masks */
 	uint64_t total_records, file_size;	/* END has to say this */
 	uint8_t *ram;			/* decoding MEMORY_PAGES: where the pages go */

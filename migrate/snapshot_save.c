@@ -39,12 +39,19 @@ static void image_finish(struct image *im)
 	mv_packer_close(im->packer);
 }
 
+/* The version is the least that has all that is in the file. */
+static void need_minor(struct image *im, uint16_t minor)
+{
+	if (im->header.minor < minor)
+		im->header.minor = minor;
+}
+
 /* What is to be stored of each chunk; it is known once they were written. */
 static int plan_packing(struct image *im, struct mv_err *err)
 {
 	const struct mv_manifest *m = &im->memory;
 
-	im->header.minor = MV_STREAM_MINOR_PACKED;
+	need_minor(im, MV_STREAM_MINOR_PACKED);
 	im->memory.packed = (struct mv_packed){
 		.method = MV_PACKING_ZSTD, .chunk_size = m->chunk_size, .n = m->nchunks,
 		.size = mv_manifest_data_size(m), .chunk = calloc(m->nchunks, sizeof(struct mv_stored)),
@@ -87,6 +94,9 @@ static int build(struct image *im, const struct mv_static *st, const struct mv_s
 	im->header = (struct mv_stream_header){
 		.major = MV_STREAM_MAJOR, .minor = MV_STREAM_MINOR, .kind = MV_STREAM_SNAPSHOT,
 	};
+	for (uint32_t i = 0; i < st->config.ndisks; i++)
+		if (st->config.disks[i].id_kind == MV_DISK_BLOCKS)
+			need_minor(im, MV_STREAM_MINOR_BLOCKS);
 
 	if (state->nvcpus != st->config.nvcpus || state->ndevices > MV_MAX_DEVICES)
 		return mv_err_set(err, MV_E_USAGE, "%" PRIu32 " of %" PRIu32 " vCPUs and %" PRIu32

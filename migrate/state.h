@@ -135,13 +135,21 @@ struct mv_state {
 	struct mv_vcpu_state *vcpus;	/* nvcpus of them, owned by this structure */
 };
 
+/* What a disk's id is, as the DISK record numbers it. */
+enum mv_disk_id {
+	MV_DISK_NO_ID,
+	MV_DISK_WHOLE,		/* saved by an older program: of all it holds; moved: of the disk itself */
+	MV_DISK_BLOCKS,		/* saved: of the checksums of its blocks */
+};
+#define MV_DISK_BLOCK 65536u
+
 /* A disk: what a destination has to have, too. */
 struct mv_disk {
 	char path[MV_MAX_PATH];		/* absolute */
 	bool read_only;
 	uint64_t size;			/* bytes */
-	bool has_id;			/* only while it is saved or moved */
-	uint8_t id[16];			/* saved: of its contents; moved: of the disk itself (vmm/disk.h) */
+	uint8_t id_kind;		/* enum mv_disk_id; an id is there only while it is saved or moved */
+	uint8_t id[16];			/* vmm/disk.h */
 };
 
 /* What must be known before anything is created. */

@@ -142,7 +142,7 @@ static int check_header(struct mv_stream *s, const uint8_t *head, uint32_t kind,
 	mv_wire_end(&w);
 	/* Each kind counts its own. */
 	if (h->kind == MV_STREAM_SNAPSHOT)
-		minor = MV_STREAM_MINOR_PACKED;
+		minor = MV_STREAM_MINOR_LAST;
 	if (h->major != MV_STREAM_MAJOR || h->minor > minor)
 		return mv_err_at(err, MV_E_INPUT, s->name, 0, 0,
 				 "snapshot of format version %u.%u; this program reads %u.%u",
@@ -342,6 +342,7 @@ int mv_stream_decode(const struct mv_stream *s, const struct mv_record *r, struc
 {
 	struct mv_wire w;
 
+	rs->minor = s->header.minor;
 	mv_wire_decoder(&w, r->payload, r->length);
 	r->def->walk(&w, rs, r->index);
 	mv_wire_end(&w);

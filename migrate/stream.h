@@ -14,6 +14,8 @@
 #define MV_STREAM_MAJOR 1
 #define MV_STREAM_MINOR 0		/* what is written, unless it needs more */
 #define MV_STREAM_MINOR_PACKED 1	/* a file with compressed memory */
+#define MV_STREAM_MINOR_BLOCKS 2	/* a file that knows its disks by their blocks */
+#define MV_STREAM_MINOR_LAST MV_STREAM_MINOR_BLOCKS
 #define MV_STREAM_MAGIC_SIZE 8
 #define MV_STREAM_HEADER_SIZE 64
 #define MV_RECORD_HEADER_SIZE MV_FRAME_SIZE

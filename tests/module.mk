@@ -5,7 +5,7 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/tests/unit/%)
 
 # What a test may link, by what it is about; everything else is the core's.
 UNIT_MIGRATE := test_stream test_packed test_snapshot test_snapshot_hostile test_snapshot_faults test_live test_peer
-UNIT_VMM     := test_vcpu_state test_lazy test_image test_sites test_testdev test_device test_virtio test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
+UNIT_VMM     := test_vcpu_state test_lazy test_image test_sites test_testdev test_device test_virtio test_disk_id test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
 
 unit_libs = $(if $(filter $(UNIT_VMM),$(1)),$(LIBS),\
             $(if $(filter $(UNIT_MIGRATE),$(1)),$(OUT)/libmv-migrate.a) $(OUT)/libmv-cpuid.a)

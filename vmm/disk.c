@@ -13,7 +13,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define BLOCK (64u << 10)
+/* So many that the guest need not run on for them: 1 MiB. */
+#define FEW_BLOCKS 16
 
 static int bad(const struct mv_disk *d, struct mv_err *err, const char *why)
 {
@@ -186,90 +187,11 @@ bool mv_disk_is_same(int fd, const struct mv_disk *d)
 {
 	uint8_t id[sizeof(d->id)];
 
-	if (!d->has_id)
+	if (d->id_kind == MV_DISK_NO_ID)
 		return false;
 	if (!is_device(fd))
 		return has_mark(fd, d);
 	return device_identity(fd, id) && !memcmp(id, d->id, sizeof(id));
-}
-
-/* ---- what it holds ---- */
-
-static bool zeros(const uint8_t *p, size_t n)
-{
-	return n == 0 || (p[0] == 0 && !memcmp(p, p + 1, n - 1));
-}
-
-/* All of it up to the end of the file; bytes read, or -1. */
-static ssize_t read_block(int fd, uint8_t *buf, uint64_t at)
-{
-	size_t have = 0;
-
-	while (have < BLOCK) {
-		ssize_t n = pread(fd, buf + have, BLOCK - have, (off_t)(at + have));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
-}
-
-static void add_number(XXH3_state_t *h, uint64_t v)
-{
-	uint8_t le[8];
-
-	for (unsigned i = 0; i < 8; i++)
-		le[i] = (uint8_t)(v >> 8 * i);
-	XXH3_128bits_update(h, le, sizeof(le));
-}
-
-static bool hash(XXH3_state_t *h, int fd, uint64_t size)
-{
-	uint8_t buf[BLOCK];
-
-	add_number(h, size);
-	for (uint64_t at = 0; at < size; at += BLOCK) {
-		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
-		ssize_t n;
-
-		/* File systems without holes have data everywhere. */
-		if (data < 0 && errno == ENXIO)
-			return true;
-		if (data >= 0)
-			at = (uint64_t)data & ~(uint64_t)(BLOCK - 1);
-		n = read_block(fd, buf, at);
-		if (n < 0)
-			return false;
-		if (zeros(buf, (size_t)n))
-			continue;
-		add_number(h, at / BLOCK);
-		XXH3_128bits_update(h, buf, (size_t)n);
-	}
-	return true;
-}
-
-int mv_disk_id(int fd, const struct mv_disk *d, uint8_t id[16], struct mv_err *err)
-{
-	XXH3_state_t *h = XXH3_createState();
-	XXH128_canonical_t canonical;
-	int rc = 0;
-
-	if (!h)
-		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	XXH3_128bits_reset(h);
-	if (hash(h, fd, d->size)) {
-		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(h));
-		memcpy(id, canonical.digest, 16);
-	} else {
-		rc = mv_err_at(err, MV_E_FAILED, d->path, 0, 0, "reading it: %s", strerror(errno));
-	}
-	XXH3_freeState(h);
-	return rc;
 }
 
 /* ---- the disks of a VM: the first of its virtio devices ---- */
@@ -279,14 +201,52 @@ void mv_vm_set_disk(struct mv_vm *vm, unsigned i, int fd)
 	vm->devices.virtio[i].fd = fd;
 }
 
-int mv_vm_identify_disks(struct mv_vm *vm, struct mv_err *err)
+/* While the guest is halted it writes no more; before, only as long as that gets somewhere. */
+static int read_sums(struct mv_disk_sums *sums, bool halted, struct mv_err *err)
+{
+	int64_t before, n = INT64_MAX;
+
+	do {
+		before = n;
+		n = mv_disk_sums_read(sums, err);
+	} while (!halted && n > FEW_BLOCKS && n <= before / 2);
+	return n < 0 ? (int)n : 0;
+}
+
+static int sum_disks(struct mv_vm *vm, bool halted, struct mv_err *err)
 {
 	struct mv_config *c = &vm->st->config;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < c->ndisks && rc == 0; i++) {
-		rc = mv_disk_id(vm->devices.virtio[i].fd, &c->disks[i], c->disks[i].id, err);
-		c->disks[i].has_id = rc == 0;
+		struct mv_virtio *v = &vm->devices.virtio[i];
+
+		if (!vm->disk_sums[i]) {
+			rc = mv_disk_sums_open(&vm->disk_sums[i], v->fd, &c->disks[i], err);
+			if (rc)
+				break;
+			pthread_mutex_lock(&vm->mmio_lock);
+			v->written = mv_disk_sums_stale(vm->disk_sums[i]);
+			pthread_mutex_unlock(&vm->mmio_lock);
+		}
+		rc = read_sums(vm->disk_sums[i], halted, err);
+	}
+	return rc;
+}
+
+int mv_vm_watch_disks(struct mv_vm *vm, struct mv_err *err)
+{
+	return sum_disks(vm, false, err);
+}
+
+int mv_vm_identify_disks(struct mv_vm *vm, struct mv_err *err)
+{
+	struct mv_config *c = &vm->st->config;
+	int rc = sum_disks(vm, true, err);
+
+	for (uint32_t i = 0; i < c->ndisks && rc == 0; i++) {
+		rc = mv_disk_sums_id(vm->disk_sums[i], c->disks[i].id, err);
+		c->disks[i].id_kind = rc == 0 ? MV_DISK_BLOCKS : MV_DISK_NO_ID;
 	}
 	return rc;
 }
@@ -298,7 +258,7 @@ int mv_vm_mark_disks(struct mv_vm *vm, struct mv_err *err)
 
 	for (uint32_t i = 0; i < c->ndisks && rc == 0; i++) {
 		rc = mark(vm->devices.virtio[i].fd, &c->disks[i], err);
-		c->disks[i].has_id = rc == 0;
+		c->disks[i].id_kind = rc == 0 ? MV_DISK_WHOLE : MV_DISK_NO_ID;
 	}
 	if (rc)
 		mv_vm_forget_disks(vm);
@@ -308,7 +268,12 @@ int mv_vm_mark_disks(struct mv_vm *vm, struct mv_err *err)
 void mv_vm_forget_disks(struct mv_vm *vm)
 {
 	for (uint32_t i = 0; i < vm->st->config.ndisks; i++) {
-		vm->st->config.disks[i].has_id = false;
+		vm->st->config.disks[i].id_kind = MV_DISK_NO_ID;
+		pthread_mutex_lock(&vm->mmio_lock);
+		vm->devices.virtio[i].written = NULL;
+		pthread_mutex_unlock(&vm->mmio_lock);
+		mv_disk_sums_close(vm->disk_sums[i]);
+		vm->disk_sums[i] = NULL;
 		unlock(vm->devices.virtio[i].fd, LOCKED);
 	}
 }

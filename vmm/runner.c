@@ -201,6 +201,11 @@ static void snapshot(struct runner *r, struct json_object *request, struct json_
 		add_string(reply, "error", "an absolute file name is needed");
 		return;
 	}
+	/* What takes long and can be done while it runs, first. */
+	if (!r->paused && mv_vm_before_save(r->vm, &err)) {
+		add_error(reply, &err);
+		return;
+	}
 	mv_vm_pause(r->vm);
 	json_object_object_get_ex(request, "compress", &compress);
 	if (save(r, file, json_object_get_boolean(compress), &err)) {

@@ -16,6 +16,17 @@
 #define MAP_AT_LEAST 16		/* pages */
 #define MAX_MAPPINGS 30000
 
+int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err)
+{
+	int rc = mv_lazy_finish(vm->lazy, err);
+
+	if (rc == 0)
+		rc = mv_vm_watch_disks(vm, err);
+	if (rc)
+		mv_vm_forget_disks(vm);
+	return rc;
+}
+
 int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err)
 {
 	struct mv_state *state = calloc(1, sizeof(*state));

@@ -6,6 +6,12 @@
 #include "snapshot.h"
 #include "vm.h"
 
+/*
+ * While the guest runs: what takes long and need not wait for it to be paused, which is to follow soon. Memory
+ * that a restore has not loaded yet, and what disks hold.
+ */
+int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err);
+
 /* Save a paused VM to path, compressed or not; it may be resumed afterwards whatever the result. */
 int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err);
 

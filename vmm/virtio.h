@@ -43,6 +43,7 @@ struct mv_virtio {
 	int fd;				/* disk: the image */
 	bool read_only;
 	uint64_t sectors;		/* of 512 bytes */
+	uint64_t *written;		/* a bit for each block of the disk; NULL: nobody asks */
 	char serial[20];		/* GET_ID; not terminated when full */
 
 	/* All may be NULL. */

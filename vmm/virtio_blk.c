@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "state.h"
 #include "virtio.h"
 
 /* 5.2.3 */
@@ -66,15 +67,26 @@ static bool transfer(const struct mv_virtio *v, const struct mv_chain *c, bool i
 	return true;
 }
 
+/* Behind the write: whoever reads the block before it is told reads it again. */
+static void note_written(const struct mv_virtio *v, uint64_t at, uint64_t len)
+{
+	for (uint64_t b = at / MV_DISK_BLOCK; v->written && len && b <= (at + len - 1) / MV_DISK_BLOCK; b++)
+		__atomic_fetch_or(&v->written[b / 64], UINT64_C(1) << b % 64, __ATOMIC_SEQ_CST);
+}
+
 static uint8_t move(const struct mv_virtio *v, const struct mv_chain *c, bool in, uint64_t sector,
 		    uint64_t len)
 {
 	uint64_t skip = in ? 0 : sizeof(struct request);
+	bool done;
 
 	if (len % SECTOR || len > MAX_DATA || sector > v->sectors ||
 	    len / SECTOR > v->sectors - sector || (!in && v->read_only))
 		return STATUS_IOERR;
-	if (!transfer(v, c, in, skip, len, sector * SECTOR))
+	done = transfer(v, c, in, skip, len, sector * SECTOR);
+	if (!in)
+		note_written(v, sector * SECTOR, len);
+	if (!done)
 		return STATUS_IOERR;
 	/* 5.2.6.2: who knows nothing of FLUSH has each write on the disk when it is done. */
 	if (!in && !(v->driver_features & F_FLUSH) && fdatasync(v->fd))

@@ -149,6 +149,27 @@ expect_status 2
 expect_err "it takes OLD=NEW here"
 check "snapshot: not with one that is larger, missing, or not its own"
 
+# What the disk holds is read while the guest goes on writing to it; what it wrote meanwhile counts.
+rm -f d.img
+truncate -s 32K d.img
+mkfifo more
+start writer "$minivmm" run io.elf -q --intercept none --timeout 60 --append "$words" --disk d.img --name writer
+wait_for grep -q "lap 8" writer.out
+ran "$minivmm" snapshot writer busy.snap
+expect_status 0
+ran "$minivmm" snapshot writer busy.snap --stop
+expect_status 0
+ended writer
+"$minivmm" restore busy.snap -q --timeout 60 <>more >writer.out 2>writer.err &
+pid=$!
+wait_for grep -q lap writer.out
+printf q 1<>more
+ended writer
+expect_status 0
+expect_out "disk: good, laps"
+expect_image d.img "$(sed -n 's/.*good, laps //p' writer.out | tr -d '\r')"
+check "snapshot: of a guest that writes to its disk all the while"
+
 # ---- moved ----
 
 mover() { # [OPTIONS]: a guest that writes until told to end, and a receiver with these options

@@ -22,7 +22,7 @@ inspect, reader = (json.load(open(f)) for f in sys.argv[1:3])
 wrong = []
 for key in ("format", "name", "image", "image-hash", "producer", "saved-at", "memory", "memory-in-file", "compression",
             "file-size", "cpus", "guest-os", "intercept", "patchable", "patch-cpl3", "ignored", "state",
-            "pages"):
+            "pages", "disks", "rng"):
     if inspect[key] != reader[key]:
         wrong.append(key)
 if [[int(x, 16) for x in e] for e in inspect["guest-table"]] != reader["guest-table"]:

@@ -9,7 +9,8 @@ import sys
 from xxh3 import xxh3
 
 NAMES = {0x100: "CONFIG", 0x110: "POLICY", 0x120: "SOURCE_HOST", 0x130: "GUEST_TABLE",
-         0x140: "MASK_FILES", 0x150: "MASK_FINAL", 0x160: "MASK_EFFECTIVE", 0x1f0: "STATIC_END",
+         0x140: "MASK_FILES", 0x150: "MASK_FINAL", 0x160: "MASK_EFFECTIVE", 0x170: "DISK",
+         0x178: "RNG", 0x1f0: "STATIC_END",
          0x300: "CLOCK", 0x310: "IRQCHIP", 0x320: "DEVICE", 0x330: "CPUID_SITES", 0x340: "VCPU",
          0x3f0: "PACKED", 0x400: "MEMORY", 0x500: "END"}
 REGS = "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags".split()
@@ -91,6 +92,14 @@ def mask(c):
 def config(c):
     return {"name": c.str(64), "memory": c.get("Q"), "cpus": c.get("I"), "image": c.str(256),
             "image-hash": c.take(16).hex(), "producer": c.str(64), "saved-at": c.get("Q")}
+
+
+def disk(c, minor):
+    d = {"path": c.str(1024), "read-only": c.get("?"), "size": c.get("Q")}
+    kind = c.get("B")
+    need(kind <= (2 if minor > 1 else 1), "the kind of a disk's id")
+    d["content"] = c.take(16).hex() if kind else ""
+    return d
 
 
 def policy(c):
@@ -197,9 +206,9 @@ def read(data):
     need(data[:8] == b"\x89MVM\r\n\x1a\n", "not a snapshot")
     major, minor, kind, flags, size, pages_at, r0, r1, total = struct.unpack_from("<HHIQQQQQQ", data, 8)
     need(xxh3(data[:56]) == total, "checksum of the header")
-    need((major, kind, flags, r0, r1) == (1, 1, 0, 0, 0) and minor < 2, "the header")
+    need((major, kind, flags, r0, r1) == (1, 1, 0, 0, 0) and minor < 3, "the header")
     need(size == len(data), "the size of the file")
-    out = {"format": f"{major}.{minor}", "memory-in-file": size - pages_at, "file-size": size}
+    out = {"format": f"{major}.{minor}", "memory-in-file": size - pages_at, "file-size": size, "disks": [], "rng": False}
     state = {"irqchip": None, "devices": [], "vcpus": []}
     last = n = 0
     pack = None
@@ -221,6 +230,10 @@ def read(data):
             out["mask-files"] = [c.str(256) for _ in range(c.get("I"))]
         elif name in ("MASK_FINAL", "MASK_EFFECTIVE"):
             out["final-mask" if name == "MASK_FINAL" else "effective-mask"] = mask(c)
+        elif name == "DISK":
+            out["disks"].append(disk(c, minor))
+        elif name == "RNG":
+            out["rng"] = True
         elif name == "CLOCK":
             state["clock_ns"] = hex(c.get("Q"))
         elif name == "IRQCHIP":

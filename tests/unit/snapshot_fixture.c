@@ -172,8 +172,8 @@ static void fill_disks(struct mv_config *c, uint32_t n)
 		memset(d->path, 'd', n > 1 ? sizeof(d->path) - 1 : 1);
 		d->read_only = i % 2;
 		d->size = (any() >> 1) / 512 * 512 + 512;
-		d->has_id = i % 3 != 1;
-		if (d->has_id)
+		d->id_kind = (uint8_t[]){ MV_DISK_WHOLE, MV_DISK_NO_ID, MV_DISK_BLOCKS }[i % 3];
+		if (d->id_kind)
 			any_bytes(d->id, sizeof(d->id));
 	}
 }

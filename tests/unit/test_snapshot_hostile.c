@@ -274,7 +274,7 @@ Test(hostile, other_version)
 	fix_header(p);
 	spill(fx.file, p, len);
 	cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT);
-	cr_expect(strstr(err.msg, "version 3.7; this program reads 1.1"), "%s", err.msg);
+	cr_expect(strstr(err.msg, "version 3.7; this program reads 1.2"), "%s", err.msg);
 	free(p);
 }
 
@@ -322,7 +322,7 @@ Test(hostile, values)
 		{ "disk of 0 bytes", 0x170, 1025, 8, 0, "no number of sectors" },
 		{ "disk of 513 bytes", 0x170, 1025, 8, 513, "no number of sectors" },
 		{ "disk of 2^63 bytes", 0x170, 1025, 8, UINT64_C(1) << 63, "no number of sectors" },
-		{ "has_id", 0x170, 1033, 1, 2, "neither 0 nor 1" },
+		{ "id_kind", 0x170, 1033, 1, 2, "the kind of the disk's id is 2, beyond 1" },
 		{ "intercept", 0x110, 32, 1, 4, "interception is 4" },
 		{ "patchable", 0x110, 33, 1, 2, "neither 0 nor 1" },
 		{ "patch_cpl3", 0x110, 34, 1, 255, "neither 0 nor 1" },

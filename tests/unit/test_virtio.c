@@ -274,6 +274,37 @@ Test(virtio, disk_requests)
 	}
 }
 
+/* Whoever reads what the disk holds while the guest writes has to hear of each block. */
+Test(virtio, writes_are_noted)
+{
+	static const struct {
+		const char *name;
+		uint64_t sector;
+		uint32_t len;
+		bool in;
+		uint64_t blocks;
+	} rows[] = {
+		{ "a read", 0, 512, true, 0 },
+		{ "the first block", 0, 512, false, 1 },
+		{ "the last sector of it", 127, 512, false, 1 },
+		{ "across its end", 127, 1024, false, 3 },
+		{ "the fourth", 3 * 128, 512, false, 8 },
+		{ "beyond the end", 4 * 128, 512, false, 0 },
+	};
+	uint64_t written;
+
+	new_disk(false);
+	v.sectors = 4 * 128;
+	v.written = &written;
+	drive(1ull << 32 | 1ull << 9);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		written = 0;
+		request(rows[i].in ? 0 : 1, rows[i].sector, rows[i].len, rows[i].in);
+		cr_expect_eq(written, rows[i].blocks, "%s: %llx", rows[i].name, (unsigned long long)written);
+	}
+	finish();
+}
+
 Test(virtio, no_interrupt_if_not_wanted)
 {
 	new_disk(false);

@@ -44,7 +44,7 @@ static struct json_object *disks_to_json(const struct mv_config *c)
 		struct json_object *o = json_object_new_object();
 		char id[2 * sizeof(d->id) + 1] = "";
 
-		for (size_t k = 0; k < sizeof(d->id) && d->has_id; k++)
+		for (size_t k = 0; k < sizeof(d->id) && d->id_kind; k++)
 			snprintf(id + 2 * k, 3, "%02x", d->id[k]);
 		json_object_object_add(o, "path", json_object_new_string(d->path));
 		json_object_object_add(o, "size", json_object_new_int64((int64_t)d->size));

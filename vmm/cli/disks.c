@@ -71,10 +71,10 @@ static int replace(struct mv_config *c, const char *arg, struct mv_err *err)
 
 static int check_contents(int fd, const struct mv_disk *was, struct mv_err *err)
 {
-	uint8_t id[sizeof(was->id)];
-	int rc = mv_disk_id(fd, was, id, err);
+	bool same;
+	int rc = mv_disk_holds(fd, was, &same, err);
 
-	if (rc || (was->has_id && !memcmp(id, was->id, sizeof(id))))
+	if (rc || same)
 		return rc;
 	mv_err_at(err, MV_E_REFUSED, was->path, 0, 0,
 		  "the disk image is not what it was when the VM was saved");
@@ -118,7 +118,7 @@ int mv_launch_saved_disks(struct mv_launch *l, bool moving, struct mv_err *err)
 		rc = replace(c, l->disks[i], err);
 	for (uint32_t i = 0; i < c->ndisks && rc == 0; i++) {
 		rc = open_saved(l, i, moving, err);
-		c->disks[i].has_id = false;
+		c->disks[i].id_kind = MV_DISK_NO_ID;
 	}
 	return rc;
 }
