@@ -153,7 +153,9 @@ check "snapshot: not with one that is larger, missing, or not its own"
 rm -f d.img
 truncate -s 32K d.img
 mkfifo more
-start writer "$minivmm" run io.elf -q --intercept none --timeout 60 --append "$words" --disk d.img --name writer
+head -c 64M /dev/zero | tr '\0' x >long.img	# long enough for some laps, after the other one was read
+start writer "$minivmm" run io.elf -q --intercept none --timeout 60 --append "$words" --disk d.img --disk long.img,ro \
+	--name writer
 wait_for grep -q "lap 8" writer.out
 ran "$minivmm" snapshot writer busy.snap
 expect_status 0
@@ -201,16 +203,24 @@ expect_out "disk: good, laps"
 expect_image d.img "$(sed -n 's/.*good, laps //p' target.out | tr -d '\r')"
 check "moving: the disk, and what it wrote into memory, go along; its lock, too"
 
-# A copy is not the disk: neither one that nobody uses, nor one that another VM has locked.
-for holder in "" holder; do
+# A copy is not the disk: neither one that nobody uses, nor one that another VM has locked, nor one that some
+# program locked as a whole, and with it the place that the source chose.
+for holder in "" "another VM" "another program"; do
 	cp d.img copy.img
 	mover --disk d.img=copy.img
-	if [ -n "$holder" ]; then
-		mover_pid=$pid
+	mover_pid=$pid holder_pid=
+	if [ "$holder" = "another VM" ]; then
 		start holder "$minivmm" run "$hello" -q --append mode=hang --disk copy.img --name holder
+		holder_pid=$pid
 		wait_for "$minivmm" status holder
-		holder_pid=$pid pid=$mover_pid
+	elif [ -n "$holder" ]; then
+		rm -f locked
+		start locker perl -e 'use Fcntl; open F, "+<", "copy.img"; my $whole = pack "s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0;
+			fcntl(F, F_SETLK, $whole) && open(L, ">", "locked") && sleep 60'
+		holder_pid=$pid
+		wait_for test -e locked
 	fi
+	pid=$mover_pid
 	ran "$minivmm" migrate mover unix:sock
 	expect_status 1
 	expect_err "this is not the disk that the source uses"
@@ -221,11 +231,11 @@ for holder in "" holder; do
 	"$minivmm" status mover >status || problem "the source is gone"
 	"$minivmm" stop mover >status
 	wait "$source_pid"
-	if [ -n "$holder" ]; then
-		"$minivmm" stop holder >status
+	if [ -n "$holder_pid" ]; then
+		kill "$holder_pid"
 		wait "$holder_pid"
 	fi
-	check "moving: not to a copy of the disk${holder:+ that another VM uses}; the source goes on, and has its lock"
+	check "moving: not to a copy of the disk${holder:+ that $holder uses}; the source goes on, and has its lock"
 done
 
 # GO gets lost: the source is halted without its lock, and who has it decides what resume does.
