@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""snapshot.py BUILD [--ram MIB,...] [--dir DIR] [--runs N] [--json FILE]: saving against a plain write
-and cp of the same bytes, restoring against a VM whose memory is the mapped file; medians, in one run."""
+"""snapshot.py BUILD [--ram MIB,...] [--dir DIR] [--runs N] [--restores N] [--json FILE]: saving against a plain
+write and cp of the same bytes and QEMU's migration to a file, restoring against a VM whose memory is the mapped file
+and QEMU's migration from a file; medians (and the least of restores), in one run."""
 import argparse
 import json
 import os
@@ -11,11 +12,14 @@ import subprocess
 import tempfile
 import time
 
+import qemu as peer
+
 parser = argparse.ArgumentParser()
 parser.add_argument("build")
 parser.add_argument("--ram", default="64,512,2048")
 parser.add_argument("--dir", default="/dev/shm" if os.path.isdir("/dev/shm") else "/tmp")
 parser.add_argument("--runs", type=int, default=5)
+parser.add_argument("--restores", type=int, default=41)
 parser.add_argument("--json")
 args = parser.parse_args()
 minivmm = os.path.join(args.build, "minivmm")
@@ -53,13 +57,15 @@ def plain_write(source, target):
     return (time.perf_counter() - start) * 1e3
 
 
-def medians(row, **functions):
+def medians(row, rounds, **functions):
     """All in turn, so that what else the machine does is shared by them."""
     took = {name: [] for name in functions}
-    for _ in range(args.runs):
+    for _ in range(rounds):
         for name, f in functions.items():
             took[name].append(f())
-    row.update({name: round(statistics.median(t), 2) for name, t in took.items()})
+    for name, t in took.items():
+        row[name] = round(statistics.median(t), 2)
+        row["least_" + name] = round(min(t), 2)
 
 
 def save(name, path, *options):
@@ -93,6 +99,35 @@ def restored(path):
     return took
 
 
+def qemu(row, mib, folder):
+    """The same program in QEMU: a line every tenth of a millisecond, all memory written to."""
+    path = os.path.join(folder, "q.img")
+    words = f"mode=counter ticks=1000000000 delay=200000 fill={mib - 1}"
+    source = peer.Qemu(folder, mib, "-kernel", hello, "-append", words)
+    source.says()
+
+    def save_it():
+        source.do("stop")
+        start = time.perf_counter()
+        source.migrate(f"exec:cat > '{path}'")
+        took = (time.perf_counter() - start) * 1e3
+        source.do("cont")
+        source.says()
+        return took
+
+    def restore_it():
+        there = peer.Qemu(folder, mib, "-incoming", f"exec:cat '{path}'")
+        there.says()
+        took = there.ms()
+        there.end()
+        return took
+
+    medians(row, 2, qemu_save_ms=save_it)
+    source.end()
+    medians(row, 3, qemu_restore_ms=restore_it)
+    os.unlink(path)
+
+
 def one(mib, folder):
     snap, other = os.path.join(folder, "a.snap"), os.path.join(folder, "b.snap")
     name = f"bench-{os.getpid()}"
@@ -103,7 +138,7 @@ def one(mib, folder):
     subprocess.run([minivmm, "pause", name], check=True, **quiet)
     save(name, snap)
     row = {"ram_mib": mib, "file_mib": os.path.getsize(snap) >> 20}
-    medians(row, save_ms=lambda: save(name, other), write_ms=lambda: write(snap, other),
+    medians(row, args.runs, save_ms=lambda: save(name, other), write_ms=lambda: write(snap, other),
             cp_ms=lambda: copy(snap, other))
     row["packed_save_ms"] = round(save(name, other, "--compress"), 2)
     row["packed_mib"] = round(os.path.getsize(other) / (1 << 20), 1)
@@ -115,13 +150,17 @@ def one(mib, folder):
     subprocess.run([minivmm, "run", hello, "-q", "--memory", f"{mib}M", "--append", f"mode=fill blind mib={mib}",
                     "--snapshot-on-sync", snap, "--stop"], check=True, stdout=subprocess.DEVNULL, **quiet)
     restore = [minivmm, "restore", "-q", snap, "--memory"]
-    medians(row, restore_lazy_ms=lambda: first_line(restore + ["lazy"]),
+    medians(row, args.restores, restore_lazy_ms=lambda: first_line(restore + ["lazy"]),
             restore_map_ms=lambda: first_line(restore + ["map"]),
             floor_ms=lambda: first_line([os.path.join(args.build, "bench/floor-restore"), str(mib), snap]))
     row["restore_eager_ms"] = round(first_line(restore + ["eager"]), 2)
     row["save_to_write"] = round(row["save_ms"] / row["write_ms"], 2)
     row["cp_to_save"] = round(row["cp_ms"] / row["save_ms"], 2)
     row["restore_to_floor"] = round(row["restore_lazy_ms"] / row["floor_ms"], 2)
+    row["least_restore_to_floor"] = round(row["least_restore_lazy_ms"] / row["least_floor_ms"], 2)
+    if peer.there:
+        os.unlink(snap)
+        qemu(row, mib, folder)
     return row
 
 
@@ -133,14 +172,16 @@ for mib in map(int, args.ram.split(",")):
     finally:
         shutil.rmtree(folder)
     if len(rows) == 1:
-        print("snapshot of a full guest, ms; save and write with fsync, restore to the first byte of output;"
-              " --compress: each page is one number, over and over")
-        print("  RAM    save   write      cp  save/write cp/save |   lazy    map   eager  floor lazy/floor"
-              " | --compress: save  MiB restore")
-    r = rows[-1]
-    print("{ram_mib:5} {save_ms:7.0f} {write_ms:7.0f} {cp_ms:7.0f} {save_to_write:11.2f} {cp_to_save:7.2f} |"
-          "{restore_lazy_ms:7.1f} {restore_map_ms:6.1f} {restore_eager_ms:7.0f} {floor_ms:6.1f}"
-          " {restore_to_floor:10.2f} | {packed_save_ms:16.0f} {packed_mib:4.1f} {packed_restore_ms:7.0f}".format(**r), flush=True)
+        print(f"a full guest, ms; save and write with fsync, restore to the first byte of output (least); load "
+              f"{os.getloadavg()[0]:.0f}")
+        print("  RAM    save   write      cp save/write cp/save |        lazy         map       floor lazy/floor eager"
+              " | QEMU: save restore | --compress: save  MiB restore")
+    r = {"qemu_save_ms": float("nan"), "qemu_restore_ms": float("nan"), **rows[-1]}
+    print("{ram_mib:5} {save_ms:7.0f} {write_ms:7.0f} {cp_ms:7.0f} {save_to_write:10.2f} {cp_to_save:7.2f} |"
+          "{restore_lazy_ms:6.1f} ({least_restore_lazy_ms:3.1f}) {restore_map_ms:5.1f} ({least_restore_map_ms:3.1f})"
+          " {floor_ms:5.1f} ({least_floor_ms:3.1f}) {restore_to_floor:4.2f} ({least_restore_to_floor:4.2f})"
+          " {restore_eager_ms:4.0f} | {qemu_save_ms:10.0f} {qemu_restore_ms:7.0f} |"
+          " {packed_save_ms:16.0f} {packed_mib:4.1f} {packed_restore_ms:7.0f}".format(**r), flush=True)
 if args.json:
     with open(args.json, "w") as f:
         json.dump({"snapshot": rows}, f, indent=1)

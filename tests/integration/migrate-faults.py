@@ -152,6 +152,8 @@ def judge(s, d, r, action, proxy):
             return f"exit status {r.returncode}"
         if not went and d.count():
             return "the destination runs what was not handed over"
+        if certs and "not a VM" in d.said():
+            return None  # it met nobody it could have believed, and waits for somebody else
         return None if d_runs or not d.alive() else "the destination hangs"
     if r.returncode == 0 and action == "destination killed" and ("destination", "RUNNING") in proxy.seen:
         return None  # it ran there, and was killed there
