@@ -12,6 +12,8 @@
 #define MSR_IA32_XFD 0x1c4
 #define XCR0_RESET 1
 #define XCR0_X87_SSE UINT64_C(3)
+#define XCR0_PKRU (UINT64_C(1) << 9)
+#define CR4_PKE (UINT64_C(1) << 22)
 #define XSAVE_HEADER 512
 
 struct mv_xsave_header {
@@ -203,13 +205,15 @@ static uint64_t saved_msr(const struct mv_vcpu_state *s, uint32_t index)
 
 /*
  * The XSAVE header from a file never goes to the kernel as it is. Components outside the guest's XCR0
- * are refused by some kernels; one that XFD disables, and a compacted format, have crashed hosts.
+ * are refused by some kernels; one that XFD disables, and a compacted format, have crashed hosts. PKRU
+ * counts, too, for a guest that has protection keys on without XSAVE knowing: KVM keeps it in that area.
  */
 static void sanitise_header(struct mv_xsave_header *h, const struct mv_vcpu_state *s)
 {
 	uint64_t xcr0 = s->nxcrs ? s->xcrs[0].value : XCR0_X87_SSE;
+	uint64_t keys = s->sregs.cr4 & CR4_PKE ? XCR0_PKRU : 0;
 
-	h->xstate_bv &= (xcr0 & ~saved_msr(s, MSR_IA32_XFD)) | XCR0_X87_SSE;
+	h->xstate_bv &= ((xcr0 | keys) & ~saved_msr(s, MSR_IA32_XFD)) | XCR0_X87_SSE;
 	memset(h->rest, 0, sizeof(h->rest));
 }
 

@@ -107,6 +107,35 @@ static void debug_check(unsigned cycle)
 
 const struct item debug_item = { "debug registers", always, debug_arm, debug_check };
 
+/* ---- protection keys: also without XSAVE's knowing of them */
+
+uint32_t pkru_pattern(unsigned cycle)
+{
+	return 0x55555554 ^ (cycle & 1 ? 0xaaaaaaa8 : 0);
+}
+
+/* CR4.PKE is on if this is. */
+static bool pkru_setup(void)
+{
+	return mv_cpuid(0, 0).eax >= 7 && mv_cpuid(7, 0).ecx & 1u << 4;
+}
+
+static void pkru_arm(unsigned cycle)
+{
+	__asm__ volatile(".byte 0x0f, 0x01, 0xef" : : "a"(pkru_pattern(cycle)), "c"(0), "d"(0) : "memory");
+}
+
+static void pkru_check(unsigned cycle)
+{
+	uint32_t now, zero;
+
+	__asm__ volatile(".byte 0x0f, 0x01, 0xee" : "=a"(now), "=d"(zero) : "c"(0));
+	expect_value("PKRU", now, pkru_pattern(cycle));
+	expect_value("EDX of RDPKRU", zero, 0);
+}
+
+const struct item pkru_item = { "protection keys", pkru_setup, pkru_arm, pkru_check };
+
 /* ---- segments */
 
 static struct segments {

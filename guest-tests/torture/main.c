@@ -17,7 +17,7 @@ unsigned ncpus = 1;
 static const struct item *const items[] = {
 	&control_item, &segment_item, &msr_item, &lapic_item, &ioapic_item, &pic_item, &pit_item,
 	&rtc_item, &smp_item, &clock_item, &halt_item, &oneshot_item, &periodic_item, &deadline_item,
-	&pending_item, &debug_item, &vector_item, &gpr_item, &serial_item,
+	&pending_item, &debug_item, &pkru_item, &vector_item, &gpr_item, &serial_item,
 };
 
 static const struct item *current;
@@ -185,7 +185,7 @@ static void vector_arm(unsigned n)
 		memset(area + component[4].offset, 0, component[4].size);
 	if (component[9].size) {
 		memset(area + component[9].offset, 0, component[9].size);
-		*(uint32_t *)(area + component[9].offset) = 0x55555554 ^ (n & 1 ? 0xaaaaaaa8 : 0);
+		*(uint32_t *)(area + component[9].offset) = pkru_pattern(n);
 	}
 	memset(area_after, 0, sizeof(area_after));
 }

@@ -39,7 +39,9 @@ struct item {
 extern const struct item gpr_item, vector_item, control_item, debug_item, segment_item, msr_item;
 extern const struct item lapic_item, ioapic_item, pic_item, pit_item, serial_item, rtc_item;
 extern const struct item pending_item, oneshot_item, periodic_item, deadline_item, halt_item;
-extern const struct item smp_item, clock_item;
+extern const struct item smp_item, clock_item, pkru_item;
+/* What PKRU is to hold; never anything that keeps the guest from its own memory, which has key 0. */
+uint32_t pkru_pattern(unsigned cycle);
 
 /* A finding, with the name of the item that is being checked. */
 void wrong(const char *what);
