@@ -9,6 +9,8 @@
 #   make fuzz-devices  a guest that tries to crash the program, with sanitizers (FUZZ_SEEDS=N)
 #   make static     gcc's analyzer, cppcheck and clang-tidy; make coverage: which lines the tests reach
 #   make bench      figures of the core, as ratios where another machine should be able to compare
+#   make lab-torture   all of a guest's state, on hosts with protection keys and with kvm-intel (minutes)
+#   make migrate-faults   every fault point of a move, every value of every byte of a snapshot's records (minutes)
 #   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
 #   make libvirt-sweep  every pair of the hosts in MV_HOSTS=DIR, against libvirt's verdicts and baselines
 #   make images     build/images/probe.iso, which boots anywhere, and probe.img for minivmm
@@ -163,7 +165,7 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check coverage layers static lab lab-live predictions libvirt-sweep clean help
+.PHONY: demo check coverage layers static lab lab-live lab-torture migrate-faults predictions libvirt-sweep clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
@@ -186,6 +188,16 @@ predictions: deps-test deps-lab
 lab-live: deps-lab
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lab/test-live.sh $(OUT) full
+
+lab-torture: deps-lab
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lab/test-torture.sh $(OUT)
+
+migrate-faults: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(OUT)/tests/unit/test_snapshot_hostile
+	$(Q)MIGRATE_FAULTS=all tests/integration/migrate.sh $(OUT)
+	$(Q)MIGRATE_FAULTS=all tests/integration/tls.sh $(OUT)
+	$(Q)MV_HOSTILE=all $(OUT)/tests/unit/test_snapshot_hostile --filter hostile/damage_every_control_byte
 
 lab: deps-lab
 	$(Q)tests/lab/lab build

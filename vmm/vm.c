@@ -186,6 +186,10 @@ static int create(struct mv_vm *vm, struct mv_err *err)
 {
 	int rc;
 
+	/* A file or a stream may say anything. */
+	if (vm->ram_size < MV_MIN_RAM || vm->ram_size > MV_MAX_LOW_RAM)
+		return mv_err_set(err, MV_E_HOST, "a VM with %llu MiB of memory can't be created",
+				  (unsigned long long)(vm->ram_size >> 20));
 	vm->fd = mv_kvm_create_vm(vm->kvm, err);
 	if (vm->fd < 0)
 		return vm->fd;

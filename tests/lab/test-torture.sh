@@ -12,7 +12,7 @@ torture() { # HOST CPUS CYCLES ITEM...
 	shift 3
 	rm -rf "$tmp/job" "$tmp/out"
 	tests/lab/job.sh "$build" "$tmp/job"
-	printf 'feature %s = H\n' TSC-DEADLINE PKU RDTSCP >"$tmp/job/all.mask"
+	printf 'feature %s\n' "TSC-DEADLINE = 1" "PKU = H" "RDTSCP = H" >"$tmp/job/all.mask"
 	cat >"$tmp/job/run.sh" <<-END
 		export XDG_RUNTIME_DIR=/tmp
 		run="--snapshot-on-sync t.snap --stop --timeout 300"

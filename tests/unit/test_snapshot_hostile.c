@@ -80,7 +80,7 @@ static void damage_control(size_t step)
 	free(p);
 }
 
-Test(hostile, damage_every_control_byte)
+Test(hostile, damage_every_control_byte, .timeout = 1800)
 {
 	fixture_fill(false);
 	damage_control(1);

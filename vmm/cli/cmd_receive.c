@@ -82,9 +82,6 @@ static int op_create(void *ctx, struct mv_static *st, uint8_t **ram, uint64_t *l
 	struct mv_launch *l = &a->launch;
 	int rc;
 
-	if (st->config.ram_size < MV_MIN_RAM || st->config.ram_size > MV_MAX_LOW_RAM)
-		return mv_err_set(err, MV_E_HOST, "a VM with %llu MiB of memory can't be created",
-				  (unsigned long long)(st->config.ram_size >> 20));
 	mv_launch_set_name(l, st->config.name);
 	memcpy(st->config.name, l->name, sizeof(st->config.name));
 	rc = mv_launch_saved_disks(l, true, err);
