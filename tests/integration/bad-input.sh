@@ -402,7 +402,7 @@ if ! "${CC:-cc}" -o "$tmp/sum" "$tmp/sum.c" -lxxhash 2>/dev/null; then
 else
 	for version in 0200 0001 ffff 0000; do
 		edit "$in/good.snap" 8 "$version"
-		[ $version != 0001 ] || edit "$in/good.snap" 10 0200
+		[ $version != 0001 ] || edit "$in/good.snap" 10 0300
 		sum=$("$tmp/sum" <"$in/edited")
 		cp "$in/edited" "$in/bad.snap"
 		edit "$in/bad.snap" 56 "$sum"
