@@ -326,23 +326,29 @@ static bool watch_runs(struct mv_lazy *l)
 	return watch(l, first, end);
 }
 
-static int open_uffd(struct mv_lazy *l, struct mv_err *err)
+void mv_lazy_prepare(struct mv_vm *vm)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-
-	l->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	vm->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 #ifdef USERFAULTFD_IOC_NEW
-	if (l->uffd < 0) {
+	if (vm->uffd < 0) {
 		int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 
 		if (dev >= 0) {
-			l->uffd = mv_kvm_do_value(dev, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK, NULL);
+			vm->uffd = mv_kvm_do_value(dev, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK, NULL);
 			close(dev);
 		}
 	}
 #endif
+}
+
+static int take_uffd(struct mv_lazy *l, struct mv_err *err)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+
+	l->uffd = l->vm->uffd;
+	l->vm->uffd = -1;
 	if (l->uffd < 0 || mv_kvm_do(l->uffd, UFFDIO_API, &api, NULL) < 0)
-		return mv_err_set(err, MV_E_HOST, "userfaultfd: %s", strerror(errno));
+		return mv_err_set(err, MV_E_HOST, "there is no userfaultfd");
 	return 0;
 }
 
@@ -365,7 +371,7 @@ static void release(struct mv_lazy *l)
 static int set_up(struct mv_lazy *l, struct mv_snapshot *snap, struct mv_err *err)
 {
 	const struct mv_manifest *m = mv_snapshot_manifest(snap);
-	int rc = open_uffd(l, err);
+	int rc = take_uffd(l, err);
 
 	if (rc)
 		return rc;

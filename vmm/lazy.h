@@ -16,6 +16,9 @@
 
 struct mv_lazy;
 
+/* Get hold of userfaultfd, if it can be had, for mv_lazy_start: while whoever started us may still do that. */
+void mv_lazy_prepare(struct mv_vm *vm);
+
 /*
  * Serve vm's RAM, which nobody has touched, from snap, whose state was read; snap can be closed
  * afterwards. -MV_E_HOST: not possible here. It ends with the VM (mv_vm_destroy).

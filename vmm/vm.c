@@ -219,7 +219,7 @@ int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static 
 	vm->raw = raw;
 	vm->ram_size = st->config.ram_size;
 	vm->nvcpus = st->config.nvcpus;
-	vm->fd = vm->event_fd = vm->input_fd = -1;
+	vm->fd = vm->event_fd = vm->input_fd = vm->uffd = -1;
 	for (unsigned i = 0; i < MV_MAX_VCPUS; i++)
 		vm->vcpu[i].fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
@@ -458,6 +458,8 @@ void mv_vm_destroy(struct mv_vm *vm)
 	if (vm->fd >= 0)
 		close(vm->fd);
 	mv_lazy_stop(vm->lazy);
+	if (vm->uffd >= 0)
+		close(vm->uffd);
 	if (vm->ram)
 		munmap(vm->ram, vm->ram_size);
 	if (vm->event_fd >= 0)

@@ -76,6 +76,7 @@ struct mv_vm {
 	struct mv_devices devices;
 	pthread_mutex_t mmio_lock;	/* devices behind addresses; after lock, if both */
 	uint64_t *dma_log;		/* pages devices wrote to; NULL: nobody asks. Under mmio_lock */
+	int uffd;		/* for mv_lazy_start; -1: none */
 	struct mv_disk_sums *disk_sums[MV_MAX_DISKS];	/* while it is being saved */
 	bool disks_let_go;		/* their locks were given up for another host */
 	struct mv_testdev *testdev;	/* NULL: not asked for; mv_vm_destroy frees it */

@@ -233,6 +233,17 @@ wait "$there"
 expect_equal "$?" 1 "how the destination ended"
 check "restore: damage found when the guest is to move ends the move, and the guest"
 
+lurking confined "$tmp/blind.snap"
+status_of() { # FIELD: of all its threads, the one that reads the file among them
+	sed -n "s/^$1:[[:space:]]*//p" /proc/"$pid"/task/*/status | sort -u | tr '\t\n' ' ;'
+}
+expect_equal "$(status_of Seccomp)" "2;" "filter"
+expect_equal "$(status_of NoNewPrivs)" "1;"
+[ "$(id -u)" != 0 ] || expect_equal "$(status_of CapEff)" "0000000000000002;" "capabilities: DAC_OVERRIDE"
+"$minivmm" stop confined
+ended confined
+check "restore: whoever reads the file has no more rights than the guest's other threads"
+
 lurking saver "$tmp/bad.snap"
 ran "$minivmm" snapshot saver "$tmp/bad.snap"
 expect_status 1

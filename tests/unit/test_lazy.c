@@ -38,6 +38,7 @@ static bool begin(struct mv_state *state)
 	vm.input_fd = vm.event_fd;
 	pthread_mutex_init(&vm.lock, NULL);
 	pthread_cond_init(&vm.changed, NULL);
+	mv_lazy_prepare(&vm);
 	rc = mv_lazy_start(&vm, snap, &err);
 	mv_snapshot_close(snap);
 	cr_assert(rc == 0 || rc == -MV_E_HOST, "%s", err.msg);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admit.h"
+#include "lazy.h"
 #include "save.h"
 
 extern const struct mv_cmd mv_cmd_restore;
@@ -73,8 +74,13 @@ static int load(struct restore_args *a, const char *path, const struct mv_consol
 		if (a->memory == MV_MEMORY_MAP)
 			mv_cli_note("warning: --memory map: the file system is trusted, memory is not verified");
 		mv_launch_connect_disks(l);
-		rc = mv_vm_load(l->vm, snap, a->memory, err);
+		if (a->memory == MV_MEMORY_LAZY)
+			mv_lazy_prepare(l->vm);
+		rc = mv_launch_confine(l, err);
 	}
+	/* What the file says of state and memory is read with no more rights than the guest runs with. */
+	if (rc == 0)
+		rc = mv_vm_load(l->vm, snap, a->memory, err);
 	mv_snapshot_close(snap);
 	return rc;
 }
@@ -98,8 +104,6 @@ static int run(int argc, char **argv)
 	if (code)
 		return code;
 	rc = load(&a, argv[first], &console, &err);
-	if (rc == 0)
-		rc = mv_launch_confine(&a.launch, &err);
 	if (rc == 0)
 		rc = mv_launch_run(&a.launch, &result, &err);
 	if (rc == 0)
