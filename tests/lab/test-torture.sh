@@ -6,6 +6,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 . "$(dirname "$0")/../lib.sh"
 cd "$top" || exit 1
+export LAB_SLOW=${LAB_SLOW:-4}	# how long a boot may take; nothing takes longer because of it
 
 torture() { # HOST CPUS CYCLES ITEM...
 	local host=$1 cpus=$2 cycles=$3
@@ -23,10 +24,10 @@ torture() { # HOST CPUS CYCLES ITEM...
 		done
 	END
 	command_line="torture guest on $host"
+	: >"$tmp/.out" >"$tmp/.err"
 	if tests/lab/lab run "$host" --timeout 500 --job "$tmp/job" --out "$tmp/out" >"$tmp/console" 2>&1; then
 		out=$(tr -d '\0\r' <"$tmp/out/log")
 		cp "$tmp/out/log" "$tmp/.out"
-		: >"$tmp/.err"
 		expect_no_out LOST
 		expect_out "torture: $cycles cycles, 0 lost in all"
 		for item; do expect_out "torture: $item"; done
