@@ -152,7 +152,7 @@ check "snapshot: not with one that is larger, missing, or not its own"
 # What the disk holds is read while the guest goes on writing to it; what it wrote meanwhile counts.
 rm -f d.img
 truncate -s 32K d.img
-mkfifo more
+mkfifo input
 head -c 64M /dev/zero | tr '\0' x >long.img	# long enough for some laps, after the other one was read
 start writer "$minivmm" run io.elf -q --intercept none --timeout 60 --append "$words" --disk d.img --disk long.img,ro \
 	--name writer
@@ -162,10 +162,10 @@ expect_status 0
 ran "$minivmm" snapshot writer busy.snap --stop
 expect_status 0
 ended writer
-"$minivmm" restore busy.snap -q --timeout 60 <>more >writer.out 2>writer.err &
+"$minivmm" restore busy.snap -q --timeout 60 <>input >writer.out 2>writer.err &
 pid=$!
 wait_for grep -q lap writer.out
-printf q 1<>more
+printf q 1<>input
 ended writer
 expect_status 0
 expect_out "disk: good, laps"
@@ -215,6 +215,7 @@ for holder in "" "another VM" "another program"; do
 		wait_for "$minivmm" status holder
 	elif [ -n "$holder" ]; then
 		rm -f locked
+		# shellcheck disable=SC2016
 		start locker perl -e 'use Fcntl; open F, "+<", "copy.img"; my $whole = pack "s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0;
 			fcntl(F, F_SETLK, $whole) && open(L, ">", "locked") && sleep 60'
 		holder_pid=$pid

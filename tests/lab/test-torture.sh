@@ -24,7 +24,8 @@ torture() { # HOST CPUS CYCLES ITEM...
 		done
 	END
 	command_line="torture guest on $host"
-	: >"$tmp/.out" >"$tmp/.err"
+	: >"$tmp/.out"
+	: >"$tmp/.err"
 	if tests/lab/lab run "$host" --timeout 500 --job "$tmp/job" --out "$tmp/out" >"$tmp/console" 2>&1; then
 		out=$(tr -d '\0\r' <"$tmp/out/log")
 		cp "$tmp/out/log" "$tmp/.out"
