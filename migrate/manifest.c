@@ -78,35 +78,6 @@ static bool find_runs(struct mv_manifest *m, const uint8_t *ram)
 	return true;
 }
 
-/* Chunks don't care where runs end: hash piece by piece. */
-static void add_up(struct mv_manifest *m, const uint8_t *ram, XXH3_state_t *hash)
-{
-	uint64_t done, left, chunk = 0;	/* bytes hashed of the current chunk */
-	const struct mv_run *r;
-	uint32_t i;
-	size_t n;
-
-	XXH3_64bits_reset(hash);
-	for (i = 0; i < m->nruns; i++) {
-		r = &m->runs[i];
-		for (done = 0; done < r->npages * MV_PAGE_SIZE; done += n) {
-			left = r->npages * MV_PAGE_SIZE - done;
-			n = m->chunk_size - (size_t)chunk;
-			if (n > left)
-				n = (size_t)left;
-			XXH3_64bits_update(hash, ram + r->gpa + done, n);
-			chunk += n;
-			if (chunk < m->chunk_size)
-				continue;
-			m->sums[m->nchunks++] = XXH3_64bits_digest(hash);
-			XXH3_64bits_reset(hash);
-			chunk = 0;
-		}
-	}
-	if (chunk)
-		m->sums[m->nchunks++] = XXH3_64bits_digest(hash);
-}
-
 static uint64_t chunks_of(uint64_t size, uint32_t chunk_size)
 {
 	return (size + chunk_size - 1) / chunk_size;
@@ -115,22 +86,28 @@ static uint64_t chunks_of(uint64_t size, uint32_t chunk_size)
 int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, uint64_t ram_size,
 		     struct mv_err *err)
 {
-	XXH3_state_t *hash = XXH3_createState();
-	uint64_t nchunks;
-
 	*m = (struct mv_manifest){ .ram_size = ram_size, .chunk_size = MV_CHUNK_SIZE };
-	if (!hash || !find_runs(m, ram))
+	if (!find_runs(m, ram))
 		goto nomem;
-	nchunks = chunks_of(mv_manifest_data_size(m), m->chunk_size);
-	m->sums = calloc((size_t)nchunks + 1, sizeof(*m->sums));
+	m->nchunks = (uint32_t)chunks_of(mv_manifest_data_size(m), m->chunk_size);
+	m->sums = calloc((size_t)m->nchunks + 1, sizeof(*m->sums));
 	if (!m->sums)
 		goto nomem;
-	add_up(m, ram, hash);
-	XXH3_freeState(hash);
 	return 0;
 nomem:
-	XXH3_freeState(hash);
 	return mv_err_set(err, MV_E_FAILED, "out of memory for the list of pages");
+}
+
+uint32_t mv_manifest_chunk(const struct mv_manifest *m, uint32_t i)
+{
+	uint64_t left = mv_manifest_data_size(m) - (uint64_t)i * m->chunk_size;
+
+	return left < m->chunk_size ? (uint32_t)left : m->chunk_size;
+}
+
+void mv_manifest_add_up(struct mv_manifest *m, uint32_t i, const void *bytes)
+{
+	m->sums[i] = XXH3_64bits(bytes, mv_manifest_chunk(m, i));
 }
 
 void mv_manifest_place(struct mv_manifest *m, uint64_t data_offset)

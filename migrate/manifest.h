@@ -28,13 +28,16 @@ struct mv_manifest {
 };
 
 /*
- * Find the pages of ram that are not zero and add up their chunks. The runs' offsets count from 0
- * until mv_manifest_place says where the pages go. Afterwards ram must not change until it is
- * written. The caller finishes m, on failure, too.
+ * Find the pages of ram that are not zero. The runs' offsets count from 0 until mv_manifest_place says
+ * where the pages go; the sums of chunks are 0 until mv_manifest_add_up was told their bytes, which is
+ * best done when they are written: once is all that memory has to be fetched. ram must not change until
+ * then. The caller finishes m, on failure, too.
  */
 int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, uint64_t ram_size,
 		     struct mv_err *err);
 void mv_manifest_place(struct mv_manifest *m, uint64_t data_offset);
+uint32_t mv_manifest_chunk(const struct mv_manifest *m, uint32_t i);	/* its bytes */
+void mv_manifest_add_up(struct mv_manifest *m, uint32_t i, const void *bytes);
 void mv_manifest_finish(struct mv_manifest *m);
 
 /* Bytes of memory that are stored, of the record's payload, and what the latter can be at most. */

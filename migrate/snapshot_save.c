@@ -46,7 +46,7 @@ static void need_minor(struct image *im, uint16_t minor)
 		im->header.minor = minor;
 }
 
-/* What is to be stored of each chunk; it is known once they were written. */
+/* What is stored of each chunk is known once they were written. */
 static int plan_packing(struct image *im, struct mv_err *err)
 {
 	const struct mv_manifest *m = &im->memory;
@@ -118,8 +118,7 @@ static int build(struct image *im, const struct mv_static *st, const struct mv_s
 	im->header.data_offset = (end + MV_PAGE_SIZE - 1) / MV_PAGE_SIZE * MV_PAGE_SIZE;
 	mv_manifest_place(&im->memory, im->header.data_offset);
 	im->header.file_size = im->memory.file_size;
-	/* Else once it is known how small memory becomes. */
-	return im->memory.packed.method ? 0 : build_end(im, err);
+	return 0;
 }
 
 static bool write_all(int fd, const uint8_t *p, size_t len)
@@ -142,64 +141,96 @@ static bool write_all(int fd, const uint8_t *p, size_t len)
 	return true;
 }
 
-/* Copy the next len bytes of the string of pages; *run and *done say how far it was copied. */
-static void gather(const struct mv_run **run, uint64_t *done, const uint8_t *ram, uint8_t *to, size_t len)
-{
-	while (len) {
-		uint64_t left = (*run)->npages * MV_PAGE_SIZE - *done;
-		size_t n = len < left ? len : (size_t)left;
+/* How far the string of pages has been gone through. */
+struct cursor {
+	const uint8_t *ram;
+	const struct mv_run *run;
+	uint64_t done;		/* bytes of the run */
+};
 
-		memcpy(to, ram + (*run)->gpa + *done, n);
-		to += n;
-		len -= n;
-		*done += n;
-		if (*done == (*run)->npages * MV_PAGE_SIZE) {
-			(*run)++;
-			*done = 0;
-		}
+/* At most len of its next bytes, as many as are in one place; *n says how many. */
+static const uint8_t *next_piece(struct cursor *c, size_t len, size_t *n)
+{
+	uint64_t size = c->run->npages * MV_PAGE_SIZE;
+	const uint8_t *p = c->ram + c->run->gpa + c->done;
+
+	*n = len < size - c->done ? len : (size_t)(size - c->done);
+	c->done += *n;
+	if (c->done == size) {
+		c->run++;
+		c->done = 0;
 	}
+	return p;
 }
 
-/* Write memory compressed, behind where the records will stand. */
-static bool write_packed(int fd, struct image *im, const uint8_t *ram)
+/* Its next len bytes: where they are, if that is one place, else copied to buf. */
+static const uint8_t *next_chunk(struct cursor *c, uint8_t *buf, size_t len)
+{
+	size_t have, n;
+	const uint8_t *p = next_piece(c, len, &have);
+
+	if (have == len)
+		return p;
+	memcpy(buf, p, have);
+	for (; have < len; have += n) {
+		p = next_piece(c, len - have, &n);
+		memcpy(buf + have, p, n);
+	}
+	return buf;
+}
+
+/* A chunk compressed, and what the records will say of that. */
+static const uint8_t *pack(struct image *im, uint32_t i, const uint8_t *bytes, size_t *len)
+{
+	struct mv_stored *stored = &im->memory.packed.chunk[i];
+	const uint8_t *out;
+
+	*len = mv_packer_pack(im->packer, bytes, *len, &out);
+	*stored = (struct mv_stored){ .len = (uint32_t)*len, .sum = XXH3_64bits(out, *len) };
+	return out;
+}
+
+static bool write_chunks(int fd, struct image *im, const uint8_t *ram, uint8_t *buf)
+{
+	struct cursor c = { .ram = ram, .run = im->memory.runs };
+	bool packed = im->memory.packed.method != MV_PACKING_NONE;
+
+	for (uint32_t i = 0; i < im->memory.nchunks; i++) {
+		size_t len = mv_manifest_chunk(&im->memory, i);
+		const uint8_t *p = next_chunk(&c, buf, len);
+
+		mv_manifest_add_up(&im->memory, i, p);
+		if (packed)
+			p = pack(im, i, p, &len);
+		if (!write_all(fd, p, len))
+			return false;
+	}
+	return true;
+}
+
+/* Behind compressed chunks: up to a page, where the file ends then. */
+static bool write_padding(int fd, struct image *im)
 {
 	static const uint8_t zeros[MV_PAGE_SIZE];
-	struct mv_packed *p = &im->memory.packed;
-	const struct mv_run *run = im->memory.runs;
-	uint8_t *chunk = malloc(p->chunk_size);
-	uint64_t done = 0, size;
-	const uint8_t *out;
-	bool ok = chunk && lseek(fd, (off_t)im->header.data_offset, SEEK_SET) >= 0;
+	uint64_t size = mv_packed_stored(&im->memory.packed);
+	size_t pad = (size_t)(-size % MV_PAGE_SIZE);
 
-	for (uint32_t i = 0; ok && i < p->n; i++) {
-		gather(&run, &done, ram, chunk, mv_packed_chunk(p, i));
-		p->chunk[i].len = (uint32_t)mv_packer_pack(im->packer, chunk, mv_packed_chunk(p, i), &out);
-		p->chunk[i].sum = XXH3_64bits(out, p->chunk[i].len);
-		ok = write_all(fd, out, p->chunk[i].len);
-	}
-	size = mv_packed_stored(p);
-	ok = ok && write_all(fd, zeros, (size_t)(-size % MV_PAGE_SIZE)) && lseek(fd, 0, SEEK_SET) == 0;
-	im->header.file_size = im->memory.file_size =
-		im->header.data_offset + (size + MV_PAGE_SIZE - 1) / MV_PAGE_SIZE * MV_PAGE_SIZE;
-	free(chunk);
-	return ok;
+	im->header.file_size = im->memory.file_size = im->header.data_offset + size + pad;
+	return write_all(fd, zeros, pad);
 }
 
+/* Memory first: what the records say of it is known once it was written. */
 static bool write_image(int fd, struct image *im, const uint8_t *ram)
 {
-	const struct mv_run *r = im->memory.runs;
-	bool packed = im->memory.packed.method != MV_PACKING_NONE;
-	uint32_t i;
+	uint8_t *buf = malloc(im->memory.chunk_size);
+	bool ok = buf && lseek(fd, (off_t)im->header.data_offset, SEEK_SET) >= 0 &&
+		  write_chunks(fd, im, ram, buf) && (!im->memory.packed.method || write_padding(fd, im)) &&
+		  lseek(fd, 0, SEEK_SET) == 0 && build_end(im, NULL) == 0 &&
+		  write_all(fd, im->head.data, im->head.len) &&
+		  write_all(fd, im->records.data, im->records.len);
 
-	if (packed && (!write_packed(fd, im, ram) || build_end(im, NULL)))
-		return false;
-	if (!write_all(fd, im->head.data, im->head.len) ||
-	    !write_all(fd, im->records.data, im->records.len))
-		return false;
-	for (i = 0; !packed && i < im->memory.nruns; i++)
-		if (!write_all(fd, ram + r[i].gpa, (size_t)(r[i].npages * MV_PAGE_SIZE)))
-			return false;
-	return true;
+	free(buf);
+	return ok;
 }
 
 /* Where to write: the file's own name, links resolved, and the folder it is in. */

@@ -38,7 +38,8 @@ static void round_trip(void)
 	cr_assert(!mv_snapshot_open(&s, fx.file, fx.st2, &err), "%s", err.msg);
 	mv_snapshot_info(s, &info);
 	cr_assert(!mv_snapshot_load(s, &fx.state2, fx.ram2, &err), "%s", err.msg);
-	cr_expect_eq(info.version, 0x10000);
+	/* A disk known by its blocks takes 1.2. */
+	cr_expect_eq(info.version, fx.st->config.ndisks > 2 ? 0x10002 : 0x10000);
 
 	cr_expect(!memcmp(&fx.st->config, &fx.st2->config, sizeof(fx.st->config)));
 	cr_expect(!memcmp(&fx.st->policy, &fx.st2->policy, sizeof(fx.st->policy)));
