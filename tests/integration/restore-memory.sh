@@ -134,6 +134,29 @@ expect_err "checksum"
 expect_equal "$out" ""
 check "restore: damage in compressed memory does not reach the guest"
 
+# ---- what a file says of memory ----
+
+# The checksum is right, the number is not: CONFIG begins behind the header, memory's size behind the name.
+resize() { # MIB: of $tmp/full.snap, into $tmp/size.snap
+	PYTHONPATH=$top/tests/reader python3 -c '
+import struct, sys
+from xxh3 import xxh3
+data = bytearray(open(sys.argv[1], "rb").read())
+length, = struct.unpack_from("<Q", data, 64 + 16)
+struct.pack_into("<Q", data, 64 + 24 + 64, int(sys.argv[3]) << 20)
+struct.pack_into("<Q", data, 64, xxh3(bytes(data[72:64 + 24 + length])))
+open(sys.argv[2], "wb").write(data)' "$tmp/full.snap" "$tmp/size.snap" "$1"
+}
+if command -v python3 >/dev/null; then
+	for mib in 3073 1048576; do
+		resize $mib
+		ran "$minivmm" restore "$tmp/size.snap"
+		expect_status 5
+		expect_err "a VM with $mib MiB of memory can't be created"
+		check "restore: a file that wants $mib MiB is refused before memory is made"
+	done
+fi
+
 # A host without userfaultfd, and one where the guest's own faults are all that is read.
 cat >"$tmp/shim.c" <<'EOC'
 #include <errno.h>
@@ -269,26 +292,3 @@ wait "$there"
 ran "$minivmm" inspect --json "$tmp/moved.snap"
 expect_equal "$(($(json "$out" memory-in-file) >> 20))" "$((pages >> 20))" "MiB of memory"
 check "restore: a guest moves before its memory was read"
-
-# ---- what a file says of memory ----
-
-# The checksum is right, the number is not: CONFIG begins behind the header, memory's size behind the name.
-resize() { # MIB: of $tmp/full.snap, into $tmp/size.snap
-	PYTHONPATH=$top/tests/reader python3 -c '
-import struct, sys
-from xxh3 import xxh3
-data = bytearray(open(sys.argv[1], "rb").read())
-length, = struct.unpack_from("<Q", data, 64 + 16)
-struct.pack_into("<Q", data, 64 + 24 + 64, int(sys.argv[3]) << 20)
-struct.pack_into("<Q", data, 64, xxh3(bytes(data[72:64 + 24 + length])))
-open(sys.argv[2], "wb").write(data)' "$tmp/full.snap" "$tmp/size.snap" "$1"
-}
-if command -v python3 >/dev/null; then
-	for mib in 3073 1048576; do
-		resize $mib
-		ran "$minivmm" restore "$tmp/size.snap"
-		expect_status 5
-		expect_err "a VM with $mib MiB of memory can't be created"
-		check "restore: a file that wants $mib MiB is refused before memory is made"
-	done
-fi
