@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 
+#include <string.h>
+
 uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named)
 {
 	uint64_t value = 0, by_symbol = 0;
@@ -19,4 +21,35 @@ uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *name
 	if (named)
 		*named = by_symbol;
 	return value;
+}
+
+static bool listed(const char *list, const char *name, size_t len)
+{
+	for (size_t n; *list; list += n + (list[n] == ',')) {
+		n = strcspn(list, ",");
+		if (n == len && !memcmp(list, name, len))
+			return true;
+	}
+	return false;
+}
+
+bool mv_policy_ignore(struct mv_policy *p, const char *names)
+{
+	size_t before = strlen(p->ignored), at = before, len;
+
+	for (const char *n = names ? names : ""; *n; n += len + !len) {
+		len = strcspn(n, ", ");
+		if (!len || listed(p->ignored, n, len))
+			continue;
+		if (at + 1 + len >= sizeof(p->ignored)) {
+			p->ignored[before] = '\0';
+			return false;
+		}
+		if (at)
+			p->ignored[at++] = ',';
+		memcpy(p->ignored + at, n, len);
+		at += len;
+		p->ignored[at] = '\0';
+	}
+	return true;
 }

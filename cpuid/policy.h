@@ -9,6 +9,9 @@
 #include "host.h"
 #include "mask.h"
 
+/* Room for the name of every feature, field and rule, once. */
+#define MV_IGNORED_TEXT 16384
+
 struct mv_policy {
 	struct mv_table guest;		/* what CPUID returns in the guest (CPU 0) */
 	struct mv_mask final;		/* default + override */
@@ -20,7 +23,7 @@ struct mv_policy {
 	uint32_t kvm_controls;		/* MV_KVM_CONTROL_BIT in force: all that the source has */
 	bool patchable;			/* the image's CPUID instructions are accounted for */
 	bool patch_cpl3;		/* … and its code at CPL 3 runs with IOPL 3 */
-	char ignored[256];		/* refusals overridden by --unsafe-ignore-cpu, so far */
+	char ignored[MV_IGNORED_TEXT];	/* refusals overridden so far, comma-separated, each once */
 };
 
 /*
@@ -28,5 +31,11 @@ struct mv_policy {
  * (may be NULL) receives the bits that have a symbol there: it alone says how they are compared.
  */
 uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named);
+
+/*
+ * Names that were overridden (separated by commas or spaces; NULL: none) join p->ignored. false, and
+ * nothing has changed: there is no room, which only names of other versions can bring about.
+ */
+bool mv_policy_ignore(struct mv_policy *p, const char *names);
 
 #endif

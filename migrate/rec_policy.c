@@ -73,6 +73,37 @@ void mv_walk_rng(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 		rs->config->rng = true;
 }
 
+static const char ignored_name[] = "the list of overridden refusals";
+
+static void walk_first_ignored(struct mv_wire *w, struct mv_policy *p)
+{
+	char first[MV_POLICY_IGNORED];
+
+	if (mv_wire_decoding(w)) {
+		mv_wire_str(w, p->ignored, sizeof(first), ignored_name);
+		return;
+	}
+	memcpy(first, p->ignored, sizeof(first));
+	first[sizeof(first) - 1] = '\0';
+	mv_wire_str(w, first, sizeof(first), ignored_name);
+}
+
+void mv_walk_ignored(struct mv_wire *w, struct mv_records *rs, uint32_t index)
+{
+	const size_t first = MV_POLICY_IGNORED - 1;
+	char *rest = rs->policy->ignored + first;
+	size_t size = mv_wire_decoding(w) ? w->size : strlen(rest) + 1;
+
+	(void)index;
+	if (size < 2 || size > MV_IGNORED_TEXT - first ||
+	    (mv_wire_decoding(w) && strlen(rs->policy->ignored) != first))
+		mv_wire_fail(w, "0x%zx bytes don't continue %s", size, ignored_name);
+	else
+		mv_wire_str(w, rest, size, ignored_name);
+	if (mv_wire_ok(w) && !rest[size - 2])
+		mv_wire_fail(w, "%s has bytes after its end", ignored_name);
+}
+
 void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
 	struct mv_policy *p = rs->policy;
@@ -82,7 +113,7 @@ void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 	mv_wire_u8_max(w, &p->intercept, MV_NINTERCEPTIONS - 1, "the interception");
 	mv_wire_bool(w, &p->patchable, "patchable");
 	mv_wire_bool(w, &p->patch_cpl3, "patch_cpl3");
-	mv_wire_str(w, p->ignored, sizeof(p->ignored), "the list of overridden refusals");
+	walk_first_ignored(w, p);
 	walk_controls(w, &p->kvm_controls);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "records.h"
 
+#include <string.h>
+
 static uint32_t one(const struct mv_records *rs)
 {
 	(void)rs;
@@ -39,6 +41,11 @@ static uint32_t count_packed(const struct mv_records *rs)
 	return rs->memory->packed.method != MV_PACKING_NONE;
 }
 
+static uint32_t count_ignored(const struct mv_records *rs)
+{
+	return !memchr(rs->policy->ignored, '\0', MV_POLICY_IGNORED);
+}
+
 static uint32_t count_rng(const struct mv_records *rs)
 {
 	return rs->config->rng;
@@ -73,12 +80,13 @@ static void walk_end(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 }
 
 /*
- * Ascending by type. The limits of PACKED and MEMORY depend on the size of RAM: nothing is accepted until
+ * Ascending by number. The limits of PACKED and MEMORY depend on the size of RAM: nothing is accepted until
  * the reader of CONFIG has set them. MEMORY_PAGES are accepted in live streams alone.
  */
 const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_CONFIG, "CONFIG", 1, 1, 4096, one, mv_walk_config },
 	{ MV_REC_POLICY, "POLICY", 1, 1, 4096, one, mv_walk_policy },
+	{ MV_REC_IGNORED, "IGNORED", 0, 1, MV_IGNORED_TEXT, count_ignored, mv_walk_ignored },
 	{ MV_REC_SOURCE_HOST, "SOURCE_HOST", 1, 1, 65536, one, mv_walk_source_host },
 	{ MV_REC_GUEST_TABLE, "GUEST_TABLE", 1, 1, 8192, one, mv_walk_guest_table },
 	{ MV_REC_MASK_FILES, "MASK_FILES", 1, 1, 8192, one, mv_walk_mask_files },

@@ -11,10 +11,12 @@
 #include "wire.h"
 
 #define MV_REC_OPTIONAL 0x80000000u	/* in a type: who does not know it may skip it */
+#define MV_REC_NUMBER(type) ((type) & ~MV_REC_OPTIONAL)	/* what they are ordered by */
 
 enum mv_record_type {
 	MV_REC_CONFIG = 0x0100,
 	MV_REC_POLICY = 0x0110,
+	MV_REC_IGNORED = MV_REC_OPTIONAL | 0x0118,
 	MV_REC_SOURCE_HOST = 0x0120,
 	MV_REC_GUEST_TABLE = 0x0130,
 	MV_REC_MASK_FILES = 0x0140,
@@ -59,14 +61,16 @@ struct mv_record_def {
 	void (*walk)(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 };
 
-#define MV_NRECORD_DEFS 19
+#define MV_NRECORD_DEFS 20
 extern const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS];
 
 const struct mv_record_def *mv_record_def(uint32_t type);	/* NULL: unknown */
 
-/* rec_policy.c: the static part */
+/* rec_policy.c: the static part. POLICY has so much room for p->ignored; IGNORED has the rest. */
+#define MV_POLICY_IGNORED 256
 void mv_walk_config(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index);
+void mv_walk_ignored(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_source_host(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_guest_table(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_files(struct mv_wire *w, struct mv_records *rs, uint32_t index);

@@ -77,7 +77,7 @@ int mv_stream_put_all(struct mv_buf *out, struct mv_records *rs, uint32_t first,
 	int rc = 0;
 
 	for (d = mv_record_defs; d < mv_record_defs + MV_NRECORD_DEFS; d++) {
-		if (d->type < first || d->type > last)
+		if (MV_REC_NUMBER(d->type) < first || MV_REC_NUMBER(d->type) > last)
 			continue;
 		n = d->count(rs);
 		for (i = 0; !rc && i < n; i++) {

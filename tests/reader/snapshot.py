@@ -8,9 +8,9 @@ import sys
 
 from xxh3 import xxh3
 
-NAMES = {0x100: "CONFIG", 0x110: "POLICY", 0x120: "SOURCE_HOST", 0x130: "GUEST_TABLE",
-         0x140: "MASK_FILES", 0x150: "MASK_FINAL", 0x160: "MASK_EFFECTIVE", 0x170: "DISK",
-         0x178: "RNG", 0x1f0: "STATIC_END",
+NAMES = {0x100: "CONFIG", 0x110: "POLICY", 0x80000118: "IGNORED", 0x120: "SOURCE_HOST", 0x130: "GUEST_TABLE",
+         0x140: "MASK_FILES", 0x150: "MASK_FINAL", 0x160: "MASK_EFFECTIVE", 0x170: "DISK", 0x178: "RNG",
+         0x1f0: "STATIC_END",
          0x300: "CLOCK", 0x310: "IRQCHIP", 0x320: "DEVICE", 0x330: "CPUID_SITES", 0x340: "VCPU",
          0x3f0: "PACKED", 0x400: "MEMORY", 0x500: "END"}
 REGS = "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags".split()
@@ -218,10 +218,13 @@ def read(data):
         need(name or kind >> 31, f"unknown record {kind:#x}")
         if not name:
             continue
-        need(kind >= last, f"{name} is out of order")
-        last = kind
+        need(kind & 0x7fffffff >= last, f"{name} is out of order")
+        last = kind & 0x7fffffff
         if name in ("CONFIG", "POLICY"):
             out.update(config(c) if name == "CONFIG" else policy(c))
+        elif name == "IGNORED":
+            need(len(out["ignored"]) == 255 and len(c.data) > 1, "IGNORED continues nothing")
+            out["ignored"] += c.str(len(c.data))
         elif name == "SOURCE_HOST":
             out["source"] = source(c)
         elif name == "GUEST_TABLE":

@@ -94,6 +94,24 @@ Test(snapshot, round_trip_all_memory)
 	round_trip();
 }
 
+/* What POLICY has no room for has a record of its own. */
+Test(snapshot, round_trip_ignored)
+{
+	static const size_t lengths[] = { 0, 254, 255, 256, 257, 5000, MV_IGNORED_TEXT - 1 };
+	char *ignored;
+	size_t i;
+
+	fixture_fill(false);
+	ignored = fx.st->policy.ignored;
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		memset(ignored, 0, MV_IGNORED_TEXT);
+		memset(ignored, 'a' + (int)i, lengths[i]);
+		memset(&fx.st2->policy, 0, sizeof(fx.st2->policy));
+		round_trip();
+		cr_expect_eq(strlen(fx.st2->policy.ignored), lengths[i], "row %zu", i);
+	}
+}
+
 /* More than is read at once, in many short runs. */
 Test(snapshot, round_trip_larger_memory)
 {

@@ -514,6 +514,45 @@ Test(hostile, unknown_records)
 	}
 }
 
+/* The list of what was ignored has one encoding: POLICY's field is full, or there is no IGNORED. */
+Test(hostile, ignored)
+{
+	static const struct {
+		const char *row;
+		size_t len;		/* of the list, before the change */
+		uint32_t record;	/* where a byte is changed */
+		size_t at;
+		const char *why;
+	} rows[] = {
+		{ "the last byte of POLICY's is gone", 300, MV_REC_POLICY, 32 + 3 + 254, "don't continue" },
+		{ "none of its own", 256, MV_REC_IGNORED, 0, "bytes after its end" },
+		{ "its last byte is gone", 300, MV_REC_IGNORED, 300 - 255 - 1, "bytes after its end" },
+		{ "a NUL in the middle", 300, MV_REC_IGNORED, 20, "bytes after its end" },
+	};
+	size_t i, len;
+	uint8_t *p, *r;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fixture_fill(false);
+		memset(fx.st->policy.ignored, 'x', rows[i].len);
+		fixture_save(fx.file);
+		p = slurp(fx.file, &len);
+		r = find(p, rows[i].record, 0);
+		r[24 + rows[i].at] = '\0';
+		fix_sum(r);
+		spill(fx.file, p, len);
+		expect_refused(rows[i].row, rows[i].why);
+		free(p);
+	}
+	fixture_fill(false);
+	fixture_save(fx.file);
+	p = slurp(fx.file, &len);
+	insert(p, MV_REC_IGNORED, MV_REC_SOURCE_HOST);
+	spill(fx.file, p, len);
+	expect_refused("POLICY's is not full", "0x7 bytes don't continue");
+	free(p);
+}
+
 /* A position of no feature is dropped, not refused. */
 Test(hostile, unknown_feature)
 {

@@ -605,6 +605,47 @@ Test(verdict, ignored_mismatches_do_not_refuse)
 	fixture_finish(&f);
 }
 
+static size_t add_name(char *list, const char *name)
+{
+	return (size_t)sprintf(list, "%s,", name);
+}
+
+/* Every name there is has room in the list, in which each stands once. */
+Test(verdict, all_names_can_be_ignored)
+{
+	static char all[2 * MV_IGNORED_TEXT];
+	struct mv_policy *p = calloc(1, sizeof(*p));
+	struct mv_verdict_opts opts = { .ignore = all };
+	size_t at = 0, names;
+	struct fixture f;
+
+	for (unsigned i = 0; i < MV_NFEATURES; i++)
+		at += add_name(all + at, mv_features[i].name);
+	for (unsigned i = 0; i < MV_NFIELDS; i++)
+		at += add_name(all + at, mv_fields[i].name);
+	for (unsigned r = MV_RULE_SYMBOL + 1; r < MV_NRULES; r++)
+		at += add_name(all + at, mv_rule_name(r));
+	fixture_init(&f);
+	cr_expect_eq(make_verdict(&f, "skylake-sp", "", "haswell", &opts), 0, "%s", f.err.msg);
+	cr_expect(f.v->n > 5 && !f.v->refusals);
+	fixture_finish(&f);
+
+	cr_expect(mv_policy_ignore(p, NULL) && mv_policy_ignore(p, "") && mv_policy_ignore(p, ", ,"));
+	cr_expect_str_eq(p->ignored, "");
+	cr_expect(mv_policy_ignore(p, "tsc") && mv_policy_ignore(p, "ts tsc  tscx,,ts"));
+	cr_expect_str_eq(p->ignored, "tsc,ts,tscx");
+	cr_expect(mv_policy_ignore(p, all));
+	names = strlen(p->ignored);
+	cr_expect(mv_policy_ignore(p, all));
+	cr_expect_eq(strlen(p->ignored), names);
+
+	memset(all, 'x', sizeof(all) - 1);
+	all[3] = ',';
+	cr_expect(!mv_policy_ignore(p, all));
+	cr_expect_eq(strlen(p->ignored), names, "a list that was too long has left something");
+	free(p);
+}
+
 /* ---- interception ---- */
 
 static const struct {

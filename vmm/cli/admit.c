@@ -49,16 +49,11 @@ static int judge(struct mv_launch *l, const struct mv_verdict_opts *opts, char *
 /* What was overridden travels on with the VM: whatever saves or moves it next tells. */
 static int record_ignored(struct mv_policy *p, const char *ignored, struct mv_err *err)
 {
-	size_t have = strlen(p->ignored);
-
-	if (!ignored)
+	if (mv_policy_ignore(p, ignored))
 		return 0;
-	if (have + strlen(ignored) + 2 > sizeof(p->ignored))
-		return mv_err_set(err, MV_E_USAGE,
-				  "the list of what was ignored so far would be longer than %zu bytes",
-				  sizeof(p->ignored) - 1);
-	snprintf(p->ignored + have, sizeof(p->ignored) - have, "%s%s", have ? "," : "", ignored);
-	return 0;
+	return mv_err_set(err, MV_E_USAGE,
+			  "the list of what was ignored so far would be longer than %zu bytes",
+			  sizeof(p->ignored) - 1);
 }
 
 /* The mechanism of this host; the guest keeps its table, whatever answers from it. */
