@@ -91,7 +91,7 @@ done
 	count "$log/lab-build.result"
 	lab_tests=()
 }
-amd_tests="amd live linux disk intercept predict faults"
+amd_tests="amd live linux disk intercept predict faults matrix"
 intel_tests="intel guide predict-intel"
 for kind in ${lab_tests[@]+"${lab_tests[@]}"}; do
 	case $kind in

@@ -75,6 +75,27 @@ else
 	skip "lab: no space" "no user namespaces"
 fi
 
+# Somebody who may not use /dev/kvm, with a cache that was made by somebody else.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+	chmod 711 "$tmp"
+	mkdir -m 777 "$tmp/nobody"
+	cached=${LAB_CACHE:-${OUT:-build}/lab}
+	if as_nobody test -r $lab -a -r "$cached/kernel/vmlinuz" -a ! -w /dev/kvm; then
+		for h in epyc penryn; do
+			ran as_nobody env HOME=/ TMPDIR="$tmp/nobody" $lab run $h -- sh -c 'id -u; ls /dev/kvm'
+			expect_status 0
+			expect_out /dev/kvm
+		done
+		expect_equal "$(ls "$tmp/nobody")" "" "scratch files"
+		check "lab: hosts of both emulators for an ordinary user without /dev/kvm"
+	else
+		skip "lab: an ordinary user" "these folders are not for others to read, or /dev/kvm is for all"
+	fi
+else
+	skip "lab: an ordinary user" "not root, so nobody to become"
+fi
+
 # Emulators that never say anything, or die.
 SECONDS=0
 fake qemu-system-x86_64 "echo \$\$ >>$tmp/pids; exec sleep 1000"
