@@ -7,11 +7,17 @@ from matrix_plan import HOSTS, MASKS, Cell, all_cells, appendix, matrix_hosts
 SIGNS = {"lived": "+", "broken": "B", "survived": "s", "guide": "g", "not loaded": "x", "the host died": "d", "no-baseline": "-",
          "no-start": "!", "other": "?", "": " "}
 MEANING = {"lived": "accepted, and the guest lived", "broken": "refused; forced over, a named feature was broken",
-           "survived": "refused; forced over, it survived", "guide": "the same, and --rule subset would accept",
+           "survived": "refused; forced over, it survived", "guide": "refused by the guide's equality alone; forced over, it survived",
            "not loaded": "refused; forced over, its state could not be loaded",
            "the host died": "refused; forced over, it took the host along",
            "no-baseline": "the two have no baseline", "no-start": "does not start there under that baseline",
            "other": "something else", "": "not run"}
+SHORT = {"lived": "accepted and lived", "broken": "refused and broken", "survived": "refused and survived",
+         "guide": "refused by equality alone", "not loaded": "refused and not loaded",
+         "the host died": "refused and deadly", "no-baseline": "without a baseline", "no-start": "did not start",
+         "other": "something else", "": "not run"}
+NOT_LOADED = {"SREGS": "a bit in CR4 that this CPU does not have", "XCRS": "a component in XCR0 that it does not have",
+              "TSC_KHZ": "a TSC frequency that it can't give", "0xc0000104": "the TSC ratio of AMD's scaling, on an Intel host"}
 TITLES = {"none": "No override", "pair": "The baseline of the two hosts", "fleet": "One baseline for many"}
 
 
@@ -67,19 +73,19 @@ def markdown(results):
         if kind(results.get(c)) in ("survived", "guide"):
             survived.setdefault(lost(results[c][1]), []).append(c)
     lines += ["", "## Refused although it survived", "",
-              "The probe guest uses what it is shown, once. That it survived is no proof that another guest would: it says which "
-              "refusals", "rest on a rule ([verdict-rules.md](verdict-rules.md)) and not on an instruction that fails. What the "
-              "destination only has more of is left", "out here; `tests/data/matrix/cells.tsv` has it as `+NAME`. In the first "
-              "column, small letters are rules or fields, the others", "features: either no instruction depends on them, or "
-              "they are hints, or the destination executes what it does not show.", "",
+              "The probe guest uses what it is shown, once. That it survived is no proof that another guest would: it says which",
+              "refusals rest on a rule ([verdict-rules.md](verdict-rules.md)) and not on an instruction that fails. What the",
+              "destination only has more of is left out here; `tests/data/matrix/cells.tsv` has it as `+NAME`. In the first column,",
+              "small letters are rules or fields, the others features: either no instruction depends on them, or they are hints,",
+              "or the destination executes what it does not show.", "",
               "| refused for | cells | for example |", "|---|---|---|"]
     for text, cells in sorted(survived.items(), key=lambda i: (-len(i[1]), i[0])):
-        lines.append(f"| {text or 'nothing but more on the destination: the rule of the guide; `--rule subset` accepts'} | {len(cells)} "
+        lines.append(f"| {text or 'the guide’s equality: the destination only has more, and `--rule subset` accepts'} | {len(cells)} "
                      f"| {cells[0].source} to {cells[0].dest}, {cells[0].mask} |")
     failed = collections.Counter(r[2] for c, r in results.items() if r[2].startswith("not loaded"))
     if failed:
-        lines += ["", "## What KVM did not load", "", "| message | cells |", "|---|---|"]
-        lines += [f"| {t[12:]} | {n} |" for t, n in failed.most_common()]
+        lines += ["", "## What KVM did not load", "", "| message | what it is | cells |", "|---|---|---|"]
+        lines += [f"| {t[12:]} | {next((w for m, w in NOT_LOADED.items() if m in t), '')} | {n} |" for t, n in failed.most_common()]
     other = {c: r for c, r in results.items() if kind(r) == "other"}
     if other:
         lines += ["", "## Something else", "", "| from | to | mask | outcome |", "|---|---|---|---|"]
@@ -102,7 +108,7 @@ STYLE = """:root{color-scheme:light dark;--bg:#fff;--fg:#1a1a1a;--muted:#666;--n
 @media(prefers-color-scheme:dark){:root{--bg:#16181b;--fg:#e6e6e6;--muted:#9aa0a6;--none:#24272b;--lived:#3aa76d;
 --broken:#e0564c;--survived:#c99a1a;--guide:#75673a;--notloaded:#9a6fc0;--thehostdied:#000;--nobaseline:#3a3f45;--nostart:#565f6a;--other:#fff}}
 body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}p{max-width:46rem}.scroll{overflow-x:auto}
+a{color:inherit}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}p{max-width:46rem}.scroll{overflow-x:auto}
 table{border-collapse:separate;border-spacing:2px;font-size:12px}th{font-weight:400;text-align:right;padding-right:.4rem;white-space:nowrap}
 thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;padding:.3rem 0 0}
 td{width:21px;min-width:21px;height:21px;text-align:center;color:#fff;border-radius:2px;font-size:11px}
@@ -126,7 +132,7 @@ def edges(hosts):
 
 def counted(results, mask):
     count = collections.Counter(kind(results.get(c)) for c in all_cells(matrix_hosts()) if c.mask == mask)
-    return ", ".join(f"{n} × {SIGNS[k]} {MEANING[k]}" if k else f"{n} not run" for k, n in count.most_common()) + "."
+    return f"{count.total()} cells: " + ", ".join(f"{n} {SHORT[k]}" for k, n in count.most_common()) + "."
 
 
 def page(results):
