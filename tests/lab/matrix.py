@@ -15,7 +15,7 @@ First, verdicts are predicted from host files (tests/data/hosts). Then one boot 
 one of each destination tries all of them. What is accepted has to live: counter, nonce, CPUID and every probe are
 looked at. What is refused is forced over, and looked at as well. tests/data/matrix/cells.tsv is the record.
 """
-import os, random, re, shutil, sys
+import inspect, os, random, re, shutil, sys
 
 import predict
 from matrix_page import markdown, page
@@ -102,7 +102,10 @@ def do_sample(build, spec):
         sys.exit("matrix: SAMPLE takes a seed and a number of cells: SAMPLE=7,12")
     seed, n = map(int, spec.split(","))
     published = read_record()
-    cells = random.Random(seed).sample(sorted(c for c in published if published[c][0] in ("accepted", "refused")), n)
+    measured = sorted(c for c in published if published[c][0] in ("accepted", "refused"))
+    if n > len(measured):
+        sys.exit(f"matrix: SAMPLE asks for {n} cells, {len(measured)} are published")
+    cells = random.Random(seed).sample(measured, n)
     anew(build, cells, f"a sample of {n} cells, seed {seed}, is as published")
 
 
@@ -152,6 +155,9 @@ def do_docs():
 
 if __name__ == "__main__":
     commands = {n[3:]: f for n, f in globals().items() if n.startswith("do_")}
-    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+    command = commands.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    try:
+        inspect.signature(command).bind(*sys.argv[2:])
+    except TypeError:
         sys.exit(__doc__)
-    commands[sys.argv[1]](*sys.argv[2:])
+    command(*sys.argv[2:])

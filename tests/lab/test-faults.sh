@@ -46,6 +46,13 @@ expect_err "no host named 'nosuchhost'"
 nothing_left
 check "lab: a host that is not in the list"
 
+for words in "run $build --hosts=epyc,nosuchhost" "sample $build 7" "sample $build 7,9999" run "cells $build epyc:max" "cells $build epyc:nosuchhost:pair" nonsense; do
+	ran tests/lab/matrix.py $words
+	expect_status 1
+	[ "$(wc -l <<<"$err")" -lt 30 ] && ! grep -q Traceback <<<"$err" || problem "no message: $words"
+done
+check "lab: what the matrix does not know"
+
 fake dpkg-query 'exit 1'
 faked $lab run penryn -- true
 expect_status 125
