@@ -2,7 +2,7 @@
 """matrix.py's documents: the record as text and as a page."""
 import collections, html
 
-from matrix_plan import HOSTS, MASKS, Cell, all_cells, appendix, matrix_hosts
+from matrix_plan import HOSTS, MASKS, Cell, all_cells, appendix, leaks, matrix_hosts
 
 SIGNS = {"lived": "+", "broken": "B", "survived": "s", "guide": "g", "not loaded": "x", "the host died": "d", "no-baseline": "-",
          "no-start": "!", "other": "?", "": " "}
@@ -90,6 +90,11 @@ def markdown(results):
     if other:
         lines += ["", "## Something else", "", "| from | to | mask | outcome |", "|---|---|---|---|"]
         lines += [f"| {c.source} | {c.dest} | {c.mask} | {r[2]} |" for c, r in sorted(other.items())]
+    lines += ["", "## Leaks that are not predicted", "",
+              "What a guest that was moved could execute although it is hidden from it, is as `minivmm probe --predict` says of the",
+              "destination, but for what [predictions.md](predictions.md) names, and this (`tests/data/matrix/leaks.tsv`):", "",
+              "| hosts | feature | probe | why |", "|---|---|---|---|"]
+    lines += [f"| {where} | {feature} | {insn} | {text} |" for where, feature, insn, text in leaks()]
     lines += ["", "## The guide's Appendix A", "",
               "Pairs of hosts that differ in the feature. Refused for what is named; under their baseline it is moved and lives. "
               "The rest of", "that list is in [guide-replay.md](guide-replay.md).", "",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """matrix.py's plan: which cells there are, and what host files alone say of each."""
-import collections, concurrent.futures, hashlib, itertools, json, os, re, subprocess, sys
+import collections, concurrent.futures, hashlib, itertools, json, os, re, subprocess, sys, threading
 
 import predict
 
@@ -55,6 +55,11 @@ def appendix():
     return [tuple(r[:3]) for r in predict.table(os.path.join(data, "appendix.tsv"))]
 
 
+def leaks():
+    """(hosts, feature, instruction, why): measured, not predicted, and explained"""
+    return predict.table(os.path.join(data, "leaks.tsv"))
+
+
 def appendix_cells():
     return [Cell(a, b, m) for _, a, b in appendix() for m in ("none", "pair")]
 
@@ -67,26 +72,28 @@ class Plan:
         self.minivmm = os.path.join(build, "minivmm")
         self.program = digest(content(self.minivmm), content(os.path.join(build, "guest-tests/probe.elf")))
         os.makedirs(os.path.join(work, "masks"), exist_ok=True)
-        self.mask, self.predicted, self.pairs = {}, {}, {}
+        self.mask, self.predicted, self.pairs, self.lock = {}, {}, {}, threading.Lock()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(self.predict, self.cells))
 
     def pair_mask(self, a, b):
         key = tuple(sorted((a, b)))
-        if key not in self.pairs:
-            path = os.path.join(self.work, "masks", "new-" + "-".join(key))
-            p = call(self.minivmm, "baseline", host_file(key[0]), host_file(key[1]), "-o", path, ok=(0, 3))
-            if p.returncode:
-                self.pairs[key] = None
-            else:
-                # Without the head, which names the hosts: then pairs with the same baseline share their snapshots.
-                text = re.sub(rb"\A(#.*\n)+", b"", content(path))
-                named = os.path.join(self.work, "masks", digest(text) + ".mask")
-                with open(named, "wb") as f:
-                    f.write(text)
-                os.unlink(path)
-                self.pairs[key] = named
-        return self.pairs[key]
+        with self.lock:
+            if key not in self.pairs:
+                self.pairs[key] = self.make_mask(*key)
+            return self.pairs[key]
+
+    def make_mask(self, a, b):
+        new = os.path.join(self.work, "masks", "new")
+        if call(self.minivmm, "baseline", host_file(a), host_file(b), "-o", new, ok=(0, 3)).returncode:
+            return None
+        # Without the head, which names the hosts: then pairs with the same baseline share their snapshots.
+        text = re.sub(rb"\A(#.*\n)+", b"", content(new))
+        named = os.path.join(self.work, "masks", digest(text) + ".mask")
+        with open(new, "wb") as f:
+            f.write(text)
+        os.replace(new, named)
+        return named
 
     def predict(self, c):
         mask = {"none": "", "pair": None, "fleet": fleet(c.source)}[c.mask]

@@ -3,10 +3,9 @@
 import collections, concurrent.futures, gzip, json, os, re, shutil, subprocess, sys, tempfile
 
 import predict
-from matrix_plan import HOSTS, Plan, call, content, digest, top, why
+from matrix_plan import HOSTS, Plan, call, content, digest, leaks, top, why
 
 LIMIT = 128 * 1024            # of a snapshot, compressed as it is kept
-OPEN = {("PDPE1GB", "1-GIB-PAGE")}
 
 
 def nonce(snapshot):
@@ -158,6 +157,10 @@ def rows(text, verdict):
     return {m[:2] for m in found if m[2] == verdict}
 
 
+def known_leaks(host):
+    return {tuple(r[1:3]) for r in leaks() if predict.applies(r[0], host)}
+
+
 def features(text):
     return sorted({f for f, _ in rows(text, "BROKEN")})
 
@@ -195,7 +198,7 @@ def judge(plan, c):
         dead = rc or wrong or broken
         if dead:
             problems.append(f"{name}: accepted, and then: {wrong or broken or f'exit {rc}'}")
-        known = {k[:2] for k in predict.exceptions(c.dest)} | OPEN
+        known = {k[:2] for k in predict.exceptions(c.dest)} | known_leaks(c.dest)
         different = (rows(text, "LEAK") ^ predicted[2]) - known
         if different:
             problems.append(f"{name}: leaks are not as predicted: {sorted(different)}")

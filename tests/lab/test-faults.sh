@@ -89,13 +89,11 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	mkdir -m 777 "$tmp/nobody"
 	cached=${LAB_CACHE:-${OUT:-build}/lab}
 	if as_nobody test -r $lab -a -r "$cached/kernel/vmlinuz" -a ! -w /dev/kvm; then
-		for h in epyc penryn; do
-			ran as_nobody env HOME=/ TMPDIR="$tmp/nobody" $lab run $h -- sh -c 'id -u; ls /dev/kvm'
-			expect_status 0
-			expect_out /dev/kvm
-		done
+		ran as_nobody env HOME=/ TMPDIR="$tmp/nobody" $lab run epyc -- ls -l /dev/kvm
+		expect_status 0
+		expect_out /dev/kvm
 		expect_equal "$(ls "$tmp/nobody")" "" "scratch files"
-		check "lab: hosts of both emulators for an ordinary user without /dev/kvm"
+		check "lab: an ordinary user without /dev/kvm has hosts, too"
 	else
 		skip "lab: an ordinary user" "these folders are not for others to read, or /dev/kvm is for all"
 	fi
