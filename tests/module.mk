@@ -3,6 +3,8 @@
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/tests/unit/%)
 
+comma := ,
+
 # What a test may link, by what it is about; everything else is the core's.
 UNIT_MIGRATE := test_stream test_packed test_snapshot test_snapshot_hostile test_snapshot_faults test_live test_peer
 UNIT_VMM     := test_vcpu_state test_lazy test_image test_sites test_testdev test_device test_virtio test_disk_id test_host_file test_maskload test_names test_import test_baseline_hosts test_explain test_dialect
@@ -14,7 +16,8 @@ unit_inc  = $(if $(filter $(UNIT_VMM),$(1)),$(VMM_INC),\
 unit_more = $(if $(filter test_live,$(1)),$(OUT)/tests/unit/fake_vm.o) \
             $(if $(filter $(UNIT_MIGRATE) test_lazy,$(1)),$(OUT)/tests/unit/snapshot_fixture.o,\
             $(if $(filter $(UNIT_VMM),$(1)),,$(if $(wildcard tests/unit/support.c),$(OUT)/tests/unit/support.o)))
-unit_ld   = $(if $(filter $(UNIT_VMM),$(1)),$(VMM_LIBS),$(if $(filter $(UNIT_MIGRATE),$(1)),-lxxhash))
+unit_ld   = $(if $(filter test_vcpu_state,$(1)),-Wl$(comma)--wrap=mv_kvm_cap$(comma)--wrap=mv_kvm_call) \
+            $(if $(filter $(UNIT_VMM),$(1)),$(VMM_LIBS),$(if $(filter $(UNIT_MIGRATE),$(1)),-lxxhash))
 
 $(OUT)/tests/unit/%.o: INC = $(call unit_inc,$(notdir $*)) -I. -Itests/unit -D_GNU_SOURCE \
                              -DMV_SOURCE_DIR='"$(CURDIR)"'

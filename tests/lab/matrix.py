@@ -42,7 +42,7 @@ def appendix_problems(results):
     problems = []
     for feature, a, b in appendix():
         refused, moved = (results.get(Cell(a, b, m)) for m in ("none", "pair"))
-        if not refused and not moved:
+        if not refused and (not moved or moved[0] == "no-baseline"):
             continue
         if not refused or refused[0] != "refused" or feature not in refused[1]:
             problems.append(f"{feature}: {a} to {b} is not refused for it: {refused}")
