@@ -44,8 +44,10 @@ def shortened(words, n):
 def markdown(results):
     hosts = matrix_hosts()
     lines = ["# Every move between lab hosts", "",
-             "Written by `make lab-matrix` (`tests/lab/matrix.py`); the record is `tests/data/matrix/cells.tsv`. "
-             "[lab.md](lab.md) says what the hosts are.", "",
+             "Written by `make lab-matrix` (`tests/lab/matrix.py`); the record is `tests/data/matrix/cells.tsv`, where NAME is",
+             "what the destination lacks or has otherwise, and +NAME what it only has more of. [lab.md](lab.md) says what the",
+             f"hosts are: {len(hosts)} of its {len(HOSTS)}. The others are one feature apart from one of these, and meet it in the last table",
+             "here or in [guide-replay.md](guide-replay.md).", "",
              "A guest is started on the host of the row, saved, and restored on the host of the column. The verdict was "
              "predicted from", "two host files, and then given by `restore` in the host: the same mismatches, or the run "
              "fails. A guest that is accepted has", "its counter, its nonce, its CPUID and the outcome of every probe looked "
@@ -75,9 +77,9 @@ def markdown(results):
     lines += ["", "## Refused although it survived", "",
               "The probe guest uses what it is shown, once. That it survived is no proof that another guest would: it says which",
               "refusals rest on a rule ([verdict-rules.md](verdict-rules.md)) and not on an instruction that fails. What the",
-              "destination only has more of is left out here; `tests/data/matrix/cells.tsv` has it as `+NAME`. In the first column,",
-              "small letters are rules or fields, the others features: either no instruction depends on them, or they are hints,",
-              "or the destination executes what it does not show.", "",
+              "destination only has more of is left out. In the first column, small letters are rules or fields, the others",
+              "features: either no instruction depends on them, or they are hints, or the destination executes what it does not",
+              "show.", "",
               "| refused for | cells | for example |", "|---|---|---|"]
     for text, cells in sorted(survived.items(), key=lambda i: (-len(i[1]), i[0])):
         lines.append(f"| {text or 'the guide’s equality: the destination only has more, and `--rule subset` accepts'} | {len(cells)} "
