@@ -162,6 +162,10 @@ mutant apply 'msr: T and F at power-on'             's/^\tmsr_notes(p, notes);//
 mutant apply 'a T the host lacks is told twice'     's/ || mv_table_has(c->offer, id))) {/ || 1)) {/'
 mutant policy 'msr: T is not given'                 's/ | mv_mask_msr_with(m, MV_SYM_T);/;/'
 mutant policy 'msr: bits under x are compared'      's/by_symbol |= .*/by_symbol = 0;/'
+mutant policy 'ignored names stand twice'           's/if (!len || listed(.*/if (!len)/'
+mutant policy 'ignored: a part of a name is listed' 's/if (n == len && !memcmp/if (n >= len \&\& !memcmp/'
+mutant policy 'ignored: no limit'                   's/if (at + 1 + len >= sizeof(p->ignored))/if (0)/'
+mutant policy 'ignored: something of a list too long' "s/p->ignored\[before\] = .*/;/"
 mutant verdict_rules 'interception: CPL 3 is forgotten' 's/p->patchable && p->patch_cpl3 &&/p->patchable \&\&/'
 mutant verdict_rules 'interception: step at one level' 's/proof\[MV_INTERCEPTION_STEP\] == MV_PROOF_BOTH/proof[MV_INTERCEPTION_STEP]/'
 
