@@ -84,7 +84,7 @@ class Plan:
             return self.pairs[key]
 
     def make_mask(self, a, b):
-        new = os.path.join(self.work, "masks", "new")
+        new = os.path.join(self.work, "masks", f"new-{os.getpid()}")
         if call(self.minivmm, "baseline", host_file(a), host_file(b), "-o", new, ok=(0, 3)).returncode:
             return None
         # Without the head, which names the hosts: then pairs with the same baseline share their snapshots.
