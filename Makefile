@@ -11,7 +11,7 @@
 #   make bench      figures of the core, as ratios where another machine should be able to compare
 #   make lab-torture   all of a guest's state, on hosts with protection keys and with kvm-intel (minutes)
 #   make migrate-faults   every fault point of a move, every value of every byte of a snapshot's records (minutes)
-#   make fuzz       libFuzzer on what reads hostile bytes; SECONDS=60 TARGETS="snapshot stream"
+#   make fuzz       libFuzzer (clang) on what reads bytes from outside; SECONDS=60 each, TARGETS="mask host"
 #   make libvirt-sweep  every pair of the hosts in MV_HOSTS=DIR, against libvirt's verdicts and baselines
 #   make images     build/images/probe.iso, which boots anywhere, and probe.img for minivmm
 #   make oracles    the probe guest on every CPU model of QEMU and Bochs: is each row right?
@@ -21,7 +21,6 @@
 #   make install    PREFIX=/usr/local DESTDIR=: program, manual pages, completion, the core as a library
 #   make deb        Debian packages in build/deb, checked by lintian
 #   make lab-live   a loaded Linux guest between two lab hosts, 10 times there and back (minutes)
-#   make fuzz       libFuzzer targets, FUZZ_SECONDS=60 each (clang)
 #   make deps       install what Debian 12 has to provide; make clean removes what was built
 #
 # OUT=DIR builds elsewhere, V=1 shows commands, CC=clang, SAN=address,undefined, WERROR=0, LIBVIRT=0.

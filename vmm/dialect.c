@@ -2,6 +2,7 @@
 /* The table of dialects, their losses, and the mask language's own forms as dialects. */
 #include "dialect.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,18 @@ enum mv_sym mv_mask_msr_sym(const struct mv_mask_msr *m, unsigned bit)
 {
 	return (enum mv_sym)((m->plane[2] >> bit & 1) << 2 | (m->plane[1] >> bit & 1) << 1 |
 			     (m->plane[0] >> bit & 1));
+}
+
+bool mv_dialect_u32(const char *text, uint32_t *out)
+{
+	unsigned long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	*out = (uint32_t)n;
+	/* strtoull takes blanks and a sign, too. */
+	return *text >= '0' && *text <= '9' && !*end && !errno && n <= UINT32_MAX;
 }
 
 int mv_dialect_set(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,

@@ -83,6 +83,9 @@ struct mv_dialect_number {
 void mv_dialect_write_numbers(FILE *out, const struct mv_mask *m, const struct mv_dialect_number *numbers,
 			      size_t nnumbers, struct mv_losses *l, const char *lost);
 
+/* The whole of text as a number of 32 bits, written as in C: no sign, nothing cut off. */
+bool mv_dialect_u32(const char *text, uint32_t *out);
+
 /* Put s at a feature, or a position; -MV_E_INPUT if the mask is full. */
 int mv_dialect_set(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,
 		   enum mv_sym s, mv_at at);

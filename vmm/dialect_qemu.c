@@ -64,12 +64,11 @@ static int set_number(struct reader *rd, size_t row, const char *val)
 {
 	const struct mv_field *f = &mv_fields[numbers[row].lo];
 	unsigned width = (unsigned)(f->hi - f->lo + 1);
-	char *end;
-	unsigned long n = strtoul(val, &end, 0), hi = 0;
+	uint32_t n, hi = 0;
 	int rc;
 
-	if (end == val || *end)
-		return FAIL("%s=%.40s: a number is expected", numbers[row].key, val);
+	if (!mv_dialect_u32(val, &n))
+		return FAIL("%s=%.40s: a number of 32 bits is expected", numbers[row].key, val);
 	if (numbers[row].hi == MV_FIELD_EXT_FAMILY) {
 		hi = n > 15 ? n - 15 : 0;
 		n -= hi;
@@ -79,9 +78,9 @@ static int set_number(struct reader *rd, size_t row, const char *val)
 	}
 	if ((width < 32 && n >> width) || hi > (numbers[row].hi == MV_FIELD_EXT_FAMILY ? 255 : 15))
 		return FAIL("%s=%.40s does not fit", numbers[row].key, val);
-	rc = mv_dialect_set_field(rd->m, numbers[row].lo, (uint32_t)n, 0);
+	rc = mv_dialect_set_field(rd->m, numbers[row].lo, n, 0);
 	if (rc == 0 && numbers[row].hi != MV_NFIELDS)
-		rc = mv_dialect_set_field(rd->m, numbers[row].hi, (uint32_t)hi, 0);
+		rc = mv_dialect_set_field(rd->m, numbers[row].hi, hi, 0);
 	return rc ? FULL() : 0;
 }
 

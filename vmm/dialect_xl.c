@@ -54,31 +54,28 @@ static int parse_number(struct reader *rd, size_t row, const char *val)
 	const struct mv_field *f = &mv_fields[numbers[row].lo];
 	enum mv_field_id hi = numbers[row].hi;
 	unsigned width = (unsigned)(f->hi - f->lo + 1);
-	unsigned long n;
-	char *end;
+	uint32_t n;
 	int rc;
 
 	if (!strcmp(val, "x"))
 		return 0;
-	n = strtoul(val, &end, 0);
-	if (end == val || *end)
-		return FAIL("%s=%.40s: a number or x is expected", numbers[row].key, val);
+	if (!mv_dialect_u32(val, &n))
+		return FAIL("%s=%.40s: a number of 32 bits or x is expected", numbers[row].key, val);
 	if (hi == MV_FIELD_EXT_FAMILY) {
-		unsigned long ext = n < 15 ? 0 : n - 15;
+		uint32_t ext = n < 15 ? 0 : n - 15;
 
 		if (ext > 255)
 			return FAIL("%s=%.40s does not fit", numbers[row].key, val);
-		rc = mv_dialect_set_field(rd->m, numbers[row].lo, (uint32_t)(n - ext), 0);
-		return rc || mv_dialect_set_field(rd->m, hi, (uint32_t)ext, 0) ? FULL() : 0;
+		rc = mv_dialect_set_field(rd->m, numbers[row].lo, n - ext, 0);
+		return rc || mv_dialect_set_field(rd->m, hi, ext, 0) ? FULL() : 0;
 	}
 	if (hi != MV_NFIELDS)
 		width += 4;
 	if (width < 32 && n >> width)
 		return FAIL("%s=%.40s does not fit in %u bits", numbers[row].key, val, width);
-	if (hi != MV_NFIELDS && mv_dialect_set_field(rd->m, hi, (uint32_t)(n >> 4), 0))
+	if (hi != MV_NFIELDS && mv_dialect_set_field(rd->m, hi, n >> 4, 0))
 		return FULL();
-	return mv_dialect_set_field(rd->m, numbers[row].lo,
-				    (uint32_t)(hi != MV_NFIELDS ? n & 15 : n), 0)
+	return mv_dialect_set_field(rd->m, numbers[row].lo, hi != MV_NFIELDS ? n & 15 : n, 0)
 		       ? FULL()
 		       : 0;
 }

@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: MIT
-# make fuzz SECONDS=60 TARGETS="snapshot stream": libFuzzer with ASan and UBSan (clang). A target is
-# tests/fuzz/fuzz_NAME.c (see fuzz.h); its seeds are in tests/fuzz/corpus/NAME and, if it has a line
-# here, in FUZZ_SEEDS_NAME. What is found goes to $(OUT)/fuzz.
+# make fuzz SECONDS=60 TARGETS="mask host": libFuzzer with ASan and UBSan (clang), a table at the end. A
+# target is tests/fuzz/fuzz_NAME.c (see fuzz.h); it begins with tests/fuzz/corpus/NAME, and files of the
+# project if it has a line here. What is found goes to $(OUT)/fuzz/found.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_SEEDS_snapshot := $(sort $(wildcard tests/data/golden/*.snap))
+FUZZ_SEEDS_mask     := $(sort $(wildcard configs/overrides/*)) \
+                       configs/baselines/intel-penryn.mask tests/data/masks/guide-2008.mask
+FUZZ_SEEDS_vmx      := configs/overrides/hide-sse41.vmx
+FUZZ_SEEDS_firecracker := tests/data/dialects/level.json
+FUZZ_SEEDS_libvirt  := tests/data/masks/web.xml
+FUZZ_SEEDS_dump     := $(sort $(wildcard tests/data/dumps/*.txt))
+FUZZ_SEEDS_host     := tests/data/hosts/penryn.json tests/data/hosts/epyc.json
+FUZZ_SEEDS_fleet    := configs/vms/shop.vm
+FUZZ_SEEDS_image    := $(GUEST_OUT)/hello.elf
+# Targets that know the names of features, too.
+FUZZ_NAMED := mask vmx xl qemu libvirt host
 SECONDS    ?= 60
 TARGETS    ?= $(FUZZ_NAMES)
 FUZZ_CC    ?= clang
@@ -11,32 +22,38 @@ FUZZ_CC    ?= clang
 # The same objects serve both: only who calls the target differs.
 FUZZ_REPLAYS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/replay_%)
 FUZZ_BINS    := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/fuzz_%)
+FUZZ_HELP    := $(OUT)/tests/fuzz/fix.o $(OUT)/tests/fuzz/text.o
 $(OUT)/tests/fuzz/%.o: INC = $(VMM_INC) -Itests/fuzz -D_GNU_SOURCE
 $(FUZZ_REPLAYS): $(OUT)/tests/fuzz/replay_%: $(OUT)/tests/fuzz/replay.o $(OUT)/tests/fuzz/fuzz_%.o \
-		$(OUT)/tests/fuzz/fix.o $(LIBS)
+		$(FUZZ_HELP) $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
-$(FUZZ_BINS): $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/fix.o $(LIBS)
+$(FUZZ_BINS): $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_HELP) $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=address,undefined,fuzzer $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
-.PHONY: fuzz fuzz-replays fuzz-corpus fuzz-capture
+# What a target begins with, all in one folder; and words that mean something to it.
+FUZZ_SEEDS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/seeds/%)
+FUZZ_DICTS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/%.dict)
+.SECONDEXPANSION:
+$(FUZZ_SEEDS): $(OUT)/tests/fuzz/seeds/%: $$(wildcard tests/fuzz/corpus/$$*/*) $$(FUZZ_SEEDS_$$*)
+	$(Q)rm -rf $@ && mkdir -p $@ && cp $^ $@
+$(FUZZ_DICTS): $(OUT)/tests/fuzz/%.dict: $$(wildcard tests/fuzz/dict/$$*.dict) cpuid/features.def
+	$(Q)mkdir -p $(@D)
+	$(Q)cat /dev/null $(filter %/$*.dict,$^) > $@
+	$(Q)$(if $(filter $(FUZZ_NAMED),$*),grep -oh '"[A-Za-z0-9._-][A-Za-z0-9._-]*"' cpuid/features.def | sort -u >> $@)
+
+.PHONY: fuzz fuzz-replays fuzz-capture
 # The seeds that are messages between two of these programs: recorded anew when the protocol changes.
 fuzz-capture: all
 	$(Q)python3 tests/fuzz/capture.py $(OUT)/minivmm $(OUT)/guest-tests/hello.elf
-fuzz-replays: $(FUZZ_REPLAYS)
-fuzz-corpus: fuzz-replays
-	$(Q)$(foreach n,$(FUZZ_NAMES),printf '%s: ' $(n) && $(OUT)/tests/fuzz/replay_$(n) \
-		$(wildcard tests/fuzz/corpus/$(n)/*) $(FUZZ_SEEDS_$(n)) &&) true
+fuzz-replays: $(FUZZ_REPLAYS) $(FUZZ_SEEDS)
 
 fuzz:
 	$(Q)tests/deps.sh clang
 	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/fuzz CC=$(FUZZ_CC) SAN=address,undefined,fuzzer-no-link \
-		$(TARGETS:%=$(OUT)/fuzz/tests/fuzz/fuzz_%)
-	$(Q)set -e; for t in $(TARGETS); do mkdir -p $(OUT)/fuzz/found/$$t; \
-		echo "== $$t, $(SECONDS) s"; \
-		$(OUT)/fuzz/tests/fuzz/fuzz_$$t -max_total_time=$(SECONDS) -max_len=262144 -rss_limit_mb=2048 \
-			-timeout=20 -print_final_stats=1 -artifact_prefix=$(OUT)/fuzz/found/$$t- \
-			$(OUT)/fuzz/found/$$t tests/fuzz/corpus/$$t; done
+		$(TARGETS:%=$(OUT)/fuzz/tests/fuzz/fuzz_%) $(TARGETS:%=$(OUT)/fuzz/tests/fuzz/seeds/%) \
+		$(TARGETS:%=$(OUT)/fuzz/tests/fuzz/%.dict)
+	$(Q)tests/fuzz/run.sh $(OUT)/fuzz $(SECONDS) $(TARGETS)
 
 -include $(wildcard $(OUT)/tests/fuzz/*.d)
