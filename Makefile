@@ -12,6 +12,7 @@
 #   make lab-torture   all of a guest's state, on hosts with protection keys and with kvm-intel (minutes)
 #   make migrate-faults   every fault point of a move, every value of every byte of a snapshot's records (minutes)
 #   make fuzz       libFuzzer (clang) on what reads bytes from outside; SECONDS=60 each, TARGETS="mask host"
+#   make faults     every call of the C library fails once; make soak: 1,000 starts, restores, migrations (COUNT=N)
 #   make libvirt-sweep  every pair of the hosts in MV_HOSTS=DIR, against libvirt's verdicts and baselines
 #   make images     build/images/probe.iso, which boots anywhere, and probe.img for minivmm
 #   make oracles    the probe guest on every CPU model of QEMU and Bochs: is each row right?
@@ -173,7 +174,7 @@ demo: deps-build
 REQUIRE ?=
 check: deps-test
 	$(Q)tests/deps.sh --try $$(tests/lab/lab deps)
-	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays $(OUT)/bench/intercept
+	$(Q)$(MAKE) --no-print-directory all unit-tests fuzz-replays $(OUT)/tests/faults/preload.so $(OUT)/bench/intercept
 	$(Q)[ ! -e /usr/lib/ISOLINUX/isolinux.bin ] || $(MAKE) --no-print-directory $(IMAGES)
 	$(Q)tests/check.sh $(OUT) '$(REQUIRE)'
 

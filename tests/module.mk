@@ -48,6 +48,22 @@ $(OUT)/tests/minivmm-virt-off: $(CLI_OBJS) $(OUT)/tests/virt-off.o $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
+# Every call of the C library fails in turn, for every command that has something to lose (minutes):
+# make faults FAULTS="only=save,restore". And what must not grow, does not: make soak COUNT=1000.
+$(OUT)/tests/faults/preload.so: tests/faults/preload.c $(OUT)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
+FAULTS ?= all=1
+COUNT  ?= 1000
+.PHONY: faults soak
+faults: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(OUT)/tests/faults/preload.so
+	$(Q)tests/integration/faults.sh $(OUT) $(FAULTS)
+soak: deps-test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/integration/soak.sh $(OUT) $(COUNT)
+
 .PHONY: unit-tests
 unit-tests: $(UNIT_BINS) $(OUT)/tests/minivmm-virt-off
 

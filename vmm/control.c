@@ -94,7 +94,12 @@ static int claim(int fd, const struct sockaddr_un *a)
 		rc = bind(fd, (const struct sockaddr *)a, sizeof(*a));
 	}
 	umask(old);
-	rc = rc || listen(fd, 8) ? -errno : 0;
+	if (rc) {
+		rc = -errno;
+	} else if (listen(fd, 8)) {
+		rc = -errno;
+		unlink(a->sun_path);
+	}
 	unlock_names(lock);
 	return rc;
 }

@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# shellcheck source-path=SCRIPTDIR
+# soak.sh BUILD [COUNT]: nothing grows from one VM to the next. A few of them; make soak takes 1,000.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
+
+need_kvm "soak" || exit 0
+exec python3 "$top/tests/faults/soak.py" "$build" "${2:-10}"
