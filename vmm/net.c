@@ -147,6 +147,7 @@ static int listen_unix(const struct mv_addr *a)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCKET_FLAGS, 0), rc;
 	struct sockaddr_un sun;
+	bool bound;
 	mode_t old;
 
 	if (fd < 0)
@@ -157,8 +158,11 @@ static int listen_unix(const struct mv_addr *a)
 	if (rc && errno == EADDRINUSE && stale(&sun) && !unlink(sun.sun_path))
 		rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 	umask(old);
+	bound = !rc;
 	if (rc || listen(fd, 1)) {
 		rc = -errno;
+		if (bound)
+			unlink(sun.sun_path);
 		close(fd);
 		return rc;
 	}

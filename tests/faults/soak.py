@@ -105,7 +105,7 @@ class Series:
         return f"{self.what} {first} -> {last}"
 
 
-def starts(keep):
+def starts():
     """Long enough for the probe guest now and then, for a small one each time."""
     peak, fds = Series("peak RSS of a VM, KiB", 256), Series("its descriptors", 0)
     for i in range(count):
@@ -124,18 +124,21 @@ def starts(keep):
     return [peak.verdict(), fds.verdict()]
 
 
-def snapshots(keep):
-    """A chain: each process goes on from the file that the one before has left. And one VM that is saved each time."""
+def snapshots():
+    """A chain: each process goes on from the file that the one before has left. And one VM that is saved each time.
+    Whoever asked it last may still be connected."""
     stays = Vm("stays", "run", image, "--append", FOREVER)
     vm = Vm("v", "run", image, "--append", FOREVER)
-    peak, fds, size = Series("peak RSS of a restored VM, KiB", 256), Series("its descriptors", 0), Series("bytes of a file", 0)
+    # Until all of its memory is read a restored VM has more of them.
+    peak, fds, size = Series("peak RSS of a restored VM, KiB", 256), Series("its descriptors", 4), Series("bytes of a file", 0)
     counter, warm = Counter(), None
     try:
         stays.up()
         for i in range(count):
             vm.up()
-            peak.values.append(vm.status("VmHWM"))
-            fds.values.append(vm.descriptors())
+            if i:
+                peak.values.append(vm.status("VmHWM"))
+                fds.values.append(vm.descriptors())
             call("snapshot", "v", "v.snap", "--stop")
             counter.goes_on(vm.ended())
             size.values.append(os.path.getsize("v.snap"))
@@ -146,7 +149,7 @@ def snapshots(keep):
         vm.up()
         now = stays.status("VmRSS"), stays.descriptors(), stays.status("Threads")
         for what, a, b, slack in zip(("RSS of the VM that was saved each time, KiB", "its descriptors", "its threads"), warm,
-                                     now, (256, 0, 0)):
+                                     now, (256, 1, 0)):
             same(what, a, b, slack)
         call("stop", "v")
         call("stop", "stays")
@@ -161,7 +164,7 @@ def snapshots(keep):
             "{}, {}, {}".format(*warm, *now)]
 
 
-def migrations(keep):
+def migrations():
     """There and back, each time to a new process."""
     peak, fds = Series("peak RSS of a received VM, KiB", 512), Series("its descriptors", 0)
     vm, counter = Vm("m0", "run", image, "--append", FOREVER), Counter()
@@ -205,7 +208,7 @@ def main():
         for kind, n in ((starts, count), (snapshots, count), (migrations, max(1, count // 5))):
             name, begin = f"soak: {n} {kind.__name__}", time.time()
             try:
-                figures = kind(keep)
+                figures = kind()
                 if files() != keep:
                     raise Failed("files are left: " + " ".join(set(files()) - set(keep)))
                 same("VMs that KVM knows", kvms, machine())

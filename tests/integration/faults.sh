@@ -15,7 +15,7 @@ elif [ ! -e "$build/tests/faults/preload.so" ]; then
 	skip faults "tests/faults/preload.so is not built"
 	exit 0
 fi
-[ $# -gt 0 ] || set -- sample=12
+[ $# -gt 0 ] || set -- sample=8
 python3 "$top/tests/faults/faults.py" "$build" "$@" 2>"$tmp/faults.err"
 status=$?
 cat "$tmp/faults.err" >&2

@@ -6,4 +6,4 @@
 . "$(dirname "$0")/helpers.sh"
 
 need_kvm "soak" || exit 0
-exec python3 "$top/tests/faults/soak.py" "$build" "${2:-10}"
+exec python3 "$top/tests/faults/soak.py" "$build" "${2:-5}"
