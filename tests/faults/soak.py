@@ -143,6 +143,9 @@ def snapshots():
             counter.goes_on(vm.ended())
             size.values.append(os.path.getsize("v.snap"))
             call("snapshot", "stays", "stays.snap")
+            # What fails leaves nothing behind in it either.
+            call("snapshot", "stays", "nowhere/stays.snap", code=1)
+            call("migrate", "stays", "unix:nowhere.sock", "-q", code=1)
             if i == count // 10:
                 warm = stays.status("VmRSS"), stays.descriptors(), stays.status("Threads")
             vm = Vm("v", "restore", "v.snap")

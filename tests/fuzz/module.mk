@@ -40,7 +40,7 @@ $(FUZZ_SEEDS): $(OUT)/tests/fuzz/seeds/%: $$(wildcard tests/fuzz/corpus/$$*/*) $
 	$(Q)rm -rf $@ && mkdir -p $@ && cp $^ $@
 $(FUZZ_DICTS): $(OUT)/tests/fuzz/%.dict: $$(wildcard tests/fuzz/dict/$$*.dict) cpuid/features.def
 	$(Q)mkdir -p $(@D)
-	$(Q)cat /dev/null $(filter %/$*.dict,$^) > $@
+	$(Q){ echo '# libFuzzer takes no empty file'; cat /dev/null $(filter %/$*.dict,$^); } > $@
 	$(Q)$(if $(filter $(FUZZ_NAMED),$*),grep -oh '"[A-Za-z0-9._-][A-Za-z0-9._-]*"' cpuid/features.def | sort -u >> $@)
 
 .PHONY: fuzz fuzz-replays fuzz-capture

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# planted.sh FOLDER [SECONDS [TARGET…]]: does fuzzing find anything? In a copy of the sources in FOLDER, one bug for each
-# target is planted in turn, and its target has SECONDS (60) to
-# crash over it. A row: target, file, what is replaced, by what.
+# planted.sh FOLDER [SECONDS [TARGET…]]: does fuzzing find anything? In a copy of the sources in FOLDER a bug for each target
+# is planted in turn, and its target has SECONDS (60) to crash over it. A row: target, file, what is replaced, by what.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$1 seconds=${2:-60}
@@ -25,7 +24,7 @@ while IFS=@ read -r target file from to; do
 	PYTHON
 	begin=$SECONDS
 	make -s fuzz SECONDS="$seconds" TARGETS="$target" WERROR=0 >out 2>&1
-	if grep -qE '^(SUMMARY|==)|runtime error|is not the same|fuzz_fail|ERROR: (Add|lib)' build/fuzz/found/"$target".log; then
+	if grep -qE '^(SUMMARY|==)|runtime error|ERROR: lib' build/fuzz/found/"$target".log; then
 		echo "ok $target: found within $((SECONDS - begin)) s, build included: $(grep -oE 'SUMMARY: .*' build/fuzz/found/"$target".log | head -1 | cut -c1-100)"
 	else
 		echo "not ok $target: not found"
@@ -41,15 +40,15 @@ firecracker@vmm/dialect_firecracker.c@if (n == width)@if (n == width + 1)
 qemu@vmm/dialect_qemu.c@snprintf(name, sizeof(name), "%.*s", eq@snprintf(name, sizeof(name) + 16, "%.*s", eq
 libvirt@vmm/virt_cpu.c@if (f->policy == sizeof(policies) / sizeof(policies[0]))@if (f->policy > sizeof(policies) / sizeof(policies[0]))
 dump@vmm/import.c@len >= 3 && !memcmp@len >= 1 && !memcmp
-host@vmm/host_json.c@if (n == 0 || n > 8)@if (n == 0 || n > 9)
+host@vmm/host_json.c@if (n == 0 || n > 8)@if (n == 0 || n > 80)
 fleet@vmm/fleet_load.c@json_object_is_type(v, json_type_string) && json_object_get_string_len(v)@json_object_get_string_len(v) >= 0
 control@vmm/runner.c@return "";@return NULL;
 image@vmm/image.c@size <= img->size - offset@size <= img->size
 sites@vmm/sites.c@s->inside++;@s->inside += i > 8;
 explain@vmm/explain.c@if (n == MV_CODE_MAX ||@if (n == MV_CODE_MAX + 1 ||
-snapshot@migrate/wire.c@len > w->size - w->pos@len > w->size
-stream@migrate/wire.c@len > w->size - w->pos@len > w->size
-peer@migrate/wire.c@len > w->size - w->pos@len > w->size
-receive@migrate/wire.c@len > w->size - w->pos@len > w->size
+snapshot@migrate/manifest.c@r->npages > (m->ram_size - r->gpa) / MV_PAGE_SIZE@r->npages > m->ram_size / MV_PAGE_SIZE
+stream@migrate/pages.c@else if (gpa >= ram_size)@else if (gpa > 8 * ram_size)
+peer@migrate/peer.c@if (msg[i])@if (msg[i] == 1)
+receive@migrate/pages.c@else if (gpa >= ram_size)@else if (gpa > 8 * ram_size)
 ROWS
 exit $failed
