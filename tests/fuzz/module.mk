@@ -38,7 +38,7 @@ FUZZ_DICTS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/%.dict)
 .SECONDEXPANSION:
 $(FUZZ_SEEDS): $(OUT)/tests/fuzz/seeds/%: $$(wildcard tests/fuzz/corpus/$$*/*) $$(FUZZ_SEEDS_$$*)
 	$(Q)rm -rf $@ && mkdir -p $@ && cp $^ $@
-$(FUZZ_DICTS): $(OUT)/tests/fuzz/%.dict: $$(wildcard tests/fuzz/dict/$$*.dict) cpuid/features.def
+$(FUZZ_DICTS): $(OUT)/tests/fuzz/%.dict: $$(wildcard tests/fuzz/dict/$$*.dict) cpuid/features.def tests/fuzz/module.mk
 	$(Q)mkdir -p $(@D)
 	$(Q){ echo '# libFuzzer takes no empty file'; cat /dev/null $(filter %/$*.dict,$^); } > $@
 	$(Q)$(if $(filter $(FUZZ_NAMED),$*),grep -oh '"[A-Za-z0-9._-][A-Za-z0-9._-]*"' cpuid/features.def | sort -u >> $@)

@@ -46,9 +46,9 @@ control@vmm/runner.c@return "";@return NULL;
 image@vmm/image.c@size <= img->size - offset@size <= img->size
 sites@vmm/sites.c@s->inside++;@s->inside += i > 8;
 explain@vmm/explain.c@if (n == MV_CODE_MAX ||@if (n == MV_CODE_MAX + 1 ||
-snapshot@migrate/manifest.c@r->npages > (m->ram_size - r->gpa) / MV_PAGE_SIZE@r->npages > m->ram_size / MV_PAGE_SIZE
-stream@migrate/pages.c@else if (gpa >= ram_size)@else if (gpa > 8 * ram_size)
+snapshot@migrate/wire.c@if (*v >= min && *v <= max)@if (*v >= min)
+stream@migrate/wire.c@if (*v >= min && *v <= max)@if (*v >= min)
 peer@migrate/peer.c@if (msg[i])@if (msg[i] == 1)
-receive@migrate/pages.c@else if (gpa >= ram_size)@else if (gpa > 8 * ram_size)
+receive@migrate/wire.c@if (*v >= min && *v <= max)@if (*v >= min)
 ROWS
 exit $failed
