@@ -46,9 +46,9 @@ control@vmm/runner.c@return "";@return NULL;
 image@vmm/image.c@size <= img->size - offset@size <= img->size
 sites@vmm/sites.c@s->inside++;@s->inside += i > 8;
 explain@vmm/explain.c@if (n == MV_CODE_MAX ||@if (n == MV_CODE_MAX + 1 ||
-snapshot@migrate/wire.c@if (*v >= min && *v <= max)@if (*v >= min)
-stream@migrate/wire.c@if (*v >= min && *v <= max)@if (*v >= min)
+snapshot@migrate/snapshot.c@	mv_stream_finish(&s->s);@	if (s->state_read) mv_stream_finish(&s->s);
+stream@migrate/stream.c@	mv_buf_finish(&s->buf);@	if (s->pos > s->end / 2) mv_buf_finish(&s->buf);
 peer@migrate/peer.c@if (msg[i])@if (msg[i] == 1)
-receive@migrate/wire.c@if (*v >= min && *v <= max)@if (*v >= min)
+receive@migrate/live_receive.c@		dst->discard(dst->ctx);@		if (!a.state.nvcpus) dst->discard(dst->ctx);
 ROWS
 exit $failed
