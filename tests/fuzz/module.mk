@@ -11,10 +11,11 @@ FUZZ_SEEDS_firecracker := tests/data/dialects/level.json
 FUZZ_SEEDS_libvirt  := tests/data/masks/web.xml
 FUZZ_SEEDS_dump     := $(sort $(wildcard tests/data/dumps/*.txt))
 FUZZ_SEEDS_host     := tests/data/hosts/penryn.json tests/data/hosts/epyc.json
+FUZZ_SEEDS_verdict  := tests/data/hosts/ivybridge.json tests/data/hosts/milan.json
 FUZZ_SEEDS_fleet    := configs/vms/shop.vm
 FUZZ_SEEDS_image    := $(GUEST_OUT)/hello.elf
 # Targets that know the names of features, too.
-FUZZ_NAMED := mask vmx xl qemu libvirt host
+FUZZ_NAMED := mask vmx xl qemu libvirt host verdict
 SECONDS    ?= 60
 TARGETS    ?= $(FUZZ_NAMES)
 FUZZ_CC    ?= clang

@@ -41,6 +41,7 @@ qemu@vmm/dialect_qemu.c@snprintf(name, sizeof(name), "%.*s", eq@snprintf(name, s
 libvirt@vmm/virt_cpu.c@if (f->policy == sizeof(policies) / sizeof(policies[0]))@if (f->policy > sizeof(policies) / sizeof(policies[0]))
 dump@vmm/import.c@len >= 3 && !memcmp@len >= 1 && !memcmp
 host@vmm/host_json.c@if (n == 0 || n > 8)@if (n == 0 || n > 80)
+verdict@cpuid/quick.c@sizeof(v->vendor)) && words_fit(v, h)@sizeof(v->vendor))
 fleet@vmm/fleet_load.c@json_object_is_type(v, json_type_string) && json_object_get_string_len(v)@json_object_get_string_len(v) >= 0
 control@vmm/runner.c@return "";@return NULL;
 image@vmm/image.c@size <= img->size - offset@size <= img->size
