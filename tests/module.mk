@@ -48,7 +48,7 @@ $(OUT)/tests/minivmm-virt-off: $(CLI_OBJS) $(OUT)/tests/virt-off.o $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
-# Every call of the C library fails in turn, for every command that has something to lose (minutes):
+# Every call of the C library fails in turn, for every command that has something to lose (half an hour or more):
 # make faults FAULTS="only=save,restore". And what must not grow, does not: make soak COUNT=1000.
 $(OUT)/tests/faults/preload.so: tests/faults/preload.c $(OUT)/.flags
 	@mkdir -p $(@D)

@@ -8,7 +8,7 @@ shift
 
 if ! need_kvm "faults"; then
 	exit 0
-elif grep -q __asan_init "$minivmm"; then
+elif grep -qE '__(a|t)san_init' "$minivmm"; then
 	skip faults "a sanitizer has its own malloc and has to be loaded first"
 	exit 0
 elif [ ! -e "$build/tests/faults/preload.so" ]; then
