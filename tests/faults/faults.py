@@ -136,7 +136,9 @@ def must(condition, what):
 
 def one(env, *args):
     p = Process(env, *args, faulty=True)
-    must(p.wait(), "hangs")
+    ended = p.wait()
+    p.end()
+    must(ended, "hangs")
     return [p]
 
 
