@@ -33,8 +33,10 @@ $(OUT)/bench/%.elf: bench/%.S
 START_ROUNDS ?= 31
 START_QEMU   := qemu-system-x86_64 -machine microvm,accel=kvm -cpu qemu64 -m 64 -nodefaults -no-user-config \
                 -display none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel
-.PHONY: bench bench-core bench-start bench-cpuid bench-snapshot bench-live
-bench: bench-core bench-fleet bench-fleet-files bench-start bench-snapshot bench-live
+.PHONY: bench bench-core bench-start bench-cpuid bench-snapshot bench-live bench-intercept
+# All of them, one after the other, into docs/benchmarks.md; BENCHES=start,live: these again. Half an hour.
+bench: all deps-test
+	$(Q)bench/all.py $(OUT) --out docs/benchmarks.md $(if $(BENCHES),--only $(BENCHES))
 bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
@@ -56,6 +58,8 @@ bench-live: all
 	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf
 
 # What each way to answer a CPUID costs, whether or not it is proved here.
+bench-intercept: all $(OUT)/bench/intercept
+	$(Q)$(OUT)/bench/intercept -o $(OUT)/bench/intercept.json $(GUEST_OUT)/cpuids.elf
 $(OUT)/bench/intercept.o: INC := $(VMM_INC) -D_GNU_SOURCE
 $(OUT)/bench/intercept: $(OUT)/bench/intercept.o $(LIBS)
 	$(call say,LD,$@)

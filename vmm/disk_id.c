@@ -218,7 +218,7 @@ static int whole_id(int fd, const struct mv_disk *d, uint8_t id[16], struct mv_e
 
 int mv_disk_holds(int fd, const struct mv_disk *d, bool *same, struct mv_err *err)
 {
-	uint8_t id[sizeof(d->id)];
+	uint8_t id[sizeof(d->id)] = { 0 };
 	int rc;
 
 	*same = false;

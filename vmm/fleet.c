@@ -377,7 +377,8 @@ static bool same_quick(const struct mv_fleet *f, uint32_t number, const void *ke
 {
 	const struct mv_fleet_vclass *c = mv_fleet_vclass(f, number);
 
-	/* Whole objects were zeroed before they were filled. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
+	/* Whole objects were zeroed before they were filled. */
+	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
 	return c->quick && !memcmp(c->quick, key, sizeof(*c->quick));
 }
 

@@ -59,6 +59,13 @@ int mv_vm_claim_disks(struct mv_vm *vm, struct mv_err *err)
 	return 0;
 }
 
+int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err)
+{
+	(void)vm;
+	(void)err;
+	return 0;
+}
+
 int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err)
 {
 	(void)vm;
