@@ -162,6 +162,7 @@ expect_status 0
 ran "$minivmm" snapshot writer busy.snap --stop
 expect_status 0
 ended writer
+rm writer.out	# of the guest before it
 "$minivmm" restore busy.snap -q --timeout 60 <>input >writer.out 2>writer.err &
 pid=$!
 wait_for grep -q lap writer.out
