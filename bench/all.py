@@ -32,7 +32,7 @@ def kvm():
 def target(name):
     def run(build):
         p = subprocess.run(["make", "--no-print-directory", f"OUT={build}", name], cwd=top, capture_output=True, text=True)
-        lines = [l for l in p.stdout.splitlines() if not re.match(r"  [A-Z]+ ", l)]
+        lines = [l for l in p.stdout.splitlines() if not re.match(r"  (CC|LD|AS|AR|GUEST[A-Z]+|ISO) ", l)]
         if p.returncode:
             return None, f"make {name} failed: " + (p.stderr.strip().splitlines() or ["without a word"])[-1]
         return "\n".join(lines), None

@@ -49,10 +49,11 @@ bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/
 bench-cpuid: $(OUT)/bench/cpuid.elf $(OUT)/minivmm deps-lab
 	$(Q)bench/cpuid-cost.sh $(OUT) $(OUT)/bench/cpuid.json
 
-# Files of up to 2 GiB, in BENCH_DIR (memory, if there is /dev/shm).
+# Files of up to 2 GiB, in BENCH_DIR (memory, if there is /dev/shm); BENCH_RAM: of which guests.
+BENCH_RAM ?= 64,512,2048
 BENCH_DIR ?= $(wildcard /dev/shm)
 bench-snapshot: all $(OUT)/bench/floor-restore
-	$(Q)python3 bench/snapshot.py $(OUT) --dir $(or $(BENCH_DIR),/tmp) --json $(OUT)/bench/snapshot.json
+	$(Q)python3 bench/snapshot.py $(OUT) --dir $(or $(BENCH_DIR),/tmp) --ram $(BENCH_RAM) --json $(OUT)/bench/snapshot.json
 
 bench-live: all
 	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf
