@@ -291,6 +291,7 @@ static void fill_state(uint32_t nvcpus, bool full)
 {
 	uint32_t i;
 
+	mv_state_finish(&fx.state);	/* of a fill before this one */
 	cr_assert(!mv_state_init(&fx.state, nvcpus, NULL));
 	fx.state.clock_ns = any();
 	if (full)
