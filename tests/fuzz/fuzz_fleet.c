@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A file of VM descriptions, for a fleet of one host. Files that it names are looked for. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fleet_load.h"
 #include "import.h"
 #include "text.h"
-
-static const char dump[] =
-	"CPUID 00000000: 0000000D-756E6547-6C65746E-49656E69\n"
-	"CPUID 00000001: 000306A9-00100800-7FBAE3FF-BFEBFBFF\n"
-	"CPUID 00000007: 00000000-00000281-00000000-00000000\n"
-	"CPUID 0000000D: 00000007-00000340-00000340-00000000 [SL 00]\n"
-	"CPUID 0000000D: 00000001-00000000-00000000-00000000 [SL 01]\n"
-	"CPUID 0000000D: 00000100-00000240-00000000-00000000 [SL 02]\n"
-	"CPUID 80000000: 80000008-00000000-00000000-00000000\n"
-	"CPUID 80000001: 00000000-00000000-00000001-28100800\n"
-	"CPUID 80000008: 00003024-00000000-00000000-00000000\n";
 
 static void load(struct mv_fleet *f, const char *path, const struct mv_host *h)
 {
@@ -40,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = fuzz_file(data, size, path);
 
 	if (!h && (h = malloc(sizeof(*h))))
-		FUZZ_MUST(mv_host_import_text(h, "h1", dump, sizeof(dump) - 1, NULL, &err) == 0, "%s", err.msg);
+		FUZZ_MUST(mv_host_import_text(h, "h1", fuzz_dump, strlen(fuzz_dump), NULL, &err) == 0, "%s", err.msg);
 	if (h && f && fd >= 0)
 		load(f, path, h);
 	if (fd >= 0)

@@ -5,6 +5,7 @@
  * host that would start a VM takes it back.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "apply.h"
@@ -13,17 +14,6 @@
 #include "maskload.h"
 #include "quick.h"
 #include "text.h"
-
-static const char dump[] =
-	"CPUID 00000000: 0000000D-756E6547-6C65746E-49656E69\n"
-	"CPUID 00000001: 000306A9-00100800-7FBAE3FF-BFEBFBFF\n"
-	"CPUID 00000007: 00000000-00000281-00000000-00000000\n"
-	"CPUID 0000000D: 00000007-00000340-00000340-00000000 [SL 00]\n"
-	"CPUID 0000000D: 00000001-00000000-00000000-00000000 [SL 01]\n"
-	"CPUID 0000000D: 00000100-00000240-00000000-00000000 [SL 02]\n"
-	"CPUID 80000000: 80000008-00000000-00000000-00000000\n"
-	"CPUID 80000001: 00000000-00000000-00000001-28100800\n"
-	"CPUID 80000008: 00003024-00000000-00000000-00000000\n";
 
 /* All that is large, once. */
 static struct {
@@ -99,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = fuzz_file(data, size, path);
 
 	if (!f.fixed.raw.n)
-		FUZZ_MUST(mv_host_import_text(&f.fixed, "h1", dump, sizeof(dump) - 1, NULL, &err) == 0, "%s", err.msg);
+		FUZZ_MUST(mv_host_import_text(&f.fixed, "h1", fuzz_dump, strlen(fuzz_dump), NULL, &err) == 0, "%s", err.msg);
 	if (fd >= 0 && mv_host_load(&f.any, path, &err) == 0)
 		both_ways();
 	if (fd >= 0)

@@ -15,6 +15,9 @@
 	} while (0)
 void fuzz_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* A small host, in the lines of a dump. */
+extern const char fuzz_dump[];
+
 /* The bytes with a NUL behind them, on the heap; the caller frees. */
 char *fuzz_text(const uint8_t *data, size_t size);
 
