@@ -3,10 +3,10 @@
  * What a VMM's own tests need a guest to do, chosen by the word mode=:
  *   echo     (default) print the command line, end with exit=N
  *   counter  count to ticks=N with a delay between two lines, sync at half; keeps nonce= in memory
- *   fill     write to mib=N MiB of memory, sync, look whether all of it is still there (blind: don't);
- *            with the word stay, go on for ever
- *   writer   write every page of mib=64 MiB again and again, a line after each pass, and check first that
- *            each still holds what the pass before left in it; delay= between two pages
+ *   fill     write to memory up to mib=N MiB, beginning with from=2, sync, look whether all of it is still
+ *            there (blind: don't); with the word stay, go on for ever
+ *   writer   write every page of mib=64 MiB again and again, beginning with from=8, a line after each pass, and
+ *            check first that each still holds what the pass before left in it; delay= between two pages
  *   hang     loop for ever; with the word hlt, stop the CPU for good instead
  *   triple   end in a triple fault
  *   ud       an exception nobody catches; with the word cpl0, there
@@ -87,32 +87,41 @@ static void counter(void)
 	}
 }
 
-/* Memory from 2 MiB on; the image is below. The boot code maps the first GiB. */
-#define FILL_FROM (2ull << 20)
-#define GIB (1ull << 30)
+/* ---- memory by position (vmm/ram.h): its bytes without the gap between 3 and 4 GiB */
 
-static uint64_t map_more(uint64_t gibs, uint64_t unused)
+#define GIB (1ull << 30)
+#define GAP_AT (3 * GIB)
+
+static uint64_t address_of(uint64_t pos)
 {
-	static uint64_t pd[2][512] __attribute__((aligned(4096)));
-	uint64_t *pml4, *pdpt;
+	return pos < GAP_AT ? pos : pos + GIB;
+}
+
+/* The boot code maps the first GiB. Those from there to end, up to 8 of them, in pages of 2 MiB. */
+static uint64_t map_more(uint64_t end, uint64_t unused)
+{
+	static uint64_t pd[7][512] __attribute__((aligned(4096)));
+	uint64_t *pml4, *pdpt, at;
 
 	(void)unused;
 	__asm__ volatile("mov %%cr3, %0" : "=r"(pml4));
 	pdpt = (uint64_t *)(pml4[0] & ~0xfffull);
-	for (uint64_t g = 1; g < gibs && g <= MV_ARRAY_SIZE(pd); g++)
-		pdpt[g] = (uintptr_t)pd[g - 1] | 7;
-	return (uintptr_t)pd;
+	for (uint64_t g = 1; g * GIB < end && g <= MV_ARRAY_SIZE(pd); g++) {
+		at = address_of(g * GIB);
+		for (uint64_t i = 0; i < MV_ARRAY_SIZE(pd[0]); i++)
+			pd[g - 1][i] = (at + (i << 21)) | 0x87;
+		pdpt[at / GIB] = (uintptr_t)pd[g - 1] | 7;
+	}
+	return 0;
 }
 
 static void fill(void)
 {
-	uint64_t end = mv_word_number("mib", 32) << 20, gibs = (end + GIB - 1) / GIB, n;
-	uint64_t *pd = (uint64_t *)mv_at_cpl0(map_more, gibs, 0);
+	uint64_t from = mv_word_number("from", 2) * MIB, end = mv_word_number("mib", 32) * MIB, n;
 
-	for (uint64_t i = 0; i < 1024; i++)
-		pd[i] = (GIB + (i << 21)) | 0x87;
-	for (uint64_t p = FILL_FROM; p < end; p += 4096) {
-		uint64_t *to = (uint64_t *)p;
+	mv_at_cpl0(map_more, end, 0);
+	for (uint64_t p = from; p < end; p += PAGE) {
+		uint64_t *to = (uint64_t *)address_of(p);
 
 		n = 512;
 		__asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(p * 0x9e3779b97f4a7c15ull) : "memory");
@@ -120,15 +129,15 @@ static void fill(void)
 	mv_puts("fill: full\n");
 	mv_sync(1);
 	mv_puts("fill: here again\n");
-	for (uint64_t p = FILL_FROM; p < end && !mv_word("blind"); p += 4096) {
-		uint64_t *at = (uint64_t *)p;
+	for (uint64_t p = from; p < end && !mv_word("blind"); p += PAGE) {
+		uint64_t *at = (uint64_t *)address_of(p);
 		bool same;
 
 		n = 512;
 		__asm__ volatile("repe scasq" : "+D"(at), "+c"(n), "=@ccz"(same)
 				 : "a"(p * 0x9e3779b97f4a7c15ull) : "memory");
 		if (!same) {
-			mv_printf("fill: page 0x%lx is wrong\n", p);
+			mv_printf("fill: page 0x%lx is wrong\n", address_of(p));
 			mv_exit(1);
 		}
 	}
@@ -137,9 +146,9 @@ static void fill(void)
 		__asm__ volatile("pause");
 }
 
-static volatile uint64_t *page_at(uint64_t page)
+static volatile uint64_t *page_at(uint64_t from, uint64_t page)
 {
-	return (volatile uint64_t *)(uintptr_t)(FREE_MEMORY + page * PAGE);
+	return (volatile uint64_t *)(uintptr_t)address_of(from + page * PAGE);
 }
 
 static void prefill(uint64_t end)
@@ -147,7 +156,7 @@ static void prefill(uint64_t end)
 	uint64_t pages = end * MIB > FREE_MEMORY ? (end * MIB - FREE_MEMORY) / PAGE : 0;
 
 	for (uint64_t i = 0; i < pages; i++)
-		page_at(i)[1] = i + 1;
+		page_at(FREE_MEMORY, i)[1] = i + 1;
 	if (pages)
 		mv_printf("filled: %lu pages\n", pages);
 }
@@ -156,11 +165,12 @@ static void prefill(uint64_t end)
 static int writer(void)
 {
 	uint64_t passes = mv_word_number("ticks", 10), delay = mv_word_number("delay", 0);
-	uint64_t pages = mv_word_number("mib", 64) * MIB / PAGE;
+	uint64_t pages = mv_word_number("mib", 64) * MIB / PAGE, from = mv_word_number("from", 8) * MIB;
 
+	mv_at_cpl0(map_more, from + pages * PAGE, 0);
 	for (uint64_t pass = 1; pass <= passes; pass++) {
 		for (uint64_t i = 0; i < pages; i++) {
-			volatile uint64_t *p = page_at(i);
+			volatile uint64_t *p = page_at(from, i);
 
 			if (pass > 1 && (p[0] != pass - 1 || p[511] != (i ^ (pass - 1)))) {
 				mv_printf("writer: page %lu has %lu and %lu after pass %lu\n", i,

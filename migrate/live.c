@@ -184,18 +184,18 @@ static int flush(struct departure *d, uint32_t flags, struct mv_err *err)
 /* The pages of one word of the bitmap. In the first round zeros are what the destination has. */
 static int send_word(struct departure *d, uint64_t word, struct mv_err *err)
 {
-	uint64_t bits = d->bitmap[word], gpa;
+	uint64_t bits = d->bitmap[word], pos;
 	uint8_t *slot;
 	bool zero;
 	int rc = 0;
 
 	for (; bits && rc == 0; bits &= bits - 1) {
-		gpa = (word * 64 + (uint64_t)__builtin_ctzll(bits)) * MV_PAGE_SIZE;
+		pos = (word * 64 + (uint64_t)__builtin_ctzll(bits)) * MV_PAGE_SIZE;
 		slot = mv_pages_slot(&d->batch);
-		d->src->read_page(d->src->ctx, gpa, slot);
+		d->src->read_page(d->src->ctx, pos, slot);
 		zero = mv_page_is_zero(slot);
 		if (!zero || d->round.rounds)
-			mv_pages_add(&d->batch, gpa, zero);
+			mv_pages_add(&d->batch, pos, zero);
 		d->progress->remaining -= MV_PAGE_SIZE;
 		if (mv_pages_full(&d->batch) || d->batch.nstored >= d->batch_pages) {
 			rc = flush(d, 0, err);

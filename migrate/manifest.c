@@ -42,7 +42,7 @@ uint64_t mv_manifest_max_length(uint64_t ram_size)
 }
 
 /* Begin a run. */
-static bool add_run(struct mv_manifest *m, uint32_t *cap, uint64_t gpa, uint64_t offset)
+static bool add_run(struct mv_manifest *m, uint32_t *cap, uint64_t pos, uint64_t offset)
 {
 	struct mv_run *runs;
 
@@ -53,23 +53,31 @@ static bool add_run(struct mv_manifest *m, uint32_t *cap, uint64_t gpa, uint64_t
 			return false;
 		m->runs = runs;
 	}
-	m->runs[m->nruns++] = (struct mv_run){ gpa, 0, offset };
+	m->runs[m->nruns++] = (struct mv_run){ pos, 0, offset };
 	return true;
 }
 
-static bool find_runs(struct mv_manifest *m, const uint8_t *ram)
+static bool is_zero(const uint8_t *ram, const uint64_t *zeros, uint64_t page)
 {
-	static const uint8_t zeros[MV_PAGE_SIZE];
-	uint64_t gpa, offset = 0;
+	static const uint8_t nothing[MV_PAGE_SIZE];
+
+	if (zeros && zeros[page / 64] >> page % 64 & 1)
+		return true;
+	return !memcmp(ram + page * MV_PAGE_SIZE, nothing, MV_PAGE_SIZE);
+}
+
+static bool find_runs(struct mv_manifest *m, const uint8_t *ram, const uint64_t *zeros)
+{
+	uint64_t pos, offset = 0;
 	bool inside = false;
 	uint32_t cap = 0;
 
-	for (gpa = 0; gpa < m->ram_size; gpa += MV_PAGE_SIZE) {
-		if (!memcmp(ram + gpa, zeros, MV_PAGE_SIZE)) {
+	for (pos = 0; pos < m->ram_size; pos += MV_PAGE_SIZE) {
+		if (is_zero(ram, zeros, pos / MV_PAGE_SIZE)) {
 			inside = false;
 			continue;
 		}
-		if (!inside && !add_run(m, &cap, gpa, offset))
+		if (!inside && !add_run(m, &cap, pos, offset))
 			return false;
 		inside = true;
 		m->runs[m->nruns - 1].npages++;
@@ -83,11 +91,11 @@ static uint64_t chunks_of(uint64_t size, uint32_t chunk_size)
 	return (size + chunk_size - 1) / chunk_size;
 }
 
-int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, uint64_t ram_size,
+int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, const uint64_t *zeros, uint64_t ram_size,
 		     struct mv_err *err)
 {
 	*m = (struct mv_manifest){ .ram_size = ram_size, .chunk_size = MV_CHUNK_SIZE };
-	if (!find_runs(m, ram))
+	if (!find_runs(m, ram, zeros))
 		goto nomem;
 	m->nchunks = (uint32_t)chunks_of(mv_manifest_data_size(m), m->chunk_size);
 	m->sums = calloc((size_t)m->nchunks + 1, sizeof(*m->sums));
@@ -159,31 +167,31 @@ static bool allocate(struct mv_manifest *m)
 
 static void walk_run(struct mv_wire *w, struct mv_manifest *m, struct mv_run *r)
 {
-	uint64_t gpa = 0, offset = m->data_offset;	/* the least, and the one */
+	uint64_t pos = 0, offset = m->data_offset;	/* the least, and the one */
 
 	if (r > m->runs) {
-		gpa = r[-1].gpa + r[-1].npages * MV_PAGE_SIZE;
+		pos = r[-1].pos + r[-1].npages * MV_PAGE_SIZE;
 		offset = r[-1].offset + r[-1].npages * MV_PAGE_SIZE;
 	}
-	mv_wire_u64(w, &r->gpa);
+	mv_wire_u64(w, &r->pos);
 	mv_wire_u64(w, &r->npages);
 	mv_wire_u64(w, &r->offset);
 	if (!mv_wire_ok(w))
 		return;
-	if (r->gpa % MV_PAGE_SIZE)
-		mv_wire_fail(w, "run 0x%" PRIx64 " does not begin with a page", r->gpa);
-	else if (r->gpa >= m->ram_size || r->npages > (m->ram_size - r->gpa) / MV_PAGE_SIZE)
-		mv_wire_fail(w, "run 0x%" PRIx64 " of %" PRIu64 " pages leaves RAM", r->gpa,
+	if (r->pos % MV_PAGE_SIZE)
+		mv_wire_fail(w, "run 0x%" PRIx64 " does not begin with a page", r->pos);
+	else if (r->pos >= m->ram_size || r->npages > (m->ram_size - r->pos) / MV_PAGE_SIZE)
+		mv_wire_fail(w, "run 0x%" PRIx64 " of %" PRIu64 " pages leaves RAM", r->pos,
 			     r->npages);
 	else if (!r->npages)
-		mv_wire_fail(w, "run 0x%" PRIx64 " is empty", r->gpa);
-	else if (r->gpa < gpa)
-		mv_wire_fail(w, "run 0x%" PRIx64 " is not after the one before it", r->gpa);
+		mv_wire_fail(w, "run 0x%" PRIx64 " is empty", r->pos);
+	else if (r->pos < pos)
+		mv_wire_fail(w, "run 0x%" PRIx64 " is not after the one before it", r->pos);
 	else if (r->offset != offset)
 		mv_wire_fail(w, "run 0x%" PRIx64 " is at byte 0x%" PRIx64 " instead of 0x%" PRIx64,
-			     r->gpa, r->offset, offset);
+			     r->pos, r->offset, offset);
 	else if (r->npages * MV_PAGE_SIZE > m->data_offset + data_of(m) - offset)
-		mv_wire_fail(w, "run 0x%" PRIx64 " goes beyond the end of the file", r->gpa);
+		mv_wire_fail(w, "run 0x%" PRIx64 " goes beyond the end of the file", r->pos);
 }
 
 void mv_manifest_walk(struct mv_wire *w, struct mv_manifest *m)
@@ -297,7 +305,7 @@ int mv_manifest_load(const struct mv_manifest *m, struct mv_stream *s, uint8_t *
 			n = len - done;
 			if (n / MV_PAGE_SIZE > r->npages - page)
 				n = (size_t)(r->npages - page) * MV_PAGE_SIZE;
-			memcpy(ram + r->gpa + page * MV_PAGE_SIZE, buf + done, n);
+			memcpy(ram + r->pos + page * MV_PAGE_SIZE, buf + done, n);
 			page += n / MV_PAGE_SIZE;
 			if (page == r->npages) {
 				page = 0;

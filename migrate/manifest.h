@@ -16,7 +16,7 @@ struct mv_stream;
 #define MV_MAX_CHUNK_SIZE (1u << 24)	/* what is read */
 
 struct mv_run {
-	uint64_t gpa, npages, offset;
+	uint64_t pos, npages, offset;
 };
 
 struct mv_manifest {
@@ -28,12 +28,12 @@ struct mv_manifest {
 };
 
 /*
- * Find the pages of ram that are not zero. The runs' offsets count from 0 until mv_manifest_place says
- * where the pages go; the sums of chunks are 0 until mv_manifest_add_up was told their bytes, which is
- * best done when they are written: once is all that memory has to be fetched. ram must not change until
- * then. The caller finishes m, on failure, too.
+ * Find the pages of ram that are not zero, without looking at those whose bit is set in zeros (may be NULL).
+ * The runs' offsets count from 0 until mv_manifest_place says where the pages go; the sums of chunks are 0
+ * until mv_manifest_add_up was told their bytes, which is best done when they are written: once is all that
+ * memory has to be fetched. ram must not change until then. The caller finishes m, on failure, too.
  */
-int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, uint64_t ram_size,
+int mv_manifest_scan(struct mv_manifest *m, const uint8_t *ram, const uint64_t *zeros, uint64_t ram_size,
 		     struct mv_err *err);
 void mv_manifest_place(struct mv_manifest *m, uint64_t data_offset);
 uint32_t mv_manifest_chunk(const struct mv_manifest *m, uint32_t i);	/* its bytes */

@@ -40,7 +40,7 @@ struct mv_live_src {
 			 struct mv_err *err);
 	void (*log_stop)(void *ctx);
 	/* A page as the guest itself would see it, without the VMM's own changes. */
-	void (*read_page)(void *ctx, uint64_t gpa, uint8_t *buf);
+	void (*read_page)(void *ctx, uint64_t pos, uint8_t *buf);
 	/* Halt the guest, or let it run again. stop fails if it has ended, or must not be halted. */
 	int (*stop)(void *ctx, struct mv_err *err);
 	void (*go_on)(void *ctx);

@@ -39,9 +39,9 @@ uint8_t *mv_pages_slot(struct mv_pages *p)
 	return p->mem + FRONT + (size_t)p->nstored * MV_PAGE_SIZE;
 }
 
-void mv_pages_add(struct mv_pages *p, uint64_t gpa, bool zero)
+void mv_pages_add(struct mv_pages *p, uint64_t pos, bool zero)
 {
-	p->desc[p->n++] = zero ? gpa | DESC_ZERO : gpa;
+	p->desc[p->n++] = zero ? pos | DESC_ZERO : pos;
 	p->nstored += !zero;
 }
 
@@ -66,17 +66,17 @@ const uint8_t *mv_pages_seal(struct mv_pages *p, uint32_t flags, size_t *len)
 /* The counts, before anything is copied. */
 static bool check(struct mv_wire *w, uint32_t n, const uint8_t *desc, uint64_t ram_size)
 {
-	uint64_t stored = 0, gpa;
+	uint64_t stored = 0, pos;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		gpa = mv_load_le(desc + (size_t)i * DESC, DESC);
-		stored += !(gpa & DESC_ZERO);
-		gpa &= ~DESC_ZERO;
-		if (gpa % MV_PAGE_SIZE)
-			mv_wire_fail(w, "0x%" PRIx64 " is not the address of a page", gpa);
-		else if (gpa >= ram_size)
-			mv_wire_fail(w, "page 0x%" PRIx64 " is outside RAM", gpa);
+		pos = mv_load_le(desc + (size_t)i * DESC, DESC);
+		stored += !(pos & DESC_ZERO);
+		pos &= ~DESC_ZERO;
+		if (pos % MV_PAGE_SIZE)
+			mv_wire_fail(w, "0x%" PRIx64 " is not the address of a page", pos);
+		else if (pos >= ram_size)
+			mv_wire_fail(w, "page 0x%" PRIx64 " is outside RAM", pos);
 	}
 	if (mv_wire_ok(w) && w->size - w->pos != (uint64_t)n * DESC + stored * MV_PAGE_SIZE)
 		mv_wire_fail(w, "%zu bytes are not %" PRIu32 " pages, %" PRIu64 " of them stored",
@@ -88,7 +88,7 @@ void mv_walk_memory_pages(struct mv_wire *w, struct mv_records *rs, uint32_t ind
 {
 	const uint8_t *desc, *page;
 	uint32_t flags = 0, n = 0, i;
-	uint64_t gpa;
+	uint64_t pos;
 	uint8_t *to;
 
 	(void)index;
@@ -107,9 +107,9 @@ void mv_walk_memory_pages(struct mv_wire *w, struct mv_records *rs, uint32_t ind
 		return;
 	page = desc + (size_t)n * DESC;
 	for (i = 0; i < n; i++) {
-		gpa = mv_load_le(desc + (size_t)i * DESC, DESC);
-		to = rs->ram + (gpa & ~DESC_ZERO);
-		if (!(gpa & DESC_ZERO)) {
+		pos = mv_load_le(desc + (size_t)i * DESC, DESC);
+		to = rs->ram + (pos & ~DESC_ZERO);
+		if (!(pos & DESC_ZERO)) {
 			memcpy(to, page, MV_PAGE_SIZE);
 			page += MV_PAGE_SIZE;
 		} else if (!mv_page_is_zero(to)) {

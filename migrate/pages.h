@@ -26,8 +26,8 @@ void mv_pages_finish(struct mv_pages *p);
 
 /* Where to put the bytes of the page to be added next. */
 uint8_t *mv_pages_slot(struct mv_pages *p);
-/* Add the page at gpa: the bytes in the slot, or zeros. */
-void mv_pages_add(struct mv_pages *p, uint64_t gpa, bool zero);
+/* Add the page at pos: the bytes in the slot, or zeros. */
+void mv_pages_add(struct mv_pages *p, uint64_t pos, bool zero);
 
 static inline bool mv_pages_full(const struct mv_pages *p)
 {

@@ -17,17 +17,18 @@
 /*
  * Write a snapshot of (st, state, ram) to path: to a temporary file in the same folder, fsynced,
  * renamed. On failure path is as it was before. ram is st->config.ram_size bytes; pages of zeros
- * take no space. The file is created with mode 0600.
+ * take no space. zeros has a bit for each page, set where it is known to be one: those are not looked at;
+ * NULL: all are. The file is created with mode 0600.
  */
 int mv_snapshot_save(const char *path, const struct mv_static *st, const struct mv_state *state,
-		     const uint8_t *ram, struct mv_err *err);
+		     const uint8_t *ram, const uint64_t *zeros, struct mv_err *err);
 
 /*
  * The same with memory compressed: smaller, slower to save, and read as a whole when it is restored.
  * -MV_E_FAILED with a hint where the library for it is not installed.
  */
 int mv_snapshot_save_packed(const char *path, const struct mv_static *st, const struct mv_state *state,
-			    const uint8_t *ram, struct mv_err *err);
+			    const uint8_t *ram, const uint64_t *zeros, struct mv_err *err);
 
 struct mv_snapshot;	/* an open snapshot */
 

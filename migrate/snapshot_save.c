@@ -82,7 +82,7 @@ static int build_end(struct image *im, struct mv_err *err)
 }
 
 static int build(struct image *im, const struct mv_static *st, const struct mv_state *state,
-		 const uint8_t *ram, struct mv_err *err)
+		 const uint8_t *ram, const uint64_t *zeros, struct mv_err *err)
 {
 	uint64_t end;
 	int rc;
@@ -104,7 +104,7 @@ static int build(struct image *im, const struct mv_static *st, const struct mv_s
 				  state->ndevices);
 	rc = mv_stream_put_all(&im->records, &im->rs, MV_REC_CONFIG, MV_REC_VCPU, err);
 	if (!rc)
-		rc = mv_manifest_scan(&im->memory, ram, st->config.ram_size, err);
+		rc = mv_manifest_scan(&im->memory, ram, zeros, st->config.ram_size, err);
 	if (!rc && im->packer && im->memory.nchunks)
 		rc = plan_packing(im, err);
 	if (rc)
@@ -152,7 +152,7 @@ struct cursor {
 static const uint8_t *next_piece(struct cursor *c, size_t len, size_t *n)
 {
 	uint64_t size = c->run->npages * MV_PAGE_SIZE;
-	const uint8_t *p = c->ram + c->run->gpa + c->done;
+	const uint8_t *p = c->ram + c->run->pos + c->done;
 
 	*n = len < size - c->done ? len : (size_t)(size - c->done);
 	c->done += *n;
@@ -413,7 +413,7 @@ fail:
 }
 
 static int save(const char *path, const struct mv_static *st, const struct mv_state *state,
-		const uint8_t *ram, bool packed, struct mv_err *err)
+		const uint8_t *ram, const uint64_t *zeros, bool packed, struct mv_err *err)
 {
 	struct target t = { 0 };
 	struct image im = { 0 };
@@ -423,7 +423,7 @@ static int save(const char *path, const struct mv_static *st, const struct mv_st
 	if (!rc && packed)
 		rc = mv_packer_open(&im.packer, MV_CHUNK_SIZE, err);
 	if (!rc)
-		rc = build(&im, st, state, ram, err);
+		rc = build(&im, st, state, ram, zeros, err);
 	if (!rc)
 		rc = write_target(&t, path, &im, ram, err);
 	image_finish(&im);
@@ -432,13 +432,13 @@ static int save(const char *path, const struct mv_static *st, const struct mv_st
 }
 
 int mv_snapshot_save(const char *path, const struct mv_static *st, const struct mv_state *state,
-		     const uint8_t *ram, struct mv_err *err)
+		     const uint8_t *ram, const uint64_t *zeros, struct mv_err *err)
 {
-	return save(path, st, state, ram, false, err);
+	return save(path, st, state, ram, zeros, false, err);
 }
 
 int mv_snapshot_save_packed(const char *path, const struct mv_static *st, const struct mv_state *state,
-			    const uint8_t *ram, struct mv_err *err)
+			    const uint8_t *ram, const uint64_t *zeros, struct mv_err *err)
 {
-	return save(path, st, state, ram, true, err);
+	return save(path, st, state, ram, zeros, true, err);
 }

@@ -81,6 +81,11 @@ skip() {
 	echo "skip $1: $2"
 }
 
+# Is a guest of so many MiB not refused for this machine's own memory? It need not be free.
+have_memory() {
+	[ "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)" -ge "$1" ]
+}
+
 have_kvm() {
 	[ -r /dev/kvm ] && [ -w /dev/kvm ]
 }

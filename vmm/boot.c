@@ -8,6 +8,7 @@
 #include "acpi.h"
 #include "boot_linux.h"
 #include "guest-tests/abi.h"
+#include "ram.h"
 
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MTRR_ENABLED_WB 0x806	/* E, type write-back (SDM Vol. 3A, 12.11.2.1) */
@@ -59,20 +60,21 @@ unsigned mv_memory_map(struct mv_memory map[MV_MEMORY_MAP], uint64_t ram_size)
 		{ MV_ACPI_AT, MV_ACPI_SIZE, MV_MEM_ACPI },
 		{ MV_ACPI_AT + MV_ACPI_SIZE, MV_HIGH_RAM - MV_ACPI_AT - MV_ACPI_SIZE,
 		  MV_MEM_RESERVED },
-		{ MV_HIGH_RAM, ram_size - MV_HIGH_RAM, MV_MEM_RAM },
+		{ MV_HIGH_RAM, mv_ram_low(ram_size) - MV_HIGH_RAM, MV_MEM_RAM },
 		{ MV_IOAPIC_AT, MV_PAGE_SIZE, MV_MEM_RESERVED },
 		{ MV_LAPIC_AT, MV_PAGE_SIZE, MV_MEM_RESERVED },
 		{ MV_KVM_PAGES_AT, MV_KVM_PAGES_SIZE, MV_MEM_RESERVED },
+		{ MV_GAP_END, ram_size - mv_ram_low(ram_size), MV_MEM_RAM },
 	};
 	unsigned n = sizeof(all) / sizeof(all[0]);
 
 	memcpy(map, all, sizeof(all));
-	return n;
+	return ram_size > MV_GAP_AT ? n : n - 1;
 }
 
 uint64_t mv_initrd_at(const struct mv_image *img, uint64_t ram_size)
 {
-	uint64_t end = ram_size, at;
+	uint64_t end = mv_ram_low(ram_size), at;
 
 	/* A multiboot or PVH image names no limit. */
 	if (img->boot == MV_BOOT_LINUX && end > img->initrd_top + UINT64_C(1))
@@ -86,15 +88,15 @@ uint64_t mv_initrd_at(const struct mv_image *img, uint64_t ram_size)
 static int check_segment(const struct mv_image *img, const struct mv_segment_map *s,
 			 uint64_t ram_size, struct mv_err *err)
 {
-	uint64_t end = s->gpa + s->mem_size;
+	uint64_t end = s->gpa + s->mem_size, low = mv_ram_low(ram_size);
 
-	if (s->gpa >= MV_HIGH_RAM ? end <= ram_size : s->gpa >= MV_IMAGE_AT && end <= MV_LOW_RAM_END)
+	if (s->gpa >= MV_HIGH_RAM ? end <= low : s->gpa >= MV_IMAGE_AT && end <= MV_LOW_RAM_END)
 		return 0;
 	mv_err_at(err, MV_E_INPUT, img->name, 0, 0,
 		  "it loads at 0x%llx to 0x%llx; an image can use 0x%x to 0x%x and 0x%x to 0x%llx here",
 		  (unsigned long long)s->gpa, (unsigned long long)end, MV_IMAGE_AT, MV_LOW_RAM_END,
-		  MV_HIGH_RAM, (unsigned long long)ram_size);
-	if (end > ram_size)
+		  MV_HIGH_RAM, (unsigned long long)low);
+	if (end > low && end <= MV_GAP_AT)
 		mv_err_hint(err, "give the guest more with --memory");
 	return -MV_E_INPUT;
 }
@@ -106,8 +108,9 @@ static int check_initrd(const struct mv_image *img, uint64_t ram_size, struct mv
 	mv_err_at(err, MV_E_INPUT, img->initrd_name, 0, 0,
 		  "an initrd of %zu KiB does not fit behind the image, which ends at 0x%llx, into "
 		  "%llu MiB of guest memory", img->initrd_size >> 10, (unsigned long long)img->top,
-		  (unsigned long long)ram_size >> 20);
-	mv_err_hint(err, "give the guest more with --memory");
+		  (unsigned long long)mv_ram_low(ram_size) >> 20);
+	if (ram_size < MV_GAP_AT)
+		mv_err_hint(err, "give the guest more with --memory");
 	return -MV_E_INPUT;
 }
 
@@ -194,7 +197,7 @@ static void multiboot_info(struct mv_vm *vm, const struct mv_image *img)
 	struct multiboot_info info = {
 		.flags = MB_MEMORY | MB_CMDLINE | MB_MMAP | (img->initrd_size ? MB_MODS : 0),
 		.mem_lower = MV_LOW_RAM_END / 1024,
-		.mem_upper = (uint32_t)((vm->ram_size - MV_HIGH_RAM) / 1024),
+		.mem_upper = (uint32_t)((mv_ram_low(vm->ram_size) - MV_HIGH_RAM) / 1024),
 		.cmdline = MV_BOOT_CMDLINE_AT,
 		.mods_count = img->initrd_size ? 1 : 0,
 		.mods_addr = MV_BOOT_MODULES_AT,

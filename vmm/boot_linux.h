@@ -31,7 +31,7 @@ struct mv_memory {
 /* What guest-physical memory is for, in ascending order. Returns the number of entries. */
 unsigned mv_memory_map(struct mv_memory map[MV_MEMORY_MAP], uint64_t ram_size);
 
-/* Where the image's initrd goes; 0 if it has none, or there is no room. */
+/* Where the image's initrd goes, below the gap; 0 if it has none, or there is no room. */
 uint64_t mv_initrd_at(const struct mv_image *img, uint64_t ram_size);
 
 /* Tables at MV_BOOT_PAGES_AT: virtual is physical for the low 4 GiB, in pages of 2 MiB. */

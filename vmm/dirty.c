@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "dirty.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* Of an entry of /proc/self/pagemap: the page is in memory, or was swapped out of it. */
-#define PAGEMAP_TOUCHED (UINT64_C(3) << 62)
-#define ENTRIES 4096	/* read at once */
+#include "ram.h"
+
+#define LOW_WORDS (MV_GAP_AT / MV_PAGE_SIZE / 64)	/* of a bitmap: RAM below the gap */
 
 static void release(struct mv_dirty *d)
 {
@@ -35,10 +33,10 @@ int mv_dirty_start(struct mv_dirty *d, struct mv_vm *vm, struct mv_err *err)
 	d->scratch = calloc(d->nwords, sizeof(*d->scratch));
 	/* A log that is on already would not begin anew: off, then on. */
 	d->dma = calloc(d->nwords, sizeof(*d->dma));
-	rc = d->scratch && d->dma ? mv_vm_map_ram(vm, 0, err)
+	rc = d->scratch && d->dma ? mv_ram_map(vm, 0, err)
 				  : mv_err_set(err, MV_E_FAILED, "out of memory");
 	if (rc == 0)
-		rc = mv_vm_map_ram(vm, KVM_MEM_LOG_DIRTY_PAGES, err);
+		rc = mv_ram_map(vm, KVM_MEM_LOG_DIRTY_PAGES, err);
 	if (rc == 0)
 		mv_vm_log_dma(vm, d->dma);
 	else
@@ -51,50 +49,50 @@ void mv_dirty_stop(struct mv_dirty *d)
 	if (!d->scratch)
 		return;
 	mv_vm_log_dma(d->vm, NULL);
-	mv_vm_map_ram(d->vm, 0, NULL);
+	mv_ram_map(d->vm, 0, NULL);
 	release(d);
 }
 
-int mv_dirty_clear(struct mv_dirty *d, const uint64_t *bitmap, uint64_t first, uint64_t n,
-		   struct mv_err *err)
+/* A slot's words of the bitmap: the first one, and the one behind its last. */
+static void slot_words(const struct mv_dirty *d, unsigned slot, uint64_t *first, uint64_t *end)
 {
-	uint64_t npages = d->vm->ram_size / MV_PAGE_SIZE, left = npages - first * 64;
-	struct kvm_clear_dirty_log log = {
-		.first_page = first * 64,
-		/* Whole words, but for the last one of the slot. */
-		.num_pages = (uint32_t)(n * 64 < left ? n * 64 : left),
-	};
+	*first = slot ? LOW_WORDS : 0;
+	*end = !slot && d->nwords > LOW_WORDS ? LOW_WORDS : d->nwords;
+}
+
+/* The words from first to end, which are one slot's. */
+static int clear_slot(struct mv_dirty *d, unsigned slot, const uint64_t *bitmap, uint64_t first, uint64_t end,
+		      struct mv_err *err)
+{
+	uint64_t left = d->vm->ram_size / MV_PAGE_SIZE - first * 64, n = (end - first) * 64, slot_first, slot_end;
+	struct kvm_clear_dirty_log log = { .slot = slot };
 	int rc;
 
-	if (!d->manual)
-		return 0;
+	slot_words(d, slot, &slot_first, &slot_end);
+	log.first_page = (first - slot_first) * 64;
+	/* Whole words, but for the last one of the slot. */
+	log.num_pages = (uint32_t)(n < left ? n : left);
 	/* KVM reads it only. */
 	log.dirty_bitmap = (void *)(uintptr_t)(bitmap + first);
 	rc = mv_kvm_do(d->vm->fd, KVM_CLEAR_DIRTY_LOG, &log, err);
 	return rc < 0 ? rc : 0;
 }
 
-/* Clear the bits of pages that exist. False: it can't be told. */
-static bool clear_touched(const struct mv_vm *vm, uint64_t *bitmap)
+int mv_dirty_clear(struct mv_dirty *d, const uint64_t *bitmap, uint64_t first, uint64_t n,
+		   struct mv_err *err)
 {
-	uint64_t npages = vm->ram_size / MV_PAGE_SIZE, base = (uintptr_t)vm->ram / MV_PAGE_SIZE;
-	uint64_t *entries = malloc(ENTRIES * sizeof(*entries)), page, i, n = 0;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int rc = 0;
 
-	for (page = 0; entries && fd >= 0 && page < npages; page += n) {
-		n = npages - page < ENTRIES ? npages - page : ENTRIES;
-		if (pread(fd, entries, n * sizeof(*entries),
-			  (off_t)((base + page) * sizeof(*entries))) !=
-		    (ssize_t)(n * sizeof(*entries)))
-			break;
-		for (i = 0; i < n; i++)
-			if (entries[i] & PAGEMAP_TOUCHED)
-				bitmap[(page + i) / 64] &= ~(UINT64_C(1) << (page + i) % 64);
+	for (unsigned slot = 0; d->manual && rc == 0 && slot < MV_RAM_SLOTS; slot++) {
+		uint64_t from, end;
+
+		slot_words(d, slot, &from, &end);
+		from = from > first ? from : first;
+		end = end < first + n ? end : first + n;
+		if (from < end)
+			rc = clear_slot(d, slot, bitmap, from, end, err);
 	}
-	if (fd >= 0)
-		close(fd);
-	free(entries);
-	return page >= npages;
+	return rc;
 }
 
 /*
@@ -108,19 +106,35 @@ static int skip_untouched(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *e
 	int rc;
 
 	memset(d->scratch, 0xff, d->nwords * sizeof(*d->scratch));
-	if (!__atomic_load_n(&d->vm->ram_plain, __ATOMIC_SEQ_CST) || !clear_touched(d->vm, d->scratch))
+	if (!mv_ram_drop_touched(d->vm, d->scratch))
 		return 0;
 	rc = mv_dirty_clear(d, d->scratch, 0, d->nwords, err);
-	if (rc || !clear_touched(d->vm, d->scratch))
+	if (rc || !mv_ram_drop_touched(d->vm, d->scratch))
 		return rc;
 	for (i = 0; i < d->nwords; i++)
 		bitmap[i] &= ~d->scratch[i];
 	return 0;
 }
 
+/* Into scratch. */
+static int get_log(struct mv_dirty *d, struct mv_err *err)
+{
+	uint64_t first, end;
+	int rc = 0;
+
+	for (unsigned slot = 0; rc >= 0 && slot < MV_RAM_SLOTS; slot++) {
+		struct kvm_dirty_log log = { .slot = slot };
+
+		slot_words(d, slot, &first, &end);
+		log.dirty_bitmap = d->scratch + first;
+		if (first < end)
+			rc = mv_kvm_do(d->vm->fd, KVM_GET_DIRTY_LOG, &log, err);
+	}
+	return rc;
+}
+
 int mv_dirty_fetch(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err)
 {
-	struct kvm_dirty_log log = { .dirty_bitmap = d->scratch };
 	bool first = d->first;
 	uint64_t i;
 	int rc = 0;
@@ -129,7 +143,7 @@ int mv_dirty_fetch(struct mv_dirty *d, uint64_t *bitmap, struct mv_err *err)
 	if (first && !d->all_set)
 		memset(bitmap, 0xff, d->nwords * sizeof(*bitmap));
 	else
-		rc = mv_kvm_do(d->vm->fd, KVM_GET_DIRTY_LOG, &log, err);
+		rc = get_log(d, err);
 	if (rc < 0)
 		return rc;
 	if (!first || d->all_set)

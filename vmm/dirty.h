@@ -9,9 +9,10 @@
 #include "vm.h"
 
 /*
- * Bitmaps have one bit for each page of RAM, bit 0 of word 0 first, in (ram_size / page + 63) / 64
- * words. Where KVM can be told what to watch again (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), a page is
- * watched again by clear, right before it is read; elsewhere fetch does that for all at once.
+ * Bitmaps have one bit for each page of RAM, by position (ram.h), bit 0 of word 0 first, in
+ * (ram_size / page + 63) / 64 words. Where KVM can be told what to watch again
+ * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), a page is watched again by clear, right before it is read; elsewhere
+ * fetch does that for all at once.
  */
 struct mv_dirty {
 	struct mv_vm *vm;

@@ -58,13 +58,13 @@ static bool read_chunk(struct mv_lazy *l, uint64_t at, size_t len)
 }
 
 /* Put pages in place that are not there yet. */
-static bool place(struct mv_lazy *l, uint64_t gpa, const uint8_t *from, size_t len)
+static bool place(struct mv_lazy *l, uint64_t pos, const uint8_t *from, size_t len)
 {
 	struct uffdio_copy c;
 	size_t done = 0;
 
 	while (done < len) {
-		c = (struct uffdio_copy){ .dst = (uintptr_t)l->vm->ram + gpa + done,
+		c = (struct uffdio_copy){ .dst = (uintptr_t)l->vm->ram + pos + done,
 					  .src = (uintptr_t)from + done, .len = len - done };
 		if (mv_kvm_do(l->uffd, UFFDIO_COPY, &c, NULL) >= 0)
 			return true;
@@ -77,7 +77,7 @@ static bool place(struct mv_lazy *l, uint64_t gpa, const uint8_t *from, size_t l
 	if (done >= len)
 		return true;
 	mv_err_at(&l->err, MV_E_FAILED, l->name, 0, 0, "memory at 0x%llx: UFFDIO_COPY: %s",
-		  (unsigned long long)(gpa + done), strerror(errno));
+		  (unsigned long long)(pos + done), strerror(errno));
 	return false;
 }
 
@@ -121,7 +121,7 @@ static bool load_chunk(struct mv_lazy *l, uint32_t i)
 		uint64_t skip = at + done - r->offset, rest = r->npages * MV_PAGE_SIZE - skip;
 
 		n = len - done < rest ? len - done : (size_t)rest;
-		if (!place(l, r->gpa + skip, l->buf + done, n))
+		if (!place(l, r->pos + skip, l->buf + done, n))
 			return false;
 	}
 	l->have[i] = 1;
@@ -131,17 +131,17 @@ static bool load_chunk(struct mv_lazy *l, uint32_t i)
 
 /* ---- faults ---- */
 
-/* The last run that does not begin behind gpa; NULL: there is none. */
-static const struct mv_run *run_before(const struct mv_manifest *m, uint64_t gpa)
+/* The last run that does not begin behind pos; NULL: there is none. */
+static const struct mv_run *run_before(const struct mv_manifest *m, uint64_t pos)
 {
 	uint32_t low = 0, high = m->nruns;
 
-	if (!m->nruns || m->runs[0].gpa > gpa)
+	if (!m->nruns || m->runs[0].pos > pos)
 		return NULL;
 	while (high - low > 1) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (m->runs[mid].gpa <= gpa)
+		if (m->runs[mid].pos <= pos)
 			low = mid;
 		else
 			high = mid;
@@ -151,21 +151,21 @@ static const struct mv_run *run_before(const struct mv_manifest *m, uint64_t gpa
 
 static uint64_t end_of(const struct mv_run *r)
 {
-	return r->gpa + r->npages * MV_PAGE_SIZE;
+	return r->pos + r->npages * MV_PAGE_SIZE;
 }
 
 /* A page between two runs: zeros, and some of its neighbours with it. */
-static bool place_zeros(struct mv_lazy *l, const struct mv_run *before, uint64_t gpa)
+static bool place_zeros(struct mv_lazy *l, const struct mv_run *before, uint64_t pos)
 {
-	uint64_t first = gpa / ZEROS * ZEROS, end = first + ZEROS, ram = (uintptr_t)l->vm->ram;
+	uint64_t first = pos / ZEROS * ZEROS, end = first + ZEROS, ram = (uintptr_t)l->vm->ram;
 	const struct mv_run *after = before ? before + 1 : l->m.runs;
 	struct uffdio_zeropage z;
-	struct uffdio_range wake = { ram + gpa, MV_PAGE_SIZE };
+	struct uffdio_range wake = { ram + pos, MV_PAGE_SIZE };
 
 	if (before && end_of(before) > first)
 		first = end_of(before);
-	if (after < l->m.runs + l->m.nruns && after->gpa < end)
-		end = after->gpa;
+	if (after < l->m.runs + l->m.nruns && after->pos < end)
+		end = after->pos;
 	if (end > l->vm->ram_size)
 		end = l->vm->ram_size;
 	z = (struct uffdio_zeropage){ .range = { ram + first, end - first } };
@@ -179,15 +179,15 @@ static bool place_zeros(struct mv_lazy *l, const struct mv_run *before, uint64_t
 }
 
 /* Under lock. */
-static bool load_page(struct mv_lazy *l, uint64_t gpa)
+static bool load_page(struct mv_lazy *l, uint64_t pos)
 {
-	const struct mv_run *r = run_before(&l->m, gpa);
-	struct uffdio_range wake = { (uintptr_t)l->vm->ram + gpa, MV_PAGE_SIZE };
+	const struct mv_run *r = run_before(&l->m, pos);
+	struct uffdio_range wake = { (uintptr_t)l->vm->ram + pos, MV_PAGE_SIZE };
 	uint32_t chunk;
 
-	if (!r || gpa >= end_of(r))
-		return place_zeros(l, r, gpa);
-	chunk = (uint32_t)((r->offset + (gpa - r->gpa) - l->m.data_offset) / l->m.chunk_size);
+	if (!r || pos >= end_of(r))
+		return place_zeros(l, r, pos);
+	chunk = (uint32_t)((r->offset + (pos - r->pos) - l->m.data_offset) / l->m.chunk_size);
 	if (!load_chunk(l, chunk))
 		return false;
 	/* Somebody else's fault may have brought it in between. */
@@ -313,13 +313,13 @@ static bool watch(struct mv_lazy *l, uint64_t first, uint64_t end)
 static bool watch_runs(struct mv_lazy *l)
 {
 	const struct mv_run *r = l->m.runs, *last = r + l->m.nruns;
-	uint64_t first = r->gpa, end = end_of(r);
+	uint64_t first = r->pos, end = end_of(r);
 
 	for (r++; r < last; r++) {
-		if (r->gpa - end >= HOLE) {
+		if (r->pos - end >= HOLE) {
 			if (!watch(l, first, end))
 				return false;
-			first = r->gpa;
+			first = r->pos;
 		}
 		end = end_of(r);
 	}
@@ -439,7 +439,7 @@ static int outcome(const struct mv_lazy *l, struct mv_err *err)
 	return -l->err.code;
 }
 
-int mv_lazy_need(struct mv_lazy *l, uint64_t gpa, uint64_t len, struct mv_err *err)
+int mv_lazy_need(struct mv_lazy *l, uint64_t pos, uint64_t len, struct mv_err *err)
 {
 	const struct mv_run *r;
 	int rc;
@@ -447,10 +447,10 @@ int mv_lazy_need(struct mv_lazy *l, uint64_t gpa, uint64_t len, struct mv_err *e
 	if (!l)
 		return 0;
 	pthread_mutex_lock(&l->lock);
-	for (uint64_t page = gpa & ~(uint64_t)(MV_PAGE_SIZE - 1); page < gpa + len; page += MV_PAGE_SIZE) {
+	for (uint64_t page = pos & ~(uint64_t)(MV_PAGE_SIZE - 1); page < pos + len; page += MV_PAGE_SIZE) {
 		r = run_before(&l->m, page);
 		if (r && page < end_of(r) &&
-		    !load_chunk(l, (uint32_t)((r->offset + (page - r->gpa) - l->m.data_offset) /
+		    !load_chunk(l, (uint32_t)((r->offset + (page - r->pos) - l->m.data_offset) /
 					      l->m.chunk_size)))
 			break;
 	}
@@ -470,5 +470,8 @@ int mv_lazy_finish(struct mv_lazy *l, struct mv_err *err)
 		rc = outcome(l, err);
 		pthread_mutex_unlock(&l->lock);
 	}
+	/* Pages that are missing now are zeros, whether the thread has noticed or not. */
+	if (l && rc == 0)
+		__atomic_store_n(&l->vm->ram_plain, true, __ATOMIC_SEQ_CST);
 	return rc;
 }

@@ -30,7 +30,7 @@ void mv_lazy_stop(struct mv_lazy *l);	/* accepts NULL */
  * Have some memory, or all of it, read now. -MV_E_INPUT: it is damaged; also if that was found out
  * earlier. Without a struct mv_lazy: 0.
  */
-int mv_lazy_need(struct mv_lazy *l, uint64_t gpa, uint64_t len, struct mv_err *err);
+int mv_lazy_need(struct mv_lazy *l, uint64_t pos, uint64_t len, struct mv_err *err);
 int mv_lazy_finish(struct mv_lazy *l, struct mv_err *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "guest-tests/abi.h"
 #include "lazy.h"
+#include "ram.h"
 #include "tls.h"
 
 #define SLICE_NS UINT64_C(5000000)	/* how long a throttled guest runs at a time */
@@ -112,7 +113,7 @@ static void restore_sites(const struct mv_vm *vm, uint64_t gpa, uint8_t *page)
 	const struct mv_sites *s = &vm->sites;
 
 	for (uint32_t i = first_site(s, gpa); i < s->n && s->gpa[i] < gpa + MV_PAGE_SIZE; i++) {
-		const uint8_t *now = vm->ram + s->gpa[i];
+		const uint8_t *now = vm->ram + mv_ram_pos(s->gpa[i]);
 		uint64_t at = s->gpa[i] - gpa;	/* wraps for the one byte before the page */
 
 		if (now[0] != MV_OPCODE_OUT_IMM8_EAX || now[1] != MV_PORT_CPUID)
@@ -124,13 +125,13 @@ static void restore_sites(const struct mv_vm *vm, uint64_t gpa, uint8_t *page)
 	}
 }
 
-static void op_read_page(void *ctx, uint64_t gpa, uint8_t *buf)
+static void op_read_page(void *ctx, uint64_t pos, uint8_t *buf)
 {
 	struct mv_move *m = ctx;
 
-	memcpy(buf, m->vm->ram + gpa, MV_PAGE_SIZE);
+	memcpy(buf, m->vm->ram + pos, MV_PAGE_SIZE);
 	if (m->vm->patched)
-		restore_sites(m->vm, gpa, buf);
+		restore_sites(m->vm, mv_ram_gpa(pos), buf);
 }
 
 /* Ask the keeper, and wait until it has answered. */

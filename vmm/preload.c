@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lazy.h"
+#include "ram.h"
 
 #define MOST 48		/* pages looked at; each brings the chunk it is in */
 
@@ -47,7 +48,7 @@ static int have(struct preload *p, uint64_t gpa, uint64_t len)
 	if (!p->left || !mv_vm_at(p->vm, gpa, len))
 		return 0;
 	p->left--;
-	rc = mv_lazy_need(p->vm->lazy, gpa, len, p->err);
+	rc = mv_lazy_need(p->vm->lazy, mv_ram_pos(gpa), len, p->err);
 	return rc ? rc : 1;
 }
 

@@ -11,6 +11,7 @@
 #include "disk.h"
 #include "lazy.h"
 #include "preload.h"
+#include "ram.h"
 
 /* Smaller runs are read: the kernel takes some 65000 mappings of a process. */
 #define MAP_AT_LEAST 16		/* pages */
@@ -27,9 +28,25 @@ int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err)
 	return rc;
 }
 
+/* Pages that need not be looked at: looking makes the kernel find zeros for each. NULL: all are to be. */
+static uint64_t *known_zeros(const struct mv_vm *vm)
+{
+	size_t size = (vm->ram_size / MV_PAGE_SIZE + 63) / 64 * sizeof(uint64_t);
+	uint64_t *bitmap = malloc(size);
+
+	if (!bitmap)
+		return NULL;
+	memset(bitmap, 0xff, size);
+	if (mv_ram_drop_touched(vm, bitmap))
+		return bitmap;
+	free(bitmap);
+	return NULL;
+}
+
 int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err)
 {
 	struct mv_state *state = calloc(1, sizeof(*state));
+	uint64_t *zeros = NULL;
 	bool patched = vm->patched;
 	int rc;
 
@@ -45,13 +62,15 @@ int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err 
 		vm->st->config.saved_at = (uint64_t)time(NULL);
 		/* A file holds the guest's own bytes; the sites are a record of their own. */
 		mv_vm_unpatch(vm);
+		zeros = known_zeros(vm);
 		rc = (compress ? mv_snapshot_save_packed : mv_snapshot_save)(path, vm->st, state, vm->ram,
-									     err);
+									     zeros, err);
 		if (patched && mv_vm_patch(vm, err))
 			rc = -MV_E_FAILED;
 		mv_state_finish(state);
 	}
 	mv_vm_forget_disks(vm);
+	free(zeros);
 	free(state);
 	return rc;
 }
@@ -72,7 +91,7 @@ static int read_run(struct mv_vm *vm, struct mv_snapshot *snap, const struct mv_
 	ssize_t n;
 
 	while (done < len) {
-		n = pread(mv_snapshot_fd(snap), vm->ram + r->gpa + done, len - done,
+		n = pread(mv_snapshot_fd(snap), vm->ram + r->pos + done, len - done,
 			  (off_t)(r->offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -96,7 +115,7 @@ static int map_memory(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err 
 
 		if (r->npages < MAP_AT_LEAST || mapped == MAX_MAPPINGS)
 			rc = read_run(vm, snap, r, err);
-		else if (mmap(vm->ram + r->gpa, r->npages * MV_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		else if (mmap(vm->ram + r->pos, r->npages * MV_PAGE_SIZE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, mv_snapshot_fd(snap),
 			      (off_t)r->offset) == MAP_FAILED)
 			rc = mv_err_at(err, MV_E_FAILED, mv_snapshot_name(snap), 0, 0,
@@ -140,7 +159,7 @@ int mv_vm_load(struct mv_vm *vm, struct mv_snapshot *snap, enum mv_memory_mode m
 		rc = load_memory(vm, snap, mode, err);
 		/* We read and patch these ourselves: damage has to be an error, not a fault. */
 		for (uint32_t i = 0; rc == 0 && i < state->nsites; i++)
-			rc = mv_lazy_need(vm->lazy, state->sites[i], 2, err);
+			rc = mv_lazy_need(vm->lazy, mv_ram_pos(state->sites[i]), 2, err);
 		if (rc == 0)
 			rc = mv_preload(vm, state, err);
 		if (rc == 0)

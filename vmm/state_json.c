@@ -232,7 +232,7 @@ struct json_object *mv_manifest_to_json(const struct mv_manifest *m)
 
 	put(o, "chunk_size", m->chunk_size);
 	for (uint32_t i = 0; i < m->nruns; i++) {
-		const uint64_t run[] = { m->runs[i].gpa, m->runs[i].npages, m->runs[i].offset };
+		const uint64_t run[] = { m->runs[i].pos, m->runs[i].npages, m->runs[i].offset };
 
 		json_object_array_add(list, numbers(run, 3));
 	}

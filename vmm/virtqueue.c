@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ram.h"
+
 /* 2.7.5, 2.7.6, 2.7.8 */
 struct desc {
 	uint64_t addr;
@@ -17,7 +19,7 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 
 void *mv_dma_at(const struct mv_dma *m, uint64_t gpa, uint64_t len)
 {
-	return gpa <= m->size && len <= m->size - gpa ? m->ram + gpa : NULL;
+	return mv_ram_has(m->size, gpa, len) ? m->ram + mv_ram_pos(gpa) : NULL;
 }
 
 static bool fits(const struct mv_dma *m, uint64_t gpa, uint64_t len, unsigned align)
@@ -41,7 +43,7 @@ const char *mv_queue_check(const struct mv_queue *q, unsigned max, const struct 
 /* For the rings: mv_queue_check has seen that they are in memory, whose size does not change. */
 static void *ring_at(const struct mv_dma *m, uint64_t gpa)
 {
-	return m->ram + gpa;
+	return m->ram + mv_ram_pos(gpa);
 }
 
 static uint16_t load16(const struct mv_dma *m, uint64_t gpa)

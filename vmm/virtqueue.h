@@ -16,7 +16,7 @@
 
 /* Guest memory, as devices reach it. */
 struct mv_dma {
-	uint8_t *ram;
+	uint8_t *ram;		/* by position (ram.h) */
 	uint64_t size;
 	/* What a device writes is in no log of KVM's: it says so here. May be NULL. */
 	void (*wrote)(void *board, uint64_t gpa, uint64_t len);

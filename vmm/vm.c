@@ -13,11 +13,7 @@
 #include "guest-tests/abi.h"
 #include "io.h"
 #include "lazy.h"
-
-void *mv_vm_at(struct mv_vm *vm, uint64_t gpa, size_t len)
-{
-	return gpa <= vm->ram_size && len <= vm->ram_size - gpa ? vm->ram + gpa : NULL;
-}
+#include "ram.h"
 
 static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
 {
@@ -32,29 +28,6 @@ static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
 	if (rc >= 0)
 		rc = mv_kvm_do(vm->fd, KVM_CREATE_PIT2, &pit, err);
 	return rc < 0 ? rc : 0;
-}
-
-int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err)
-{
-	struct kvm_userspace_memory_region slot = {
-		.flags = flags, .memory_size = vm->ram_size, .userspace_addr = (uintptr_t)vm->ram,
-	};
-	int rc = mv_kvm_do(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot, err);
-
-	return rc < 0 ? rc : 0;
-}
-
-static int create_ram(struct mv_vm *vm, struct mv_err *err)
-{
-	void *p = mmap(NULL, vm->ram_size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return mv_err_set(err, MV_E_FAILED, "%llu MiB of guest memory: %s",
-				  (unsigned long long)(vm->ram_size >> 20), strerror(errno));
-	vm->ram = p;
-	vm->ram_plain = true;
-	return mv_vm_map_ram(vm, 0, err);
 }
 
 static int create_vcpu(struct mv_vm *vm, unsigned id, struct mv_err *err)
@@ -107,8 +80,9 @@ static void wants_input(void *ctx)
 static void wrote(void *ctx, uint64_t gpa, uint64_t len)
 {
 	const struct mv_vm *vm = ctx;
+	uint64_t pos = mv_ram_pos(gpa);
 
-	for (uint64_t page = gpa / MV_PAGE_SIZE; vm->dma_log && page <= (gpa + len - 1) / MV_PAGE_SIZE;
+	for (uint64_t page = pos / MV_PAGE_SIZE; vm->dma_log && page <= (pos + len - 1) / MV_PAGE_SIZE;
 	     page++)
 		__atomic_fetch_or(&vm->dma_log[page / 64], UINT64_C(1) << page % 64, __ATOMIC_SEQ_CST);
 }
@@ -184,18 +158,16 @@ static void init_devices(struct mv_vm *vm, const struct mv_console *console)
 
 static int create(struct mv_vm *vm, struct mv_err *err)
 {
-	int rc;
+	int rc = mv_ram_check(vm->ram_size, &vm->st->policy.guest, err);
 
-	/* A file or a stream may say anything. */
-	if (vm->ram_size < MV_MIN_RAM || vm->ram_size > MV_MAX_LOW_RAM)
-		return mv_err_set(err, MV_E_HOST, "a VM with %llu MiB of memory can't be created",
-				  (unsigned long long)(vm->ram_size >> 20));
+	if (rc)
+		return rc;
 	vm->fd = mv_kvm_create_vm(vm->kvm, err);
 	if (vm->fd < 0)
 		return vm->fd;
 	rc = mv_kvm_enforce_vm(vm->fd, vm->st->policy.kvm_controls, err);
 	if (rc == 0)
-		rc = create_ram(vm, err);
+		rc = mv_ram_create(vm, err);
 	/* After RAM: on Linux 6.18 a memory slot waits for what the irqchip has KVM do later. */
 	if (rc == 0)
 		rc = create_irqchip(vm, err);

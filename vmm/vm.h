@@ -16,9 +16,6 @@
 #include "testdev.h"
 #include "trace.h"
 
-#define MV_MIN_RAM (UINT64_C(1) << 20)
-#define MV_MAX_LOW_RAM (UINT64_C(3) << 30)	/* below the hole for MMIO */
-
 /* Pages that KVM on Intel keeps in guest-physical memory: identity map, and three for a TSS. */
 #define MV_KVM_PAGES_AT 0xfffbc000u
 #define MV_KVM_PAGES_SIZE 0x4000u
@@ -66,7 +63,7 @@ struct mv_vm {
 	int fd;
 	struct mv_static *st;	/* the caller's; outlives the VM */
 	const struct mv_table *raw;	/* this host's CPUID, for the info device */
-	uint8_t *ram;
+	uint8_t *ram;		/* by position (ram.h) */
 	uint64_t ram_size;
 	struct mv_lazy *lazy;	/* where RAM comes from when it is first touched; NULL: it is there */
 	bool ram_plain;		/* anonymous memory that nobody fills on demand: what was never
@@ -130,8 +127,6 @@ int mv_boot_check(const struct mv_image *img, const char *cmdline, uint64_t ram_
  * would find no long mode, with the mask's line.
  */
 int mv_boot_check_cpu(const struct mv_image *img, const struct mv_policy *p, struct mv_err *err);
-/* Tell KVM of RAM, which exists: flags are KVM_MEM_*. May be called again with other flags. */
-int mv_vm_map_ram(struct mv_vm *vm, uint32_t flags, struct mv_err *err);
 
 /* Add the devices of testdev.h, before it starts. Such a VM can't be saved. */
 int mv_vm_add_testdev(struct mv_vm *vm, struct mv_err *err);

@@ -179,10 +179,10 @@ check "migrate: a guest that saw the host's own CPUID goes on so, where that is 
 
 # ---- a guest that writes faster than the link carries ----
 
-writer() { # writes 8 MiB again and again, and checks them, into a.out
+writer() { # [DELAY [FROM [OPTIONS]]]: writes 8 MiB again and again, and checks them, into a.out
 	rm -f a.out
 	"$minivmm" run "$guests/hello.elf" --name a --append \
-		"mode=writer mib=8 delay=${1:-10000} ticks=100000000" >a.out 2>a.err &
+		"mode=writer mib=8 from=${2:-8} delay=${1:-10000} ticks=100000000" "${@:3}" >a.out 2>a.err &
 	pid_a=$!
 	until_true test -s a.out
 }
@@ -229,6 +229,22 @@ gone a
 ran "$minivmm" stop a
 gone b
 check "migrate: --throttle slows it down until it fits, and no page is lost"
+
+if have_memory 4096; then
+	writer 10000 3068 --memory 4G
+	receiver b "unix:$tmp/sock"
+	ran "$minivmm" migrate a "$to" --throttle 99 --downtime-ms 50
+	expect_status 0
+	expect_grows b.out
+	cat a.out b.out | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
+		problem "a page or a pass was lost"
+	gone a
+	ran "$minivmm" stop a
+	gone b
+	check "migrate: a guest that writes on both sides of the gap between 3 and 4 GiB"
+else
+	skip "migrate: a guest of 4 GiB" "this machine has less"
+fi
 
 writer 0
 receiver b "unix:$tmp/sock"

@@ -204,9 +204,35 @@ expect_status 0
 expect_out "hello: small"
 check "memory: 2 MiB are enough for a small guest"
 
-run "$hello" --memory 3G --append large
-expect_status 0
-check "memory: 3 GiB"
+if have_memory 4096; then
+	run "$hello" --memory 3G --append "mode=fill from=3071 mib=3072"
+	expect_status 0
+	expect_out "fill: all there"
+	check "memory: 3 GiB, up to the gap for devices"
+	run "$hello" --memory 4G --append "mode=fill from=3064 mib=3080"
+	expect_status 0
+	expect_out "fill: all there"
+	run "$hello" --memory 4G --append "mode=fill from=4095 mib=4096"
+	expect_status 0
+	expect_out "fill: all there"
+	run "$hello" --memory 4G --append "mode=fill from=4095 mib=4097"
+	expect_status 6
+	expect_out "fill: page 0x140000000 is wrong"
+	check "memory: 4 GiB, those beyond the third from 4 GiB on"
+	echo "field phys-bits = 32" >"$tmp/narrow.mask"
+	run "$hello" --memory 3073M --mask "$tmp/narrow.mask"
+	expect_status 5
+	expect_err "3073 MiB of guest memory: the physical addresses that the guest is shown have 32 bits (CPUID 0x80000008"
+	run "$hello" --memory 3G --mask "$tmp/narrow.mask"
+	expect_status 0
+	check "memory: more than the guest's physical addresses reach"
+else
+	skip "memory: 3 GiB and more" "this machine has less than 4 GiB"
+fi
+run "$hello" --memory 2T
+expect_status 2
+expect_err "--memory 2T is out of range: 2M to 1T"
+check "memory: more than there can be"
 
 run "$hello" --append "$(printf '%4096s' x)"
 expect_status 2

@@ -39,6 +39,8 @@ mounts)
 	dd if=/dev/hwrng bs=1024 count=4 2>/dev/null | sha256sum
 	;;
 writes)
+	# Where RAM is above the gap.
+	grep -q '^100000000-.*System RAM' /proc/iomem && echo "RAM at 4 GiB"
 	i=0
 	while [ $i -lt 24 ]; do
 		pattern $i | dd of=/dev/vda bs=64k seek=$i conv=fsync,notrunc iflag=fullblock 2>/dev/null

@@ -226,14 +226,14 @@ static void op_log_stop(void *ctx)
 	f->logging = false;
 }
 
-static void op_read_page(void *ctx, uint64_t gpa, uint8_t *buf)
+static void op_read_page(void *ctx, uint64_t pos, uint8_t *buf)
 {
 	struct fake *f = ctx;
 
-	cr_assert(gpa % MV_PAGE_SIZE == 0 && gpa < FAKE_RAM);
-	memcpy(buf, f->ram + gpa, MV_PAGE_SIZE);
+	cr_assert(pos % MV_PAGE_SIZE == 0 && pos < FAKE_RAM);
+	memcpy(buf, f->ram + pos, MV_PAGE_SIZE);
 	if (f->race && next(f) % f->race == 0 && runs(f, SRC))
-		write_page(f, gpa / MV_PAGE_SIZE);
+		write_page(f, pos / MV_PAGE_SIZE);
 }
 
 static int op_stop(void *ctx, struct mv_err *err)

@@ -331,7 +331,7 @@ void fixture_save(const char *path)
 {
 	struct mv_err err = { 0 };
 
-	cr_assert(!mv_snapshot_save(path, fx.st, &fx.state, fx.ram, &err), "%s", err.msg);
+	cr_assert(!mv_snapshot_save(path, fx.st, &fx.state, fx.ram, NULL, &err), "%s", err.msg);
 }
 
 int fixture_load(const char *path, struct mv_err *err)

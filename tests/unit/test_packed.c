@@ -52,7 +52,7 @@ static void save_packed(const char *path)
 	memset(fx.ram, 0x5a, 2 * MV_PAGE_SIZE);
 	for (unsigned i = 5; i < 20; i++)
 		memset(fx.ram + i * MV_PAGE_SIZE, (int)i, MV_PAGE_SIZE);
-	cr_assert(!mv_snapshot_save_packed(path, fx.st, &fx.state, fx.ram, &err), "%s", err.msg);
+	cr_assert(!mv_snapshot_save_packed(path, fx.st, &fx.state, fx.ram, NULL, &err), "%s", err.msg);
 }
 
 static void round_trip(bool full)
@@ -72,7 +72,7 @@ static void round_trip(bool full)
 	cr_expect_lt(info.memory_bytes, STORED_PAGES * MV_PAGE_SIZE / 2);
 	cr_expect(!memcmp(fx.ram, fx.ram2, RAM_SIZE));
 	cr_expect(!memcmp(&fx.state, &fx.state2, offsetof(struct mv_state, vcpus)));
-	cr_assert(!mv_snapshot_save_packed(fx.other, fx.st2, &fx.state2, fx.ram2, &err), "%s", err.msg);
+	cr_assert(!mv_snapshot_save_packed(fx.other, fx.st2, &fx.state2, fx.ram2, NULL, &err), "%s", err.msg);
 	mv_state_finish(&fx.state2);
 	mv_snapshot_close(s);
 	a = slurp(fx.file, &la);
@@ -101,7 +101,7 @@ Test(packed, empty_memory)
 
 	fixture_fill(false);
 	memset(fx.ram, 0, RAM_SIZE);
-	cr_assert(!mv_snapshot_save_packed(fx.file, fx.st, &fx.state, fx.ram, &err), "%s", err.msg);
+	cr_assert(!mv_snapshot_save_packed(fx.file, fx.st, &fx.state, fx.ram, NULL, &err), "%s", err.msg);
 	p = slurp(fx.file, &len);
 	cr_expect_eq(get(p + 10, 2), 0);
 	cr_expect(!fixture_load(fx.file, &err), "%s", err.msg);

@@ -119,7 +119,7 @@ static bool is_old(void)
 static int save(struct mv_err *err)
 {
 	*err = (struct mv_err){ 0 };
-	return mv_snapshot_save(fx.file, fx.st, &fx.state, fx.ram, err);
+	return mv_snapshot_save(fx.file, fx.st, &fx.state, fx.ram, NULL, err);
 }
 
 /* How many calls a save makes. */

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ram.h"
 #include "virtio.h"
 
 #define RAM 0x10000u
@@ -22,6 +23,8 @@
 #define SECTORS 16u
 
 static uint8_t ram[RAM] __attribute__((aligned(4096)));
+static uint8_t *mem = ram;	/* where the driver's part of memory is, */
+static uint64_t base;		/* and its guest-physical address */
 static struct mv_virtio v;
 static char noted[128];
 static bool line;
@@ -43,6 +46,7 @@ static void set_irq(void *board, unsigned irq, bool level)
 static void wrote(void *board, uint64_t gpa, uint64_t len)
 {
 	cr_assert_eq(board, ram);
+	gpa -= base;
 	cr_assert(len && gpa < RAM && len <= RAM - gpa);
 	for (uint64_t p = gpa / 4096; p <= (gpa + len - 1) / 4096; p++)
 		wrote_pages |= UINT64_C(1) << p;
@@ -61,21 +65,21 @@ static uint32_t get(unsigned r)
 	return value;
 }
 
-static void put16(uint64_t at, uint16_t x) { memcpy(ram + at, &x, 2); }
-static void put32(uint64_t at, uint32_t x) { memcpy(ram + at, &x, 4); }
-static void put64(uint64_t at, uint64_t x) { memcpy(ram + at, &x, 8); }
+static void put16(uint64_t at, uint16_t x) { memcpy(mem + at, &x, 2); }
+static void put32(uint64_t at, uint32_t x) { memcpy(mem + at, &x, 4); }
+static void put64(uint64_t at, uint64_t x) { memcpy(mem + at, &x, 8); }
 
 static uint16_t get16(uint64_t at)
 {
 	uint16_t x;
 
-	memcpy(&x, ram + at, 2);
+	memcpy(&x, mem + at, 2);
 	return x;
 }
 
 static void desc(unsigned i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
 {
-	put64(DESC + 16 * i, addr);
+	put64(DESC + 16 * i, base + addr);
 	put32(DESC + 16 * i + 8, len);
 	put16(DESC + 16 * i + 12, flags);
 	put16(DESC + 16 * i + 14, next);
@@ -100,8 +104,11 @@ static void drive(uint64_t features)
 	reg(0x30, 0);
 	reg(0x38, 8);
 	reg(0x80, DESC);
+	reg(0x84, (uint32_t)(base >> 32));
 	reg(0x90, AVAIL);
+	reg(0x94, (uint32_t)(base >> 32));
 	reg(0xa0, USED);
+	reg(0xa4, (uint32_t)(base >> 32));
 	reg(0x44, 1);
 	reg(0x70, 15);
 }
@@ -149,13 +156,13 @@ static uint8_t request(uint32_t type, uint64_t sector, uint32_t len, bool in)
 	idx = get16(AVAIL + 2);
 	put32(HEADER, type);
 	put64(HEADER + 8, sector);
-	ram[STATUS] = 0xee;
+	mem[STATUS] = 0xee;
 	desc(0, HEADER, 16, NEXT, len ? 1 : 2);
 	desc(1, DATA, len, (uint16_t)(NEXT | (in ? WRITE : 0)), 2);
 	desc(2, STATUS, 1, WRITE, 0);
 	offer(0, (uint16_t)(idx + 1));
 	reg(0x50, 0);
-	return ram[STATUS];
+	return mem[STATUS];
 }
 
 Test(virtio, registers)
@@ -303,6 +310,36 @@ Test(virtio, writes_are_noted)
 		cr_expect_eq(written, rows[i].blocks, "%s: %llx", rows[i].name, (unsigned long long)written);
 	}
 	finish();
+}
+
+/* Memory behind 3 GiB stands at 4 GiB: there a device finds all of its queue, and nothing before it or behind. */
+Test(virtio, memory_above_the_gap)
+{
+	uint8_t *all = mmap(NULL, MV_GAP_AT + RAM, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char text[1024];
+
+	cr_assert_neq(all, MAP_FAILED);
+	new_disk(false);
+	v.dma.ram = all;
+	v.dma.size = MV_GAP_AT + RAM;
+	mem = all + MV_GAP_AT;
+	base = MV_GAP_END;
+	drive(0);
+	cr_expect_eq(request(0, 1, sizeof(text), true), 0);
+	memset(text, 'b', 512);
+	memset(text + 512, 'c', 512);
+	cr_expect_arr_eq(mem + DATA, text, sizeof(text));
+	cr_expect_eq(get16(USED + 2), 1);
+	cr_expect_eq(wrote_pages, 1 << USED / 4096 | 1 << DATA / 4096 | 1 << STATUS / 4096, "0x%lx", wrote_pages);
+	cr_expect_not(mv_dma_at(&v.dma, MV_GAP_AT - 1, 2));
+	cr_expect_not(mv_dma_at(&v.dma, MV_GAP_AT, 1));
+	cr_expect_not(mv_dma_at(&v.dma, MV_GAP_END - 1, 1));
+	cr_expect_eq(mv_dma_at(&v.dma, MV_GAP_END + RAM - 1, 1), all + MV_GAP_AT + RAM - 1);
+	cr_expect_not(mv_dma_at(&v.dma, MV_GAP_END + RAM - 1, 2));
+	cr_expect_not(mv_dma_at(&v.dma, UINT64_MAX, 2));
+	finish();
+	munmap(all, MV_GAP_AT + RAM);
 }
 
 Test(virtio, no_interrupt_if_not_wanted)

@@ -243,16 +243,10 @@ static int check_host(const struct mv_launch *l, struct mv_err *err)
 {
 	/* 4 where a kernel does not tell (Documentation/virt/kvm/api.rst, 4.7). */
 	int cap = mv_kvm_cap(l->kvm.fd, KVM_CAP_MAX_VCPUS), cpus = cap ? cap : 4;
-	uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
-	uint64_t memory = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 
 	if (l->ncpus > (unsigned)cpus)
 		return mv_err_set(err, MV_E_HOST, "--cpus %u: this host's KVM takes %d at most",
 				  l->ncpus, cpus);
-	if (l->memory > memory)
-		return mv_err_set(err, MV_E_HOST, "%llu MiB of guest memory: this host has %llu MiB",
-				  (unsigned long long)l->memory >> 20,
-				  (unsigned long long)memory >> 20);
 	return 0;
 }
 

@@ -10,8 +10,9 @@
 
 #include "control.h"
 #include "power_on.h"
+#include "ram.h"
 
-/* "64M", "1G", "65536K"; plain numbers are MiB, as elsewhere. 0 if it is no size. */
+/* "64M", "1G", "1T", "65536K"; plain numbers are MiB, as elsewhere. 0 if it is no size. */
 static uint64_t parse_size(const char *s)
 {
 	char *end;
@@ -28,6 +29,8 @@ static uint64_t parse_size(const char *s)
 		shift = 20;
 	else if (*end == 'G' || *end == 'g')
 		shift = 30;
+	else if (*end == 'T' || *end == 't')
+		shift = 40;
 	else
 		return 0;
 	if (errno || (*end && end[1]) || n > UINT64_MAX >> shift)
@@ -42,8 +45,8 @@ static int set_memory(const struct mv_cmd *cmd, struct mv_launch *l, const char 
 		return mv_cli_usage(cmd, "'%s' is not a memory size (64M, 1G)", arg);
 	if (l->memory % MV_PAGE_SIZE)
 		return mv_cli_usage(cmd, "--memory %s is not a whole number of 4 KiB pages", arg);
-	if (l->memory < MV_MIN_RAM * 2 || l->memory > MV_MAX_LOW_RAM)
-		return mv_cli_usage(cmd, "--memory %s is out of range: 2M to 3G", arg);
+	if (l->memory < MV_MIN_RAM * 2 || l->memory > MV_MAX_RAM)
+		return mv_cli_usage(cmd, "--memory %s is out of range: 2M to 1T", arg);
 	return 0;
 }
 
