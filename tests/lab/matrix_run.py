@@ -18,17 +18,17 @@ SOURCE = """export XDG_RUNTIME_DIR=/tmp
 while read -r name mask nonce; do
 	[ "$mask" != - ] || mask=
 	minivmm run probe.elf --memory 2M ${mask:+--baseline "$mask"} --append "nodump brief nonce=$nonce sync=1" \\
-		--timeout 20 --snapshot-on-sync "out/$name" --stop >"out/$name.txt" 2>&1
+		--timeout 120 --snapshot-on-sync "out/$name" --stop >"out/$name.txt" 2>&1
 done <list
 """
 
 DEST = """export XDG_RUNTIME_DIR=/tmp
 while read -r name snapshot ignore; do
-	minivmm restore "$snapshot" --json --timeout 20 >"out/$name.json" 2>"out/$name.txt"
+	minivmm restore "$snapshot" --json --timeout 120 >"out/$name.json" 2>"out/$name.txt"
 	rc=$?
 	echo $rc >"out/$name.rc"
 	[ $rc = 3 ] && [ "$ignore" != - ] || continue
-	minivmm restore "$snapshot" --unsafe-ignore-cpu "$ignore" --timeout 20 >"out/$name.forced" 2>&1
+	minivmm restore "$snapshot" --unsafe-ignore-cpu "$ignore" --timeout 120 >"out/$name.forced" 2>&1
 	echo $? >"out/$name.forced-rc"
 done <list
 """

@@ -6,7 +6,7 @@
 # Exits with the first status that is not 0.
 set -u
 lab=$(dirname "$0")/lab
-job=$3 out=$4 timeout=${5:-120}
+job=$3 out=$4 timeout=${5:-400}
 net=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$net"' EXIT
 mkdir -p "$out"

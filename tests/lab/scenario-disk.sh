@@ -4,7 +4,7 @@
 # shellcheck shell=sh disable=SC2034,SC2086,SC2154
 
 export XDG_RUNTIME_DIR=/tmp
-linux="vmlinuz --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --memory 128M --timeout 80"
+linux="vmlinuz --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --memory 128M --timeout 300"
 quiet="console=ttyS0 panic=-1 quiet nonce=$NONCE"
 
 finished() { # NAME STATUS
@@ -33,11 +33,11 @@ finished writes $?
 cp out/raw.img out/then.img
 ./minivmm inspect /tmp/writes.snap >out/inspect.out 2>out/inspect.err
 finished inspect $?
-./minivmm restore /tmp/writes.snap --timeout 60 >out/more.out 2>out/more.err </dev/null
+./minivmm restore /tmp/writes.snap --timeout 300 >out/more.out 2>out/more.err </dev/null
 finished more $?
 ./minivmm restore /tmp/writes.snap >out/again.out 2>out/again.err </dev/null
 finished again $?
-./minivmm restore /tmp/writes.snap --timeout 60 --disk raw.img=out/then.img \
+./minivmm restore /tmp/writes.snap --timeout 300 --disk raw.img=out/then.img \
 	>out/copy.out 2>out/copy.err </dev/null
 finished copy $?
 rm -f /tmp/writes.snap

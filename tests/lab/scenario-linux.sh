@@ -20,20 +20,20 @@ quiet="console=ttyS0 panic=-1 quiet"
 # One CPU: to its shell, a line through the serial port, power-off.
 t=$(now)
 # shellcheck disable=SC2086
-echo "line $NONCE" | ./minivmm run $linux --timeout 40 -v --append "$quiet guest=one" \
+echo "line $NONCE" | ./minivmm run $linux --timeout 300 -v --append "$quiet guest=one" \
 	>out/one.out 2>out/one.err
 finished one $? "$t"
 
 # The same kernel unpacked: an ELF file with a PVH note; on four CPUs.
 t=$(now)
-./minivmm run vmlinux --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --memory 128M --cpus 4 --timeout 60 -v --append "$quiet guest=pvh" \
+./minivmm run vmlinux --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --memory 128M --cpus 4 --timeout 300 -v --append "$quiet guest=pvh" \
 	>out/pvh.out 2>out/pvh.err </dev/null
 finished pvh $? "$t"
 
 # Two CPUs: saved while a loop runs, by name; some time later it goes on.
 t=$(now)
 # shellcheck disable=SC2086
-./minivmm run $linux --cpus 2 --timeout 60 --name two --append "$quiet guest=count nonce=$NONCE" \
+./minivmm run $linux --cpus 2 --timeout 300 --name two --append "$quiet guest=count nonce=$NONCE" \
 	>out/two.out 2>out/two.err </dev/null &
 pid=$!
 while kill -0 $pid 2>/dev/null && ! grep -q "^count 5 " out/two.out; do sleep 0.1; done
@@ -44,12 +44,12 @@ finished two $? "$t"
 ls -l /tmp/two.snap >out/size.out
 sleep 3
 t=$(now)
-./minivmm restore /tmp/two.snap --timeout 40 -v >out/more.out 2>out/more.err </dev/null
+./minivmm restore /tmp/two.snap --timeout 300 -v >out/more.out 2>out/more.err </dev/null
 finished more $? "$t"
 rm -f /tmp/two.snap
 
 # No root file system: the kernel panics, and panic=-1 resets the machine.
 t=$(now)
-./minivmm run vmlinuz --guest-os linux64 --memory 128M --timeout 40 --json --append "$quiet" \
+./minivmm run vmlinuz --guest-os linux64 --memory 128M --timeout 300 --json --append "$quiet" \
 	>out/panic.out 2>out/panic.err </dev/null
 finished panic $? "$t"

@@ -33,9 +33,9 @@ r prober-r ./minivmm run prober.elf --mask hide-r.mask --append "nonce=$NONCE" \
 
 # Everything a guest can hold, saved and restored. Where there is time for it: Bochs is slow.
 torture() {
-	./minivmm run -q torture.elf --cpus 2 --append "cpus=2 cycles=4" --snapshot-on-sync t.snap --stop --timeout 60
+	./minivmm run -q torture.elf --cpus 2 --append "cpus=2 cycles=4" --snapshot-on-sync t.snap --stop --timeout 300
 	for i in 1 2 3 4; do
-		./minivmm restore -q t.snap --snapshot-on-sync t.snap --stop --timeout 60 || return
+		./minivmm restore -q t.snap --snapshot-on-sync t.snap --stop --timeout 300 || return
 	done
 }
 [ ! -e /sys/module/kvm_amd ] || r torture torture

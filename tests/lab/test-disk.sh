@@ -38,7 +38,7 @@ truncate -s 2M "$job/out/raw.img"
 	cat tests/lab/scenario-disk.sh
 } >"$job/run.sh"
 # One of the guests has RAM on both sides of the gap between 3 and 4 GiB; little of it is touched.
-if ! LAB_MEMORY=3400 tests/lab/lab run epyc --job "$job" --out "$host" --timeout 150 >"$tmp/console" 2>&1; then
+if ! LAB_MEMORY=3400 tests/lab/lab run epyc --job "$job" --out "$host" --timeout 400 >"$tmp/console" 2>&1; then
 	echo "not ok disk: $(tail -1 "$tmp/console")"
 	tail -20 "$tmp/console" >&2
 	exit 0

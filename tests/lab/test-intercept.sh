@@ -32,7 +32,7 @@ done
 r forced lib/ld-linux-x86-64.so.2 --library-path lib ./intercept.bin -r 60 -o out/forced.json cpuids.elf
 r summary ./minivmm run proof.elf --trace-cpuid - --json
 JOB
-if ! tests/lab/lab run $host --job "$tmp/job" --out "$tmp/host" --timeout "${GUEST_TIMEOUT:-90}" >"$tmp/console" 2>&1; then
+if ! tests/lab/lab run $host --job "$tmp/job" --out "$tmp/host" --timeout "${GUEST_TIMEOUT:-400}" >"$tmp/console" 2>&1; then
 	echo "not ok intercept: $(tail -1 "$tmp/console")"
 	tail -20 "$tmp/console" >&2
 	exit 0

@@ -28,7 +28,7 @@ chmod +x "$root/init"
 	echo "NONCE=$nonce"
 	cat tests/lab/scenario-linux.sh
 } >"$job/run.sh"
-if ! tests/lab/lab run epyc --job "$job" --out "$host" --timeout "${GUEST_TIMEOUT:-90}" >"$tmp/console" 2>&1; then
+if ! tests/lab/lab run epyc --job "$job" --out "$host" --timeout "${GUEST_TIMEOUT:-400}" >"$tmp/console" 2>&1; then
 	echo "not ok linux: $(tail -1 "$tmp/console")"
 	tail -20 "$tmp/console" >&2
 	exit 0

@@ -31,7 +31,7 @@ if [ -n "$full" ]; then
 	gcc -O1 -static -o "$tmp/root/init" tests/lab/live-load.c || exit 1
 	(cd "$tmp/root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$job/guest.cpio"
 else
-	moves=1 pause=0.3 limit=100 up='^counter'
+	moves=1 pause=0.3 limit=400 up='^counter'
 	guest="hello.elf --memory 16M"
 	append="mode=writer mib=2 delay=20 ticks=1000000"
 fi
