@@ -162,7 +162,11 @@ if [ -n "$shim" ]; then
 	expect_err "32 MiB of guest memory: this host has 31 MiB"
 	ran env LD_PRELOAD="$shim" SHIM_PAGES=8192 "$minivmm" run "$hello" -q --memory 32M
 	expect_status 0
-	check "limits: more memory than the host has"
+	ran "$minivmm" run -q "$hello" --memory 32M --append mode=fill --snapshot-on-sync full.snap --stop
+	ran env LD_PRELOAD="$shim" SHIM_PAGES=8191 "$minivmm" restore full.snap
+	expect_status 5
+	expect_err "32 MiB of guest memory: this host has 31 MiB"
+	check "limits: more memory than the host has, to start and to restore"
 	ran env LD_PRELOAD="$shim" SHIM_CPUS=2 "$minivmm" run "$hello" --cpus 3
 	expect_status 5
 	expect_err "--cpus 3: this host's KVM takes 2 at most"
