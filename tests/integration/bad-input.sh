@@ -287,7 +287,7 @@ usage "a VM's name and a file to save it to are needed" "$minivmm" snapshot a
 usage "'x' is too much" "$minivmm" list x
 usage "'x' is too much" "$minivmm" probe x
 check "usage: operands"
-for size in 0 -1 1M 4M5 64X 5G 1025K 99999999999999999999 18446744073709551615G M ""; do
+for size in 0 -1 1M 4M5 64X 2T 1025G 1025K 99999999999999999999 18446744073709551615G M ""; do
 	usage "" "$minivmm" run "$hello" --memory "$size"
 	grep -qE "'?$size'? " <<<"$err" || problem "the size '$size' is not named"
 done
