@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "manifest.h"
 #include "vm.h"
 
 /* Of an entry of /proc/self/pagemap: the page is in memory, or was swapped out of it. */
@@ -82,6 +83,11 @@ bool mv_ram_drop_touched(const struct mv_vm *vm, uint64_t *bitmap)
 
 	if (!__atomic_load_n(&vm->ram_plain, __ATOMIC_SEQ_CST))
 		return false;
+	for (uint32_t run = 0; vm->ram_file && run < vm->ram_file->nruns; run++) {
+		page = vm->ram_file->runs[run].pos / MV_PAGE_SIZE;
+		for (n = vm->ram_file->runs[run].npages; n; n--, page++)
+			bitmap[page / 64] &= ~(UINT64_C(1) << page % 64);
+	}
 	entries = malloc(ENTRIES * sizeof(*entries));
 	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	for (page = 0; entries && fd >= 0 && page < npages; page += n) {

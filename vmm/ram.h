@@ -56,7 +56,7 @@ int mv_ram_create(struct mv_vm *vm, struct mv_err *err);
 
 /*
  * Clear the bits of pages, by position, that exist; the others were never touched and are zeros. Made for a
- * bitmap that is all ones. False, with the bitmap in no state, if that can't be told.
+ * bitmap that is all ones. What may be a mapped file's counts as existing. False, with the bitmap in no state, if that can't be told.
  */
 bool mv_ram_drop_touched(const struct mv_vm *vm, uint64_t *bitmap);
 

@@ -109,7 +109,9 @@ static int map_memory(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err 
 	uint32_t mapped = 0;
 	int rc = 0;
 
-	vm->ram_plain = false;
+	vm->ram_file = calloc(1, sizeof(*vm->ram_file));
+	if (!vm->ram_file)
+		return mv_err_at(err, MV_E_FAILED, mv_snapshot_name(snap), 0, 0, "out of memory");
 	for (uint32_t i = 0; rc == 0 && i < m->nruns; i++) {
 		const struct mv_run *r = &m->runs[i];
 
@@ -123,6 +125,7 @@ static int map_memory(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err 
 		else
 			mapped++;
 	}
+	mv_snapshot_take_manifest(snap, vm->ram_file);
 	return rc;
 }
 

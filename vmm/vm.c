@@ -13,6 +13,7 @@
 #include "guest-tests/abi.h"
 #include "io.h"
 #include "lazy.h"
+#include "manifest.h"
 #include "ram.h"
 
 static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
@@ -434,6 +435,9 @@ void mv_vm_destroy(struct mv_vm *vm)
 		close(vm->uffd);
 	if (vm->ram)
 		munmap(vm->ram, vm->ram_size);
+	if (vm->ram_file)
+		mv_manifest_finish(vm->ram_file);
+	free(vm->ram_file);
 	if (vm->event_fd >= 0)
 		close(vm->event_fd);
 	if (vm->input_fd >= 0)

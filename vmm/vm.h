@@ -66,8 +66,8 @@ struct mv_vm {
 	uint8_t *ram;		/* by position (ram.h) */
 	uint64_t ram_size;
 	struct mv_lazy *lazy;	/* where RAM comes from when it is first touched; NULL: it is there */
-	bool ram_plain;		/* anonymous memory that nobody fills on demand: what was never
-				   touched is zeros. Migration does not even look at it */
+	bool ram_plain;		/* nobody fills it on demand: what was never touched is zeros, or a file's: */
+	struct mv_manifest *ram_file;	/* the runs that may be mapped; NULL: none are. mv_vm_destroy frees it */
 	unsigned nvcpus;
 	struct mv_vcpu vcpu[MV_MAX_VCPUS];
 	struct mv_devices devices;
