@@ -86,6 +86,11 @@ have_memory() {
 	[ "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)" -ge "$1" ]
 }
 
+# Was the program built with a sanitizer that has to be loaded before anything else?
+sanitized() {
+	nm "$minivmm" 2>/dev/null | grep -q __asan_init
+}
+
 have_kvm() {
 	[ -r /dev/kvm ] && [ -w /dev/kvm ]
 }

@@ -3,6 +3,7 @@
 # wrapped.sh BUILD NAME WRAPPER SCRIPT…: run integration scripts with WRAPPER in front of each call of the program.
 # Their own checks count; and the wrapper's exit status is none that a script expects.
 set -u
+export WRAPPER=$3
 cd "$(dirname "$0")/.." || exit 1
 build=$(cd "$1" && pwd) name=$2 wrapper=$3
 shift 3

@@ -57,7 +57,7 @@ int unlink(const char *path)
 }
 EOC
 shim=
-if nm "$minivmm" 2>/dev/null | grep -q __asan_init; then
+if sanitized; then
 	skip "filter: a call that is not allowed" "a sanitizer has to be loaded first"
 elif "${CC:-gcc}" -D_GNU_SOURCE -shared -fPIC -o shim.so shim.c 2>cc; then
 	shim=$tmp/shim.so

@@ -185,7 +185,9 @@ grep -q '^probe: summary' "$tmp/qemu.serial" || problem "the probe did not end i
 feature_bits "$tmp/qemu.serial" >"$tmp/qemu.bits"
 expect_equal "$(sed -n 's/^0x00000001 2 //p' "$tmp/qemu.bits")" 00002201 "SSE3, SSSE3 and CX16 of leaf 1 ECX"
 check "the probe guest sees the converted baseline in QEMU"
-if have_kvm; then
+if [ -n "${WRAPPER:-}" ]; then
+	skip "the guest sees the same feature bits under minivmm and under QEMU's converted string" "no guest runs within $WRAPPER"
+elif have_kvm; then
 	ran "$minivmm" run --mask "$merom" --mask "$tmp/tcg.mask" --append "nonce=c0ffee" "$guests/probe.elf"
 	printf '%s\n' "$out" >"$tmp/own.serial"
 	feature_bits "$tmp/own.serial" >"$tmp/own.bits"

@@ -75,7 +75,7 @@ for n in 0 65 1x "" -1 4294967297; do
 done
 check "bad input: numbers of CPUs"
 
-for m in 0 2049K 4G 1M; do
+for m in 0 2049K 2T 1M; do
 	run "$tmp/vmlinuz" --memory $m
 	expect_status 2
 done
