@@ -11,6 +11,7 @@ GUEST_IMAGES := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf)
 
 GUEST_RT_SRC   := guest-tests/start.S guest-tests/rt.c guest-tests/trap.c
 GUEST_PROBE_SRC := guest-tests/probes.c guest-tests/controls.c
+GUEST_SMP_SRC  := guest-tests/smp.c guest-tests/ap.S
 GUEST_hello    := guest-tests/hello.c
 GUEST_polite   := $(GUEST_PROBE_SRC) guest-tests/polite.c
 GUEST_probe    := $(GUEST_PROBE_SRC) guest-tests/leaves.c guest-tests/screen.c guest-tests/probe.c
@@ -18,7 +19,7 @@ GUEST_probe-bad := guest-tests/probes-bad.c guest-tests/controls.c $(filter-out 
 GUEST_prober   := $(GUEST_PROBE_SRC) guest-tests/prober.c
 GUEST_proof    := guest-tests/proof.c
 GUEST_cpuids   := guest-tests/cpuids.c
-GUEST_torture  := guest-tests/probes.c guest-tests/controls.c $(addprefix guest-tests/torture/,main.c cpu.c irq.c smp.c entry.S)
+GUEST_torture  := $(GUEST_PROBE_SRC) $(GUEST_SMP_SRC) $(addprefix guest-tests/torture/,main.c cpu.c irq.c smp.c entry.S)
 
 GUEST_FLAGS := -std=c11 -O2 -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone \
                -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the torture guest can't say in C: the sync point itself, interrupts, the start of a CPU. */
+/* What the torture guest can't say in C: the sync point itself, and interrupts. */
 #include "abi.h"
 
-#define TRAMPOLINE	0x8000
-#define SEL_CODE0	0x10
-#define SEL_DATA0	0x18
-#define SEL_DATA3	0x2b
-#define SEL_CODE3	0x33
 #define SEL_TSS		0x40
-#define CR0_PG_WP_NE_MP_PE 0x80010023
-#define CR4_PAE_FXSR_XMM 0x620
-#define MSR_EFER	0xc0000080
-#define EFER_LME	0x100
+#define SEL_LDT		0x50
 
 	.text
 
@@ -172,95 +164,18 @@ interrupt_entry:
 	addq	$8, %rsp
 	iretq
 
-/* ---- the start of another CPU: copied to TRAMPOLINE */
-
-	.section .rodata
-	.globl	trampoline, trampoline_end
-	.code16
-trampoline:
-	cli
-	movw	%cs, %ax
-	movw	%ax, %ds
-	lgdtl	ap_gdt_pointer - trampoline
-	movl	%cr0, %eax
-	andl	$0x9fffffff, %eax
-	orl	$1, %eax
-	movl	%eax, %cr0
-	ljmpl	$0x08, $ap32
-	.balign	8
-ap_gdt:
-	.quad	0
-	.quad	0x00cf9b000000ffff	/* 0x08: 32-bit code */
-	.quad	0x00af9b000000ffff	/* 0x10: 64-bit code */
-	.quad	0x00cf93000000ffff	/* 0x18: data */
-ap_gdt_pointer:
-	.word	ap_gdt_pointer - ap_gdt - 1
-	.long	TRAMPOLINE + ap_gdt - trampoline
-trampoline_end:
-
-	.text
-	.code32
-ap32:
-	movl	$0x18, %eax
-	movl	%eax, %ds
-	movl	%eax, %ss
-	movl	ap_cr3, %eax
-	movl	%eax, %cr3
-	movl	$CR4_PAE_FXSR_XMM, %eax
-	movl	%eax, %cr4
-	movl	$MSR_EFER, %ecx
-	rdmsr
-	orl	$EFER_LME, %eax
-	wrmsr
-	movl	$CR0_PG_WP_NE_MP_PE, %eax
-	movl	%eax, %cr0
-	ljmp	$0x10, $ap64
-
-	.code64
-ap64:
-	movq	ap_cpu, %rbx		/* struct cpu, one CPU at a time */
-	lgdt	14(%rbx)
-	lidt	ap_idt_pointer + 6
-	movl	$SEL_DATA0, %eax
-	movl	%eax, %ss
-	movl	$SEL_DATA3, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	xorl	%eax, %eax
-	movl	%eax, %fs
-	movl	%eax, %gs
-	movl	$SEL_TSS, %eax
-	ltr	%ax
-	leaq	0(%rbx), %rdi
-	movq	24(%rbx), %rsp
-	pushq	$SEL_DATA3
-	pushq	24(%rbx)
-	pushq	$0x3002
-	pushq	$SEL_CODE3
-	pushq	$ap_start3
-	iretq
-ap_start3:
-	xorl	%ebp, %ebp
-	call	ap_main
-	ud2
-
-/* uint64_t own_tables(struct cpu *, uint64_t): the boot CPU changes to its struct cpu, LDT included. */
+/* uint64_t own_tables(struct mv_cpu *, uint64_t): the boot CPU changes to these, LDT included. */
 	.globl	own_tables
 own_tables:
-	lgdt	14(%rdi)
-	lidt	ap_idt_pointer + 6
+	lgdt	8(%rdi)
 	movl	$SEL_TSS, %eax
 	ltr	%ax
-	movl	$0x50, %eax
+	movl	$SEL_LDT, %eax
 	lldt	%ax
 	ret
 
 	.bss
 	.balign	8
-	.globl	ap_cr3, ap_cpu, ap_idt_pointer
-ap_cr3:	.skip	8
-ap_cpu:	.skip	8
-ap_idt_pointer: .skip 16
 sp_regs: .skip	8
 sp_out:	.skip	8
 sp_mask: .skip	8

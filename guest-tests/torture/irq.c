@@ -18,7 +18,6 @@
 #define TRIES 400000000ull
 
 extern const uint8_t interrupt_entries[];
-extern uint64_t ap_idt_pointer[2];
 uint64_t halt_once(uint64_t a, uint64_t b);
 void on_interrupt(uint64_t vector);
 
@@ -89,6 +88,13 @@ static uint64_t sidt0(uint64_t to, uint64_t unused)
 	return 0;
 }
 
+static uint64_t lidt0(uint64_t from, uint64_t unused)
+{
+	(void)unused;
+	__asm__ volatile("lidt (%0)" : : "r"(from) : "memory");
+	return 0;
+}
+
 static uint64_t get_cr3(uint64_t a, uint64_t b)
 {
 	uint64_t v;
@@ -125,17 +131,16 @@ static void pic_init(void)
 
 void interrupts_setup(void)
 {
-	uint8_t pointer[16];
-	uint64_t old;
+	struct mv_table_register idtr;
 
 	map_controllers();
-	mv_at_cpl0(sidt0, (uintptr_t)pointer, 0);
-	memcpy(&old, pointer + 2, sizeof(old));
-	memcpy(idt, (const void *)old, 32 * 16);
+	mv_at_cpl0(sidt0, (uintptr_t)&idtr, 0);
+	memcpy(idt, (const void *)idtr.base, 32 * 16);
 	for (unsigned i = 32; i < 256; i++)
 		gate(i, (uintptr_t)interrupt_entries + 16 * (i - 32));
-	ap_idt_pointer[0] = 0xfffull << 48;
-	ap_idt_pointer[1] = (uintptr_t)idt;
+	idtr.limit = sizeof(idt) - 1;
+	idtr.base = (uintptr_t)idt;
+	mv_at_cpl0(lidt0, (uintptr_t)&idtr, 0);
 	pic_init();
 }
 

@@ -2,88 +2,27 @@
 /* More than one CPU: tables, start, and clocks that must not run backwards on any of them. */
 #include "torture.h"
 
-#define TRAMPOLINE 0x8000
-#define GDT_TSS 8
 #define GDT_LDT 10
-#define IO_BITMAP (0x800 / 8)	/* bytes: ports up to the ELCRs */
 
 struct cpu cpus[MAX_CPUS];
-extern const uint8_t trampoline[], trampoline_end[];
-extern uint64_t ap_cr3, ap_cpu, ap_idt_pointer[2];
 uint64_t own_tables(uint64_t c, uint64_t unused);
 uint64_t halt_once(uint64_t a, uint64_t b);
-uint64_t frame_if(uint64_t on, uint64_t unused);
-void ap_main(struct cpu *c);
-
-static uint64_t get_cr3(uint64_t a, uint64_t b)
-{
-	uint64_t v;
-
-	(void)a;
-	(void)b;
-	__asm__ volatile("mov %%cr3, %0" : "=r"(v));
-	return v;
-}
-
-static void descriptor(uint64_t *d, uint64_t base, uint32_t limit, uint8_t type)
-{
-	d[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | (uint64_t)type << 40 |
-	       (base >> 24 & 0xff) << 56;
-	d[1] = base >> 32;
-}
-
-static void prepare(struct cpu *c, unsigned id, const uint64_t *gdt)
-{
-	static const uint64_t ldt[2];
-	uint64_t rsp0 = (uintptr_t)(c->stack0 + sizeof(c->stack0));
-
-	c->id = id;
-	c->stack3 = (uintptr_t)(c->stack + sizeof(c->stack));
-	memcpy(c->gdt, gdt, 8 * sizeof(c->gdt[0]));
-	/* An I/O bitmap of zeros is as good as IOPL 3, see start.S. */
-	memcpy(c->tss + 4, &rsp0, sizeof(rsp0));
-	c->tss[0x66] = 104;
-	memset(c->tss + 104 + IO_BITMAP, 0xff, 1);
-	descriptor(&c->gdt[GDT_TSS], (uintptr_t)c->tss, 104 + IO_BITMAP, 0x89);
-	descriptor(&c->gdt[GDT_LDT], (uintptr_t)ldt, sizeof(ldt) - 1, 0x82);
-	c->gdt_pointer[0] = (uint64_t)(sizeof(c->gdt) - 1) << 48;
-	c->gdt_pointer[1] = (uintptr_t)c->gdt;
-}
-
-static uint64_t sgdt0(uint64_t to, uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("sgdt (%0)" : : "r"(to) : "memory");
-	return 0;
-}
-
-static bool await(volatile uint64_t *v)
-{
-	for (uint64_t i = 0; i < 400000000 && !*v; i++)
-		__asm__ volatile("pause");
-	return *v;
-}
+static void ap_rounds(struct mv_cpu *own);
 
 void smp_start(void)
 {
-	uint8_t pointer[16];
-	uint64_t gdt;
+	static const uint64_t ldt[2];
 
-	mv_at_cpl0(sgdt0, (uintptr_t)pointer, 0);
-	memcpy(&gdt, pointer + 2, sizeof(gdt));
-	for (unsigned i = 0; i < ncpus; i++)
-		prepare(&cpus[i], i, (const uint64_t *)gdt);
-	mv_at_cpl0(own_tables, (uintptr_t)&cpus[0], 0);
+	for (unsigned i = 0; i < ncpus; i++) {
+		cpus[i].id = i;
+		cpus[i].own.entry = ap_rounds;
+		mv_cpu_init(&cpus[i].own);
+		mv_descriptor(&cpus[i].own.gdt[GDT_LDT], (uintptr_t)ldt, sizeof(ldt) - 1, 0x82);
+	}
+	mv_at_cpl0(own_tables, (uintptr_t)&cpus[0].own, 0);
 	apic_setup();
-	ap_cr3 = mv_at_cpl0(get_cr3, 0, 0);
-	memcpy((void *)TRAMPOLINE, trampoline, (size_t)(trampoline_end - trampoline));
 	for (unsigned i = 1; i < ncpus; i++) {
-		ap_cpu = (uintptr_t)&cpus[i];
-		apic_write(0x310, i << 24);
-		apic_write(0x300, 0x4500);		/* INIT */
-		apic_write(0x310, i << 24);
-		apic_write(0x300, 0x4600 | TRAMPOLINE >> 12);
-		if (!await(&cpus[i].alive)) {
+		if (!mv_cpu_start(&cpus[i].own, i)) {
 			mv_printf("torture: CPU %u does not start\n", i);
 			mv_exit(2);
 		}
@@ -202,8 +141,9 @@ const struct item clock_item = { "kvmclock", clock_setup, clock_arm, clock_check
 
 /* ---- the other CPUs: they halt, wake by a periodic timer of their own, and look at clocks */
 
-void ap_main(struct cpu *c)
+static void ap_rounds(struct mv_cpu *own)
 {
+	struct cpu *c = (struct cpu *)own;
 	bool clock_on = false;
 
 	apic_setup();

@@ -7,20 +7,14 @@
 #ifndef MV_GUEST_TORTURE_H
 #define MV_GUEST_TORTURE_H
 
-#include "rt.h"
+#include "smp.h"
 
 #define MAX_CPUS 4
 #define MAX_XSAVE 8192
 
-/* One CPU's own tables; the assembly knows the places of the first four. */
 struct cpu {
+	struct mv_cpu own;	/* first */
 	uint64_t id;
-	uint64_t gdt_pointer[2];	/* at 8: limit in the upper 16 bits of the first */
-	uint64_t stack3;		/* at 24 */
-	uint64_t gdt[16];
-	uint8_t tss[384] __attribute__((aligned(16)));
-	uint8_t stack0[8192] __attribute__((aligned(16)));
-	uint8_t stack[8192] __attribute__((aligned(16)));
 	/* What it counts, and what was wrong with it. */
 	volatile uint64_t alive, timer, backwards, by;
 	const char *volatile clock;
