@@ -180,15 +180,14 @@ void mv_leaves_print(const struct mv_leaves *l)
 	}
 }
 
-static void print_diff(const char *prefix, unsigned level, uint32_t leaf, uint32_t subleaf,
-		       unsigned reg, uint32_t expected, uint32_t got, uint32_t ignore)
+void mv_leaves_print_diff(unsigned level, uint32_t leaf, uint32_t subleaf, unsigned reg,
+			  uint32_t expected, uint32_t got, uint32_t ignore)
 {
 	uint32_t differ = (expected ^ got) & ~ignore;
 	const char *between = "(";
 
-	mv_printf("%s: cpl%u 0x%08x 0x%02x %s expected 0x%08x got 0x%08x differ 0x%08x", prefix,
+	mv_printf("cpl%u 0x%08x 0x%02x %s expected 0x%08x got 0x%08x differ 0x%08x ",
 		  mv_level_cpl[level], leaf, subleaf, reg_names[reg], expected, got, differ);
-	mv_puts(" ");
 	for (unsigned bit = 0; bit < 32; bit++) {
 		const char *name;
 
@@ -205,32 +204,42 @@ static void print_diff(const char *prefix, unsigned level, uint32_t leaf, uint32
 
 /* ------------------------------------------------------------------ comparing */
 
-/* Bits that follow the guest's control registers or name the virtual CPU. */
-static uint32_t varying(uint32_t leaf, uint32_t subleaf, unsigned reg)
+/* Bits that need not be the same on another CPU, or later: they follow the control registers, or name the CPU. */
+enum kind { REGISTERS = 1, APIC_ID = 2, CORE_ID = 4, NODE_ID = 8 };
+
+static const struct {
+	uint32_t leaf;
+	int subleaf;	/* -1: all */
+	unsigned reg;
+	uint32_t bits;
+	enum kind kind;
+} varying_rows[] = {
+	{ 0x1, -1, 1, 0xff000000, APIC_ID },
+	{ 0x1, -1, 2, 1u << 27, REGISTERS },		/* OSXSAVE */
+	{ 0x7, 0, 2, 1u << 4, REGISTERS },		/* OSPKE */
+	{ 0xb, -1, 3, 0xffffffff, APIC_ID },
+	{ 0xd, 0, 1, 0xffffffff, REGISTERS },		/* size for the current XCR0 */
+	{ 0xd, 1, 1, 0xffffffff, REGISTERS },		/* and with XSS */
+	{ 0x1f, -1, 3, 0xffffffff, APIC_ID },
+	{ 0x8000001e, -1, 0, 0xffffffff, APIC_ID },
+	{ 0x8000001e, -1, 1, 0x000000ff, CORE_ID },
+	{ 0x8000001e, -1, 2, 0x000000ff, NODE_ID },
+	{ 0x80000026, -1, 3, 0xffffffff, APIC_ID },
+};
+
+static bool is_about(size_t row, uint32_t leaf, uint32_t subleaf, unsigned reg)
 {
-	static const struct {
-		uint32_t leaf;
-		int subleaf;	/* -1: all */
-		unsigned reg;
-		uint32_t bits;
-	} rows[] = {
-		{ 0x1, -1, 1, 0xff000000 },		/* APIC id */
-		{ 0x1, -1, 2, 1u << 27 },		/* OSXSAVE */
-		{ 0x7, 0, 2, 1u << 4 },			/* OSPKE */
-		{ 0xb, -1, 3, 0xffffffff },		/* x2APIC id */
-		{ 0xd, 0, 1, 0xffffffff },		/* size for the current XCR0 */
-		{ 0xd, 1, 1, 0xffffffff },		/* and with XSS */
-		{ 0x1f, -1, 3, 0xffffffff },		/* x2APIC id */
-		{ 0x8000001e, -1, 0, 0xffffffff },	/* extended APIC id */
-		{ 0x8000001e, -1, 1, 0x000000ff },	/* core id */
-		{ 0x80000026, -1, 3, 0xffffffff },	/* extended APIC id */
-	};
+	return varying_rows[row].leaf == leaf && varying_rows[row].reg == reg &&
+	       (varying_rows[row].subleaf < 0 || (uint32_t)varying_rows[row].subleaf == subleaf);
+}
+
+static uint32_t varying(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned kinds)
+{
 	uint32_t bits = 0;
 
-	for (size_t i = 0; i < MV_ARRAY_SIZE(rows); i++) {
-		if (rows[i].leaf == leaf && rows[i].reg == reg &&
-		    (rows[i].subleaf < 0 || (uint32_t)rows[i].subleaf == subleaf))
-			bits |= rows[i].bits;
+	for (size_t i = 0; i < MV_ARRAY_SIZE(varying_rows); i++) {
+		if (varying_rows[i].kind & kinds && is_about(i, leaf, subleaf, reg))
+			bits |= varying_rows[i].bits;
 	}
 	return bits;
 }
@@ -263,13 +272,15 @@ unsigned mv_leaves_check(const struct mv_leaves *l, unsigned level, const struct
 		for (unsigned reg = 0; reg < 4; reg++) {
 			uint32_t expected = e ? e->reg[reg] : 0;
 			uint32_t got = l->e[i].reg[level][reg];
-			uint32_t ignore = varying(leaf, subleaf, reg);
+			uint32_t ignore = varying(leaf, subleaf, reg,
+						  REGISTERS | APIC_ID | CORE_ID);
 
 			if (!e && reg == 2 && echoes_subleaf(leaf))
 				ignore |= 0xff;
 			if (!((expected ^ got) & ~ignore))
 				continue;
-			print_diff("cpuid-diff", level, leaf, subleaf, reg, expected, got, ignore);
+			mv_puts("cpuid-diff: ");
+			mv_leaves_print_diff(level, leaf, subleaf, reg, expected, got, ignore);
 			differs = true;
 		}
 		differing += differs;
@@ -277,34 +288,88 @@ unsigned mv_leaves_check(const struct mv_leaves *l, unsigned level, const struct
 	return differing;
 }
 
-unsigned mv_leaves_same(const struct mv_leaves *now, const struct mv_leaves *before)
+static void print_who(int cpu)
+{
+	if (cpu == MV_NO_CPU)
+		mv_puts("probe: pass 2 cpuid: ");
+	else
+		mv_printf("cpu-diff: cpu %d: ", cpu);
+}
+
+unsigned mv_leaves_same(const struct mv_leaves *now, const struct mv_leaves *before, int cpu)
 {
 	unsigned differing = 0;
 
 	for (uint32_t i = 0; i < before->count; i++) {
-		bool differs = false;
+		uint32_t leaf = before->e[i].leaf, subleaf = before->e[i].subleaf;
 
 		for (unsigned level = 0; level < MV_LEVELS; level++) {
 			for (unsigned reg = 0; reg < 4; reg++) {
+				uint32_t ignore = cpu == MV_NO_CPU ? 0 :
+					varying(leaf, subleaf, reg, APIC_ID | CORE_ID | NODE_ID);
 				uint32_t old = before->e[i].reg[level][reg], new;
 				struct mv_cpuid r;
 
-				if (i < now->count && now->e[i].leaf == before->e[i].leaf &&
-				    now->e[i].subleaf == before->e[i].subleaf) {
+				if (i < now->count && now->e[i].leaf == leaf &&
+				    now->e[i].subleaf == subleaf) {
 					new = now->e[i].reg[level][reg];
 				} else {
-					r = mv_cpuid_at(mv_level_cpl[level], before->e[i].leaf,
-							before->e[i].subleaf);
+					r = mv_cpuid_at(mv_level_cpl[level], leaf, subleaf);
 					new = (&r.eax)[reg];
 				}
-				if (old == new)
+				if (!((old ^ new) & ~ignore))
 					continue;
-				print_diff("probe: pass 2 cpuid", level, before->e[i].leaf,
-					   before->e[i].subleaf, reg, old, new, 0);
-				differs = true;
+				print_who(cpu);
+				mv_leaves_print_diff(level, leaf, subleaf, reg, old, new, ignore);
+				differing++;
 			}
 		}
-		differing += differs;
+	}
+	return differing;
+}
+
+/* Does this CPU have the leaf, and with it the bits that name it? */
+static bool names(const struct mv_leaves *l, unsigned level, uint32_t leaf)
+{
+	switch (leaf) {
+	case 0xb:
+	case 0x1f:
+	case 0x80000026:
+		for (uint32_t i = 0; i < l->count; i++) {
+			if (l->e[i].leaf == leaf && !l->e[i].subleaf)
+				return l->e[i].reg[level][1] & 0xffff;
+		}
+		return false;
+	case 0x8000001e:
+		return mv_leaves_bit(l, level, 0x80000001, 0, 2, 22);	/* TOPOEXT */
+	default:
+		return true;
+	}
+}
+
+unsigned mv_leaves_named(const struct mv_leaves *l, uint32_t apic_id, unsigned cpu)
+{
+	unsigned differing = 0;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		for (size_t k = 0; k < MV_ARRAY_SIZE(varying_rows); k++) {
+			uint32_t leaf = l->e[i].leaf, subleaf = l->e[i].subleaf;
+			uint32_t bits = varying_rows[k].bits;
+			uint32_t expected = apic_id << __builtin_ctz(bits);
+			unsigned reg = varying_rows[k].reg;
+
+			if (varying_rows[k].kind != APIC_ID || !is_about(k, leaf, subleaf, reg))
+				continue;
+			for (unsigned level = 0; level < MV_LEVELS; level++) {
+				uint32_t got = l->e[i].reg[level][reg];
+
+				if (!((got ^ expected) & bits) || !names(l, level, leaf))
+					continue;
+				print_who((int)cpu);
+				mv_leaves_print_diff(level, leaf, subleaf, reg, expected, got & bits, ~bits);
+				differing++;
+			}
+		}
 	}
 	return differing;
 }

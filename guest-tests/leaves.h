@@ -41,7 +41,18 @@ bool mv_leaves_bit(const struct mv_leaves *l, unsigned level, uint32_t leaf, uin
 void mv_leaves_print(const struct mv_leaves *l);
 /* Compare with the guest table, print differences; the number of leaves that differ at a level. */
 unsigned mv_leaves_check(const struct mv_leaves *l, unsigned level, const struct mv_table *table);
-/* Compare with what was seen before, every bit; the number of leaves that differ. */
-unsigned mv_leaves_same(const struct mv_leaves *now, const struct mv_leaves *before);
+#define MV_NO_CPU (-1)
+
+/*
+ * Compare with what was seen before, every bit (MV_NO_CPU), or what this cpu sees with what CPU 0
+ * saw, every bit but those that name a CPU. Prints and counts registers that differ, by level.
+ * CR4 and XCR0 have to be the same.
+ */
+unsigned mv_leaves_same(const struct mv_leaves *now, const struct mv_leaves *before, int cpu);
+/* Is this CPU the one with that APIC id by every leaf that tells? Prints and counts registers that deny it. */
+unsigned mv_leaves_named(const struct mv_leaves *l, uint32_t apic_id, unsigned cpu);
+/* The end of a line about a register: "cpl3 LEAF SUBLEAF ecx expected X got Y differ Z (NAMES)" */
+void mv_leaves_print_diff(unsigned level, uint32_t leaf, uint32_t subleaf, unsigned reg,
+			  uint32_t expected, uint32_t got, uint32_t ignore);
 
 #endif

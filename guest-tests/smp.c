@@ -5,6 +5,9 @@
 #define TRAMPOLINE 0x8000	/* as in ap.S */
 #define APIC 0xfee00000ull
 #define APIC_ID 0x20
+#define APIC_SVR 0xf0
+#define SVR_ENABLED 0x100
+#define SPURIOUS 0xff
 #define APIC_ICR 0x300
 #define APIC_ICR_HIGH 0x310
 #define ICR_INIT 0x4500
@@ -75,6 +78,9 @@ static void apic_write(unsigned reg, uint32_t v)
 
 static uint64_t send0(uint64_t apic_id, uint64_t command)
 {
+	/* An APIC that is not enabled may send, too (SDM Vol. 3A, 11.4.7.2); KVM on PVM loses INIT then. */
+	if (!(apic_read(APIC_SVR) & SVR_ENABLED))
+		apic_write(APIC_SVR, SVR_ENABLED | SPURIOUS);
 	apic_write(APIC_ICR_HIGH, (uint32_t)apic_id << 24);
 	apic_write(APIC_ICR, (uint32_t)command);
 	return 0;

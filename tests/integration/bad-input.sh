@@ -307,7 +307,7 @@ refused 2 "'magic' is no way to intercept CPUID" "$minivmm" run "$hello" --inter
 usage "--exit-code is plain or qemu, not 'vax'" "$minivmm" run "$hello" --exit-code vax
 usage "--stop goes with --snapshot-on-sync" "$minivmm" run "$hello" --stop
 usage "--rule is guide or subset, not 'golden'" "$minivmm" restore "$in/x" --rule golden
-usage "--fail-on takes leak, broken, blocked, enforced, not 'leak,joy'" "$minivmm" probe --fail-on leak,joy
+usage "--fail-on takes leak, broken, blocked, enforced, cpus, not 'leak,joy'" "$minivmm" probe --fail-on leak,joy
 usage "no CPUID feature is called 'sse9'" "$minivmm" probe --only sse9
 usage "a snapshot has its mask; masks go with --on" "$minivmm" check "$in/x" "$in/y" --mask "$in/z"
 check "usage: choices"

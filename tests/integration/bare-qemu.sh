@@ -9,9 +9,9 @@ if ! command -v qemu-system-x86_64 >/dev/null; then
 	exit 0
 fi
 qemu=(timeout 120 qemu-system-x86_64 -accel tcg -m 64 -nodefaults -display none -no-reboot)
-bare() { # CPU IMAGE WORDS
+bare() { # CPU IMAGE WORDS [OPTION...]
 	ran "${qemu[@]}" -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -cpu "$1" \
-		-kernel "$guests/$2.elf" -append "$3"
+		-kernel "$guests/$2.elf" -append "$3" "${@:4}"
 }
 
 bare Penryn probe "nodump nonce=c0ffee"
@@ -39,6 +39,39 @@ expect_out "MWAIT         cpuid=1 host=- ran      OK"
 expect_out "RDPMC         cpuid=0 host=- #UD      UNDECIDABLE"
 expect_out "probe: summary ok="
 check "CR4.LA57 is tried outside long mode, MWAIT does not wait"
+
+# ---- more than one CPU ----
+
+cpus_looked_at() {
+	grep -aE '^cpu-check: cpu [0-9]+ apic [0-9]+, [1-9][0-9]* leaves, [1-9][0-9]* instructions, 0 differ' <<<"$out" |
+		cut -d, -f1 | tr -d '\n'
+}
+bare EPYC probe "nodump brief" -smp 4,sockets=2,cores=2
+expect_status 1
+expect_no_out "cpu-diff"
+expect_equal "$(cpus_looked_at)" "$(printf 'cpu-check: cpu %d apic %d' 0 0 1 1 2 2 3 3)" "CPUs"
+bare EPYC probe "nodump brief cpus=2" -smp 4
+expect_equal "$(cpus_looked_at)" "$(printf 'cpu-check: cpu %d apic %d' 0 0 1 1)" "CPUs, with cpus=2"
+bare EPYC probe "nodump brief"
+expect_no_out "cpu-check"
+check "four CPUs in two sockets: each is started, and sees and executes what the first one does"
+
+# The second one is another CPU: without SSE4.1 and protection keys.
+bare max probe "nodump brief" -smp 1,sockets=2,maxcpus=2 \
+	-device max-x86_64-cpu,socket-id=1,core-id=0,thread-id=0,sse4.1=off,pku=off
+expect_status 3	# (1 << 1) | 1
+for level in cpl0 cpl3; do
+	grep -qaE "^cpu-diff: cpu 1: $level 0x00000001 0x00 ecx expected 0x........ got 0x........ differ 0x00080000 \(SSE4.1\)" \
+		<<<"$out" || problem "SSE4.1 is not missed at $level"
+	grep -qaE "^cpu-diff: cpu 1: $level 0x00000007 0x00 ecx expected .* differ 0x00000018 \(PKU, OSPKE\)" \
+		<<<"$out" || problem "PKU is not missed at $level"
+done
+expect_out "cpu-diff: cpu 1: CR4 is 0x"
+expect_out "cpu-diff: cpu 1: PKU RDPKRU at cpl3 #UD, on cpu 0 ran"
+expect_out "cpu-check: cpu 0 apic 0, "
+grep -qaE "^cpu-check: cpu 1 apic 1, .*, $(grep -ac '^cpu-diff: cpu 1:' <<<"$out") differ" <<<"$out" ||
+	problem "the differences were not counted"
+check "a CPU with fewer features than the first one is told by its number, with every bit"
 
 # ---- what it was not made for ----
 

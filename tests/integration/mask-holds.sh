@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/helpers.sh"
 
-need_kvm "the mask holds" "guest OS masks" "what auto chooses" "interceptions" "power-on" "fail-on" || exit 0
+need_kvm "the mask holds" "every CPU" "guest OS masks" "what auto chooses" "interceptions" "power-on" "fail-on" || exit 0
 
 probe_elf=$guests/probe.elf
 overrides=$top/configs/overrides
@@ -166,6 +166,33 @@ expect_json_is guest-os linux64
 "$minivmm" stop os
 ended os
 check "guest OS masks: named by an override"
+
+# ---- every CPU ----
+
+for n in 1 2 4; do
+	for mode in $modes; do
+		ran "$minivmm" run "$probe_elf" --mask "$overrides/hide-sse41.mask" --cpus $n --intercept "$mode" \
+			--append brief
+		expect_status 0
+		expect_no_out "cpu-diff"
+		expect_equal "$(sed -nE 's/^cpu-check: (cpu [0-9]+ apic [0-9]+), [1-9][0-9]* leaves, [1-9][0-9]* instructions, 0 differ\r?$/\1/p' \
+			"$tmp/.out" | tr '\n' ';')" \
+			"$([ $n = 1 ] || for ((i = 0; i < n; i++)); do printf 'cpu %d apic %d;' $i $i; done)" \
+			"--intercept $mode: CPUs"
+		grep -qE '^cpuid: 0x00000001 0x00 .* ebx=0x00'"$(printf %02x $n)" "$tmp/.out" ||
+			problem "--intercept $mode: leaf 1 tells another number of CPUs"
+	done
+	ran "$minivmm" probe -q --mask "$overrides/hide-sse41.mask" --cpus $n --json
+	expect_status 0
+	expect_json_is cpus $n
+	expect_json_is cpu-diff 0
+	check "every CPU: the same with --cpus $n, but for its own number"
+done
+ran "$minivmm" probe --cpus 2 --only SSE2
+expect_out "2 CPUs: each sees and executes the same"
+ran "$minivmm" probe --only SSE2
+expect_no_out "CPUs"
+check "every CPU: said in a line if there is more than one"
 
 # ---- which interception ----
 

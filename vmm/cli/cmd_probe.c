@@ -22,6 +22,8 @@ struct probe_args {
 	char unfinished[128];	/* the line it was in when it ended, without its padding */
 	struct mv_probe_result result;
 	struct json_object *diffs;	/* lines about CPUID that is not what was meant */
+	struct json_object *cpu_diffs;	/* and about CPUs that are not as CPU 0 */
+	unsigned cpus;			/* that told of themselves; none if there is one alone */
 };
 
 enum { OPT_ONLY = 256, OPT_FAIL_ON, OPT_PREDICT, OPT_HOST, OPT_KIND, OPT_HTML, OPT_DIFF };
@@ -133,6 +135,22 @@ static void take_unfinished(struct probe_args *a)
 	a->unfinished[n] = '\0';
 }
 
+/* What the guest says besides rows: kept for the JSON, or shown to whoever is there. */
+static void take_finding(struct probe_args *a, const char *line)
+{
+	if (!strncmp(line, "cpuid-diff: ", 12))
+		json_object_array_add(a->diffs, json_object_new_string(line + 12));
+	if (!strncmp(line, "cpu-diff: ", 10))
+		json_object_array_add(a->cpu_diffs, json_object_new_string(line + 10));
+	if (!strncmp(line, "cpu-check: ", 11))
+		a->cpus++;
+	if (!strncmp(line, "cpuid-diff:", 11) || !strncmp(line, "cpu-diff:", 9) ||
+	    !strncmp(line, "guest:", 6))
+		mv_cli_note("%s", line);
+	else if (!strncmp(line, "cpuid-check:", 12) || !strncmp(line, "cpu-check:", 10))
+		mv_cli_detail("%s", line);
+}
+
 static void parse_output(struct probe_args *a)
 {
 	char *save = NULL;
@@ -141,12 +159,7 @@ static void parse_output(struct probe_args *a)
 	for (char *line = strtok_r(a->text, "\r\n", &save); line;
 	     line = strtok_r(NULL, "\r\n", &save)) {
 		take_line(a, line);
-		if (!strncmp(line, "cpuid-diff: ", 12))
-			json_object_array_add(a->diffs, json_object_new_string(line + 12));
-		if (!strncmp(line, "cpuid-diff:", 11) || !strncmp(line, "guest:", 6))
-			mv_cli_note("%s", line);
-		else if (!strncmp(line, "cpuid-check:", 12))
-			mv_cli_detail("%s", line);
+		take_finding(a, line);
 	}
 }
 
@@ -160,7 +173,8 @@ static bool failed(const struct probe_args *a)
 		size_t n = strcspn(p, ",");
 
 		snprintf(name, sizeof(name), "%.*s", (int)(n < 15 ? n : 15), p);
-		if (mv_probe_count(&a->result, name))
+		if (mv_probe_count(&a->result, name) ||
+		    (!strcasecmp(name, "cpus") && json_object_array_length(a->cpu_diffs)))
 			return true;
 		p += n;
 		p += *p == ',';
@@ -171,7 +185,8 @@ static bool failed(const struct probe_args *a)
 static bool fail_on_valid(const char *list)
 {
 	for (const char *p = list; p && *p;) {
-		static const char *const known[] = { "leak", "broken", "blocked", "enforced" };
+		static const char *const known[] = { "leak", "broken", "blocked", "enforced",
+						    "cpus" };
 		size_t n = strcspn(p, ",");
 		bool ok = false;
 
@@ -185,10 +200,25 @@ static bool fail_on_valid(const char *list)
 	return true;
 }
 
+/* Does every CPU see and execute the same? Says if not. */
+static bool cpus_agree(const struct probe_args *a)
+{
+	size_t diffs = json_object_array_length(a->cpu_diffs);
+	unsigned n = a->launch.ncpus;
+
+	if (diffs)
+		fprintf(stderr, "minivmm: %zu difference%s between the guest's CPUs%s\n", diffs,
+			diffs == 1 ? "" : "s", mv_output.quiet ? "" : " (above)");
+	else if (n > 1 && a->cpus != n)
+		fprintf(stderr, "minivmm: the probe guest looked at %u of %u CPUs\n", a->cpus, n);
+	return !diffs && (n == 1 || a->cpus == n);
+}
+
 /* Did the guest do its work? Says why not. */
 static int judge(const struct probe_args *a, const struct mv_run_result *r)
 {
 	size_t diffs = json_object_array_length(a->diffs);
+	bool agree;
 	const char *in = *a->unfinished ? "; it was in: " : "";
 
 	switch (r->end) {
@@ -206,23 +236,27 @@ static int judge(const struct probe_args *a, const struct mv_run_result *r)
 		fprintf(stderr, "minivmm: the probe guest was stopped\n");
 		return r->signal ? 128 + r->signal : MV_EXIT_FAILED;
 	}
+	agree = cpus_agree(a);
 	if (diffs)
 		fprintf(stderr, "minivmm: %zu CPUID register%s the guest saw differ%s from the mask%s\n",
 			diffs, diffs == 1 ? "" : "s", diffs == 1 ? "s" : "",
 			mv_output.quiet ? "" : " (above)");
 	else if (mv_probe_count(&a->result, "BROKEN"))
 		fprintf(stderr, "minivmm: a feature that CPUID shows does not work (BROKEN)\n");
-	else if (r->value || !a->result.n)
+	else if ((r->value && agree) || !a->result.n)
 		fprintf(stderr, "minivmm: the probe guest failed with value %u\n", r->value);
-	return r->value || !a->result.n ? MV_EXIT_GUEST : MV_EXIT_OK;
+	return r->value || !agree || !a->result.n ? MV_EXIT_GUEST : MV_EXIT_OK;
 }
 
 static struct json_object *document(struct probe_args *a, int code)
 {
 	struct json_object *o = mv_probe_to_json(&a->result);
 
-	if (!a->result.predicted)
+	if (!a->result.predicted) {
 		json_object_object_add(o, "cpuid-diff", json_object_get(a->diffs));
+		json_object_object_add(o, "cpus", json_object_new_int64(a->launch.ncpus));
+		json_object_object_add(o, "cpu-diff", json_object_get(a->cpu_diffs));
+	}
 	json_object_object_add(o, "exit", json_object_new_int(code));
 	return o;
 }
@@ -237,6 +271,13 @@ static int write_json(struct probe_args *a, int code, struct mv_err *err)
 
 	json_object_put(o);
 	return rc;
+}
+
+static void print_table(const struct probe_args *a)
+{
+	mv_probe_print(&a->result);
+	if (a->cpus > 1 && a->cpus == a->launch.ncpus && !json_object_array_length(a->cpu_diffs))
+		printf("%u CPUs: each sees and executes the same\n", a->cpus);
 }
 
 /* Where the result goes: files, JSON, or a table if it went nowhere else. */
@@ -258,7 +299,7 @@ static int deliver(struct probe_args *a, int code)
 	if (mv_output.json)
 		mv_cli_json(document(a, code));
 	else if ((!a->out && !a->html) || mv_output.verbose)
-		mv_probe_print(&a->result);
+		print_table(a);
 	return code;
 }
 
@@ -372,7 +413,7 @@ static int check_options(const struct probe_args *a, int argc, char **argv, int 
 
 	if (!fail_on_valid(a->fail_on))
 		return mv_cli_usage(&mv_cmd_probe,
-				    "--fail-on takes leak, broken, blocked, enforced, not '%s'",
+				    "--fail-on takes leak, broken, blocked, enforced, cpus, not '%s'",
 				    a->fail_on);
 	if (a->diff + a->predict + (a->html && n) > 1)
 		return mv_cli_usage(&mv_cmd_probe, "--diff, --predict and a page of files exclude "
@@ -409,6 +450,7 @@ static int run(int argc, char **argv)
 	mv_launch_init(&a->launch);
 	a->launch.run.timeout_s = 120;
 	a->diffs = json_object_new_array();
+	a->cpu_diffs = json_object_new_array();
 	a->text = calloc(1, MAX_OUTPUT + 1);
 	first = mv_cli_options(&mv_cmd_probe, argc, argv, option, a, &code);
 	if (first >= 0)
@@ -417,6 +459,7 @@ static int run(int argc, char **argv)
 		code = a->text ? act(a, argc, argv, first) : MV_EXIT_FAILED;
 	mv_launch_finish(&a->launch);
 	json_object_put(a->diffs);
+	json_object_put(a->cpu_diffs);
 	free(a->text);
 	free(a);
 	return code;
@@ -424,9 +467,10 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	MV_LAUNCH_GUEST_OPTS,
+	MV_LAUNCH_CPUS_OPT,
 	MV_LAUNCH_RUN_OPTS,
 	{ "only", "FEATURE", "probe this one feature", OPT_ONLY },
-	{ "fail-on", "LIST", "exit 7 if a verdict occurs: leak, broken …", OPT_FAIL_ON },
+	{ "fail-on", "LIST", "exit 7 on a verdict (leak, broken …) or cpus", OPT_FAIL_ON },
 	{ "predict", NULL, "start no guest: say what it would find", OPT_PREDICT },
 	{ "host", "FILE", "with --predict: on the host of that file", OPT_HOST },
 	{ "kind", "HOW", "with --predict: vmx or svm (by the vendor)", OPT_KIND },
@@ -445,7 +489,8 @@ const struct mv_cmd mv_cmd_probe = {
 		"hidden, and the host has it, but it faults. ABSENT: neither shown nor there.\n"
 		"BROKEN: shown, but faults. BLOCKED: shown, but its control bit could not be set.\n"
 		"ABORT: TSX is there, and no transaction commits. SKIP: not tried, or the outcome\n"
-		"would not be the CPU's. UNDECIDABLE: a no-op where it is unknown.\n\n"
+		"would not be the CPU's. UNDECIDABLE: a no-op where it is unknown.\n"
+		"With --cpus each CPU looks for itself; --fail-on cpus: one is not as the first.\n\n"
 		"A RESULT is what probe -o, probe --json or cpuid-probe --json wrote. --diff\n"
 		"exits with 0 if nothing differs, with 7 if something does.\n",
 	.run = run,
