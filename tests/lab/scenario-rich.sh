@@ -38,4 +38,8 @@ torture() {
 		./minivmm restore -q t.snap --snapshot-on-sync t.snap --stop --timeout 300 || return
 	done
 }
-[ ! -e /sys/module/kvm_amd ] || r torture torture
+if [ -e /sys/module/kvm_amd ]; then
+	r torture torture
+	r cpus ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 4
+	r cpus-patch ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 2 --intercept patch
+fi
