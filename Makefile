@@ -221,9 +221,11 @@ lab-matrix: all deps-lab
 lab-appendix: all deps-lab
 	$(Q)tests/lab/matrix.py appendix $(OUT)
 
-# The same host with two kernels; fetches the second one.
+# The same host with two kernels, and Debian's standard kernel as a guest, where make check takes the cloud one; fetches both.
 lab-kernels: all deps-lab
 	$(Q)tests/lab/test-kernels.sh $(OUT)
+	$(Q)GUEST_KERNEL=standard tests/lab/test-linux.sh $(OUT)
+	$(Q)GUEST_KERNEL=standard tests/lab/test-disk.sh $(OUT)
 
 # What is too long for make check.
 check-full: check lab-kernels lab-appendix lab-matrix

@@ -48,12 +48,10 @@ expect_status 3
 expect_err "hello.elf: it is 64-bit code, and the guest has no long mode: LM is hidden by linux32.mask:"
 check "64-bit code: refused under a mask without long mode"
 
-if ! "${CC:-gcc}" -m32 -O1 -std=gnu11 -ffreestanding -fno-pic -fno-stack-protector -mno-sse \
-	-fcf-protection=none -nostdlib -static -no-pie -Wl,-Ttext=0x101000,--build-id=none \
-	-Wl,-z,noexecstack -o io.elf "$top/tests/integration/io-guest.c" 2>cc; then
-	skip devices "no compiler for 32-bit code: $(head -1 cc)"
+why=$(guest32 io-guest.c io.elf) || {
+	skip devices "$why"
 	exit 0
-fi
+}
 key=$(($(od -An -N4 -tu4 /dev/urandom) % 1000000000))
 words="mode=disk key=$key"
 # Nothing here is about CPUID.

@@ -58,6 +58,15 @@ ended() {
 	err=$(tr -d '\0' <"$tmp/.err")
 }
 
+# guest32 SOURCE IMAGE: a program on guest32.h; says why it can't be built.
+guest32() {
+	"${CC:-gcc}" -m32 -O1 -std=gnu11 -ffreestanding -fno-pic -fno-stack-protector -mno-sse \
+		-fcf-protection=none -nostdlib -static -no-pie -Wl,-Ttext=0x101000,--build-id=none \
+		-Wl,-z,noexecstack -o "$2" "$top/tests/integration/$1" 2>"$tmp/cc" && return
+	echo "no compiler for 32-bit code: $(head -1 "$tmp/cc")"
+	return 1
+}
+
 # Everything that needs this machine's KVM, or its skips: need_kvm NAME...
 need_kvm() {
 	local name

@@ -11,41 +11,11 @@
  *
  * Ends through port 0xf4: 0, or what failed.
  */
-#include <stdint.h>
+#include "guest32.h"
 
-__asm__(".text\n"
-	".balign 4\n"
-	".long 0x1badb002, 3, -(0x1badb002 + 3)\n"
-	".globl _start\n"
-	"_start: mov $stack_top, %esp\n"
-	"	push %ebx\n"
-	"	call run\n"
-	".bss\n"
-	".balign 16\n"
-	".space 8192\n"
-	"stack_top:\n"
-	".previous\n");
-
-#define COM1 0x3f8
-#define EXIT 0xf4
 #define SYNC 0xfc
 #define VIRTIO 0xd0000000u
 #define QUEUE 8
-
-struct info {
-	uint32_t flags, lower, upper, boot, cmdline;
-};
-
-static void out8(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static void put(const char *s)
-{
-	for (; *s; s++)
-		out8(COM1, (uint8_t)*s);
-}
 
 static void number(uint32_t v)
 {
@@ -56,13 +26,6 @@ static void number(uint32_t v)
 		*--p = (char)('0' + v % 10);
 	while (v /= 10);
 	put(p);
-}
-
-static void end(uint8_t code)
-{
-	out8(EXIT, code);
-	for (;;)
-		__asm__ volatile("hlt");
 }
 
 /* What follows NAME= in the command line; "" if nothing does. */
@@ -184,10 +147,7 @@ static uint32_t differs(const void *p, uint32_t v)
 /* A key was pressed. */
 static int told_to_end(void)
 {
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"((uint16_t)(COM1 + 5)));
-	return v & 1;
+	return in8(COM1 + 5) & 1;
 }
 
 static void disk(const char *cmdline)
@@ -200,7 +160,7 @@ static void disk(const char *cmdline)
 	start(0, WRITE_BACK);
 	/* This is how a program that polls shows that it wants input. */
 	out8(COM1 + 4, 3);
-	__asm__ volatile("inb %0, %%al" : : "Nd"((uint16_t)COM1) : "eax");
+	in8(COM1);
 	for (;; lap++) {
 		for (uint32_t s = 0; s < SECTORS; s++) {
 			fill(pattern(key, s, lap));
@@ -352,7 +312,6 @@ static void fuzz(const char *cmdline)
 	end(0);
 }
 
-void run(const struct info *info);
 void run(const struct info *info)
 {
 	const char *cmdline = (const char *)info->cmdline;

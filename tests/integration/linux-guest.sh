@@ -84,12 +84,10 @@ check "bad input: sizes of memory"
 # ---- the machine ----
 
 need_kvm "serial port" input terminal clock acpi "memory map" ports modules power || exit 0
-if ! "${CC:-gcc}" -m32 -O1 -std=gnu11 -ffreestanding -fno-pic -fno-stack-protector -mno-sse \
-	-fcf-protection=none -nostdlib -static -no-pie -Wl,-Ttext=0x101000,--build-id=none \
-	-Wl,-z,noexecstack -o "$tmp/pc.elf" "$top/tests/integration/pc-guest.c" 2>"$tmp/cc"; then
-	skip machine "no compiler for 32-bit code: $(head -1 "$tmp/cc")"
+why=$(guest32 pc-guest.c "$tmp/pc.elf") || {
+	skip machine "$why"
 	exit 0
-fi
+}
 pc() { # WHAT [OPTIONS…]: nothing here is about CPUID
 	local what=$1
 	shift

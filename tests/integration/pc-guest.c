@@ -3,31 +3,7 @@
  * A guest for tests/integration/linux-guest.sh: a 32-bit multiboot program that looks at the
  * machine it runs on. The first word of its command line says at what. Ends through port 0xf4.
  */
-#include <stdint.h>
-
-__asm__(".text\n"
-	".balign 4\n"
-	".long 0x1badb002, 3, -(0x1badb002 + 3)\n"
-	".globl _start\n"
-	"_start: mov $stack_top, %esp\n"
-	"	push %ebx\n"
-	"	call run\n"
-	".bss\n"
-	".balign 16\n"
-	".space 8192\n"
-	"stack_top:\n"
-	".previous\n");
-
-#define COM1 0x3f8
-
-struct info {
-	uint32_t flags, lower, upper, boot, cmdline, nmods, mods, syms[4], mmap_length, mmap;
-};
-
-static void out8(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
+#include "guest32.h"
 
 static void out16(uint16_t port, uint16_t v)
 {
@@ -37,14 +13,6 @@ static void out16(uint16_t port, uint16_t v)
 static void out32(uint16_t port, uint32_t v)
 {
 	__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static uint8_t in8(uint16_t port)
-{
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
 }
 
 static uint16_t in16(uint16_t port)
@@ -61,12 +29,6 @@ static uint32_t in32(uint16_t port)
 
 	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
 	return v;
-}
-
-static void put(const char *s)
-{
-	for (; *s; s++)
-		out8(COM1, (uint8_t)*s);
 }
 
 static void hex(const char *name, uint32_t v, int digits)
@@ -247,7 +209,6 @@ static void ports(void)
 	hex("pm1 control, and what is behind it ", in32(0x604), 8);
 }
 
-void run(const struct info *info);
 void run(const struct info *info)
 {
 	const char *what = (const char *)info->cmdline;
@@ -272,7 +233,5 @@ void run(const struct info *info)
 		out8(0xcf9, 0x02), out8(0xcf9, 0x06);
 	else if (word(what, "reset-keyboard"))
 		out8(0x64, 0xfe);
-	out8(0xf4, 0);
-	for (;;)
-		__asm__ volatile("hlt");
+	end(0);
 }

@@ -4,6 +4,7 @@
 # FEATUREs: masks, leaks, snapshots, refusals, acceptances, and the guide's warning about programs
 # that try instructions instead of asking. Prints test lines (tests/lib.sh).
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
 rich=$2 poor=$3
 shift 3
@@ -23,31 +24,16 @@ sed 's/= 0/= R/' "$job/hide.mask" >"$job/hide-r.mask"
 printf 'feature %s = T\n' AMX_TILE AVX512F >"$job/power-on.mask"
 comma=$(IFS=,; echo "${missing[*]}")
 
-# One boot: HOST SCENARIO OUTDIR
-boot() {
+boot() { # HOST SCENARIO FOLDER
 	{
 		echo "NONCE=$nonce MISSING=$comma"
 		cat "tests/lab/scenario-$2.sh"
 	} >"$job/run.sh"
-	tests/lab/lab run "$1" --timeout 400 --job "$job" --out "$3" >"$tmp/$2.console" 2>&1
-}
-
-# What a command of a scenario left: the expectations of lib.sh apply to it.
-left() { # DIR NAME
-	command_line="$2 on $(basename "$1")"
-	status=$(cat "$1/$2.rc" 2>/dev/null)
-	out=$(tr -d '\0' <"$1/$2.out" 2>/dev/null)
-	err=$(tr -d '\0' <"$1/$2.err" 2>/dev/null)
-	cp "$1/$2.out" "$tmp/.out" 2>/dev/null
-	cp "$1/$2.err" "$tmp/.err" 2>/dev/null
+	run_in "$1" "$1" "$3" --timeout 400
 }
 
 a=$tmp/$rich b=$tmp/$poor
-if ! boot "$rich" rich "$a"; then
-	echo "not ok $rich: $(tail -1 "$tmp/rich.console")"
-	tail -20 "$tmp/rich.console" >&2
-	exit 0
-fi
+boot "$rich" rich "$a"
 
 left "$a" host
 expect_status 0
@@ -123,11 +109,7 @@ expect_out "PTEST executed: relying on SSE4.1"
 check "$rich: snapshots at the sync point"
 
 cp "$a"/*.snap "$job/"
-if ! boot "$poor" poor "$b"; then
-	echo "not ok $poor: $(tail -1 "$tmp/poor.console")"
-	tail -20 "$tmp/poor.console" >&2
-	exit 0
-fi
+boot "$poor" poor "$b"
 
 left "$b" host
 expect_out "kernel  proved at CPL 0 and CPL 3"

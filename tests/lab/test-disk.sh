@@ -2,56 +2,28 @@
 # SPDX-License-Identifier: MIT
 # test-disk.sh BUILD: Debian's unmodified cloud kernel and its own virtio modules in an AMD lab host:
 # disks written and read, checked from outside; random bytes; saved and restored while it writes.
-# Prints test lines (tests/lib.sh).
+# Prints test lines (tests/lib.sh). GUEST_KERNEL=standard: another kernel (helpers.sh).
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
 nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 
-cache=${LAB_CACHE:-${OUT:-build}/lab}
-tests/lab/lab build >"$tmp/lab" 2>&1 || {
-	echo "not ok disk: $(tail -1 "$tmp/lab")"
-	exit 0
-}
 PATH=$PATH:/sbin:/usr/sbin
 command -v mke2fs debugfs e2fsck >/dev/null || {
 	skip disk "no e2fsprogs"
 	exit 0
 }
-
-job=$tmp/job root=$tmp/root host=$tmp/host
-tests/lab/job.sh "$build" "$job"
-cp "$cache/kernel/vmlinuz" "$job/"
-mkdir -p "$root"/{bin,dev,proc,sys,lib,mnt} "$job/out" "$tmp/files"
-cp /bin/busybox "$root/bin/"
-cp "$cache"/kernel/guest-modules/*.ko "$root/lib/"
-cp tests/lab/disk-init.sh "$root/init"
-chmod +x "$root/init"
-(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$job/guest.cpio"
+linux_job disk tests/lab/disk-init.sh
+cp "$kernel"/guest-modules/*.ko "$root/lib/"
+mkdir "$job/out" "$tmp/files"
 echo "from the host $nonce" >"$tmp/files/from-host"
 truncate -s 8M "$job/ext.img"
 mke2fs -q -F -t ext4 -d "$tmp/files" "$job/ext.img"
 head -c 1M /dev/urandom >"$job/ro.img"
 truncate -s 2M "$job/out/raw.img"
-{
-	echo "NONCE=$nonce"
-	cat tests/lab/scenario-disk.sh
-} >"$job/run.sh"
 # One of the guests has RAM on both sides of the gap between 3 and 4 GiB; little of it is touched.
-if ! LAB_MEMORY=3400 tests/lab/lab run epyc --job "$job" --out "$host" --timeout 400 >"$tmp/console" 2>&1; then
-	echo "not ok disk: $(tail -1 "$tmp/console")"
-	tail -20 "$tmp/console" >&2
-	exit 0
-fi
-
-left() { # NAME: the expectations of lib.sh apply to what it left
-	command_line="$1 on epyc"
-	status=$(cat "$host/$1.rc" 2>/dev/null)
-	out=$(tr -d '\0\r' <"$host/$1.out")
-	err=$(tr -d '\0\r' <"$host/$1.err")
-	cp "$host/$1.out" "$tmp/.out"
-	cp "$host/$1.err" "$tmp/.err"
-}
+LAB_MEMORY=3400 linux_run disk tests/lab/scenario-disk.sh
 
 left mounts
 expect_status 0

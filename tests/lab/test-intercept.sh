@@ -7,8 +7,9 @@
 # shellcheck shell=bash disable=SC2034
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../integration/helpers.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
-host=epyc
+job=$tmp/job host=$tmp/epyc
 
 tests/lab/job.sh "$build" "$tmp/job"
 cp "$build/bench/intercept" "$tmp/job/intercept.bin"
@@ -32,18 +33,7 @@ done
 r forced lib/ld-linux-x86-64.so.2 --library-path lib ./intercept.bin -r 60 -o out/forced.json cpuids.elf
 r summary ./minivmm run proof.elf --trace-cpuid - --json
 JOB
-if ! tests/lab/lab run $host --job "$tmp/job" --out "$tmp/host" --timeout "${GUEST_TIMEOUT:-400}" >"$tmp/console" 2>&1; then
-	echo "not ok intercept: $(tail -1 "$tmp/console")"
-	tail -20 "$tmp/console" >&2
-	exit 0
-fi
-
-left() { # NAME: the expectations of lib.sh apply to it
-	command_line="$1 on $host"
-	status=$(cat "$tmp/host/$1.rc")
-	out=$(tr -d '\0\r' <"$tmp/host/$1.out")
-	err=$(tr -d '\0\r' <"$tmp/host/$1.err")
-}
+run_in epyc intercept "$host" --timeout "${GUEST_TIMEOUT:-400}"
 
 # A row a line: mechanism, level, run-time code, and how many of the four leaves held.
 left proof
@@ -74,7 +64,7 @@ expect_equal "$(perl -MJSON::PP -0777 -ne '
 		print "$m $c->{asked} ", $c->{wrong} ? $c->{wrong} : 0, " between ", $b->{wrong} / ($b->{asked} || 1),
 			$b->{ports} && $b->{ports} == $b->{asked} ? " ports" : "",
 			$b->{interrupts} >= 20 ? " interrupts" : "", "\n";
-	}' "$tmp/host/forced.json")" "none 60 60 between 1 ports interrupts
+	}' "$host/forced.json")" "none 60 60 between 1 ports interrupts
 kernel 60 0 between 0 ports interrupts
 patch 60 0 between 0 ports interrupts
 step 60 0 between 0 ports interrupts" "mechanism, CPUIDs and wrong answers, the share of wrong ones between"
@@ -84,32 +74,32 @@ left probe-patch
 expect_status 0
 left probe-kernel
 expect_status 0
-expect_equal "$(sed '1s/vmm=kernel/vmm=patch/' "$tmp/host/probe-kernel.out" | cmp - "$tmp/host/probe-patch.out" 2>&1)" \
+expect_equal "$(sed '1s/vmm=kernel/vmm=patch/' "$host/probe-kernel.out" | cmp - "$host/probe-patch.out" 2>&1)" \
 	"" "what differs but for the mechanism's name"
 check "intercept: kernel and patch give the probe guest the same bytes"
 
 # What the guest printed, and what was recorded: leaf, subleaf and four words of each CPUID, in order.
 guest_saw() {
-	sed -n 's/^proof: .*leaf=\(\w*\) sub=\(\w*\) \(.*\)/\1 \2 \3/p' "$tmp/host/trace-$1.out" | tr -d '\r'
+	sed -n 's/^proof: .*leaf=\(\w*\) sub=\(\w*\) \(.*\)/\1 \2 \3/p' "$host/trace-$1.out" | tr -d '\r'
 }
 recorded() { # MODE [CPL]
 	perl -MJSON::PP -ne '
 		my $e = decode_json($_);
 		printf "%08x %x %08x %08x %08x %08x\n", map { hex } $e->{leaf}, $e->{subleaf}, @{$e->{served}};
-	' "$tmp/host/$1.json"
+	' "$host/$1.json"
 }
 left trace-kernel
 expect_status 0
 expect_equal "$(recorded kernel)" "$(guest_saw kernel)" "CPUIDs"
 expect_equal "$(recorded kernel | wc -l)" 16 "CPUIDs that KVM told of"
-expect_equal "$(grep -c '"by":"tracepoint","cpu":0,"rip":"0x' "$tmp/host/kernel.json")" 16 "… with a RIP"
+expect_equal "$(grep -c '"by":"tracepoint","cpu":0,"rip":"0x' "$host/kernel.json")" 16 "… with a RIP"
 check "intercept: KVM's tracepoints say that it served what the guest saw, CPUID by CPUID"
 
 left trace-patch
 expect_status 0
 expect_equal "$(recorded patch)" "$(guest_saw patch | head -8)" "CPUIDs"
-expect_equal "$(grep -c '"by":"trap"' "$tmp/host/patch.json")" 8 "CPUIDs that were trapped"
-expect_equal "$(grep -o '"cpl":[0-9]' "$tmp/host/patch.json" | sort | uniq -c | tr -s ' \n' ' ')" \
+expect_equal "$(grep -c '"by":"trap"' "$host/patch.json")" 8 "CPUIDs that were trapped"
+expect_equal "$(grep -o '"cpl":[0-9]' "$host/patch.json" | sort | uniq -c | tr -s ' \n' ' ')" \
 	' 4 "cpl":0 4 "cpl":3 ' "levels"
 expect_err "CPUID asked 8 times"
 check "intercept: traps of patch are recorded with their level, those made at run time are not seen"

@@ -2,47 +2,18 @@
 # SPDX-License-Identifier: MIT
 # test-linux.sh BUILD: Debian's unmodified cloud kernel as a guest of an AMD lab host, with one CPU
 # and two, masked, saved, restored. Prints test lines (tests/lib.sh). Seconds of each step: VERBOSE=1.
-# GUEST_KERNEL=standard: Debian's linux-image-amd64 instead, which takes longer to unpack itself.
+# GUEST_KERNEL=standard: Debian's linux-image-amd64 instead (helpers.sh).
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
 nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 
-cache=${LAB_CACHE:-${OUT:-build}/lab}
-kernel=$cache/kernel${GUEST_KERNEL:+-$GUEST_KERNEL}
-tests/lab/lab build ${GUEST_KERNEL:+--kernel "$GUEST_KERNEL"} >"$tmp/lab" 2>&1 || {
-	echo "not ok linux: $(tail -1 "$tmp/lab")"
-	exit 0
-}
-
-job=$tmp/job root=$tmp/root host=$tmp/host
-tests/lab/job.sh "$build" "$job"
-cp "$kernel/vmlinuz" "$kernel/vmlinux" "$job/"
-mkdir -p "$root"/{bin,dev,proc,sys,lib64}
-cp /bin/busybox "$root/bin/"
+linux_job linux tests/lab/linux-init.sh
+cp "$kernel/vmlinux" "$job/"
 cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
-cp tests/lab/linux-init.sh "$root/init"
-chmod +x "$root/init"
-(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$job/guest.cpio"
-{
-	echo "NONCE=$nonce"
-	cat tests/lab/scenario-linux.sh
-} >"$job/run.sh"
-if ! tests/lab/lab run epyc --job "$job" --out "$host" --timeout "${GUEST_TIMEOUT:-400}" >"$tmp/console" 2>&1; then
-	echo "not ok linux: $(tail -1 "$tmp/console")"
-	tail -20 "$tmp/console" >&2
-	exit 0
-fi
-
-left() { # NAME: the expectations of lib.sh apply to what it left
-	command_line="$1 on epyc"
-	status=$(cat "$host/$1.rc" 2>/dev/null)
-	out=$(tr -d '\0\r' <"$host/$1.out")
-	err=$(tr -d '\0\r' <"$host/$1.err")
-	cp "$host/$1.out" "$tmp/.out"
-	cp "$host/$1.err" "$tmp/.err"
-	[ -z "${VERBOSE:-}" ] || echo "linux: $1 took $(cat "$host/$1.s") s" >&2
-}
+linux_run linux tests/lab/scenario-linux.sh
+[ -z "${VERBOSE:-}" ] || (cd "$host" && head -n1 -- *.s) >&2
 
 flags() {
 	grep -m1 '^flags' <<<"$out"
