@@ -12,7 +12,8 @@
 #define APIC_ICR_HIGH 0x310
 #define ICR_INIT 0x4500
 #define ICR_STARTUP 0x4600
-#define TRIES 400000000ull
+#define TRIES 100000u
+#define PAUSES 1000
 
 extern const uint8_t ap_trampoline[], ap_trampoline_end[];
 extern uint64_t ap_cr3;
@@ -98,10 +99,14 @@ uint32_t mv_apic_id(void)
 	return (uint32_t)mv_at_cpl0(id0, 0, 0);
 }
 
+/* With an exit now and then: on a host with one CPU the other one may run only while this one does not. */
 uint64_t mv_await(volatile uint64_t *v)
 {
-	for (uint64_t i = 0; i < TRIES && !*v; i++)
-		__asm__ volatile("pause");
+	for (unsigned i = 0; i < TRIES && !*v; i++) {
+		mv_in8(MV_PORT_SERIAL + 5);
+		for (unsigned k = 0; k < PAUSES && !*v; k++)
+			__asm__ volatile("pause");
+	}
 	return *v;
 }
 
