@@ -10,8 +10,8 @@ done
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-for m in virtio_ring virtio virtio_mmio virtio_blk virtio-rng; do
-	insmod /lib/$m.ko
+for m in virtio_ring virtio virtio_mmio virtio_blk virtio-rng crc32c_generic crc16 mbcache jbd2 ext4; do
+	[ ! -e /lib/$m.ko ] || insmod /lib/$m.ko
 done
 echo "guest $guest is up"
 

@@ -16,6 +16,8 @@ r fail-on ./minivmm probe --mask hide.mask --only SSE4.1 --fail-on leak
 r shown ./minivmm probe --only SSE4.1 --fail-on leak,broken
 r patch ./minivmm probe --mask hide.mask --intercept patch
 r step ./minivmm probe --mask hide.mask --only SSE4.1 --intercept step
+r cpus ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 4
+r cpus-patch ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 2 --intercept patch
 r power-on ./minivmm probe --mask power-on.mask
 r plain ./minivmm run probe.elf --append "nonce=$NONCE sync=1 nodump" \
 	--snapshot-on-sync out/plain.snap --stop
@@ -38,8 +40,4 @@ torture() {
 		./minivmm restore -q t.snap --snapshot-on-sync t.snap --stop --timeout 300 || return
 	done
 }
-if [ -e /sys/module/kvm_amd ]; then
-	r torture torture
-	r cpus ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 4
-	r cpus-patch ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 2 --intercept patch
-fi
+[ ! -e /sys/module/kvm_amd ] || r torture torture
