@@ -144,7 +144,7 @@ all: $(OUT)/minivmm guest-images
 PKGS_BUILD := gcc make libc6-dev binutils libgnutls28-dev libjson-c-dev libseccomp-dev libsmartcols-dev libvirt-dev \
                libxml2-dev libxxhash-dev libzstd-dev libzydis-dev
 PKGS_TEST  := dropbear-bin gnutls-bin libcriterion-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt0 openssh-client \
-              python3 python3-libvirt qemu-system-x86
+              python3 python3-libvirt python3-xxhash python3-zstandard qemu-system-x86
 PKGS_IMAGES := isolinux syslinux-common xorriso
 
 # Installs only what is missing, and only as root; otherwise says what is needed.

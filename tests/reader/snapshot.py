@@ -1,268 +1,150 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""snapshot.py FILE: a second reader of snapshots, written from docs/stream-format.md alone. Verifies
-all of it and prints what is in it as JSON, in the shape of `minivmm inspect --json`."""
+"""snapshot.py FILE: a second reader of snapshots, written from docs/stream-format.md alone. Reads and verifies all of
+FILE and prints what its records say as JSON, by the names they have there; or ends with 1 and the reason."""
+import io
 import json
-import struct
+import re
 import sys
 
-from xxh3 import xxh3
+import zstandard
+from xxhash import xxh3_64_intdigest as checksum
 
-NAMES = {0x100: "CONFIG", 0x110: "POLICY", 0x80000118: "IGNORED", 0x120: "SOURCE_HOST", 0x130: "GUEST_TABLE",
-         0x140: "MASK_FILES", 0x150: "MASK_FINAL", 0x160: "MASK_EFFECTIVE", 0x170: "DISK", 0x178: "RNG",
-         0x1f0: "STATIC_END",
-         0x300: "CLOCK", 0x310: "IRQCHIP", 0x320: "DEVICE", 0x330: "CPUID_SITES", 0x340: "VCPU",
-         0x3f0: "PACKED", 0x400: "MEMORY", 0x500: "END"}
-REGS = "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags".split()
-SEGMENT = "type present dpl db s l g avl unusable".split()
-PIT = ("count_latched status_latched status read_state write_state write_latch rw_mode mode bcd "
-       "gate").split()
-PIC = ("last_irr irr imr isr priority_add irq_base read_reg_select poll special_mask init_state "
-       "auto_eoi rotate_on_auto_eoi special_fully_nested_mode init4 elcr elcr_mask").split()
-EVENTS = (("exception_injected exception_nr exception_has_error_code exception_pending", "B"),
-          ("exception_error_code", "I"), ("exception_has_payload", "?"), ("exception_payload", "Q"),
-          ("interrupt_injected interrupt_nr interrupt_soft interrupt_shadow nmi_injected "
-           "nmi_pending nmi_masked", "B"), ("sipi_vector", "I"),
-          ("smi_smm smi_pending smi_inside_nmi smi_latched_init triple_fault_pending", "B"),
-          ("flags", "I"))
+DOCUMENT = sys.path[0] + "/../../docs/stream-format.md"
+LINE = re.compile(r"(?:(0x\w+) (\d+)\.\.(\d+) (\d+)\+?(\d*) )?(\w+) ?(.*)")
+FIELD = re.compile(r"(\S+):([A-Za-z_]+)(\d*)(?:\[(.+?)\])?(?:\?([^=]+))?(?:=(\w+)\.\.(\w+))?$")
+LAYOUTS, RECORDS = {}, {}       # name: its fields; type: name, how many, largest length
+for line in open(DOCUMENT).read().split("```layouts\n")[1].split("\n```")[0].replace("\n  ", " ").split("\n"):
+    number, least, most, largest, per_page, layout, rest = LINE.match(line).groups("0")
+    LAYOUTS[layout] = [(name, *more) for f in rest.split() for names, *more in [FIELD.match(f).groups()]
+                       for name in names.split(",")]
+    if number != "0":
+        RECORDS[int(number, 0)] = layout, int(least), int(most), int(largest), int(per_page or 0)
 
-
-class Bad(Exception):
-    pass
+# What the text says besides: of the fields of a layout, the records that stood before it, CONFIG among them.
+RULES = {
+    "HEADER": lambda v, *_: v["magic"] == "894d564d0d0a1a0a" and (v["data_offset"] | v["file_size"]) % 4096 == 0,
+    "CONFIG": lambda v, *_: v["ram_size"] % 4096 == 0,
+    "IGNORED": lambda v, seen, vm: len(seen["POLICY"][0]["ignored"]) == 255 and v["*"] - 1 == len(v["more"]) > 0,
+    "TABLE": lambda v, *_: distinct(v["entries"], "leaf", "subleaf"),
+    "GUEST_TABLE": lambda v, *_: v["table"]["entries"],
+    "SOURCE_HOST": lambda v, *_: all([*a.values()][:4] < [*b.values()][:4] for a, b in zip(v["exec"], v["exec"][1:])),
+    "MASK": lambda v, seen, vm: distinct(v["regs"], "leaf", "subleaf", "reg", "vendor") and distinct(v["msrs"], "index")
+    and distinct(v["fields"], "leaf", "subleaf", "reg", "lo", "hi")
+    and all(p == 0 or 0 < p >> 24 <= len(seen["MASK_FILES"][0]["files"])
+            for x in v["regs"] + v["fields"] + v["msrs"] for p in x["place"]),
+    "FIELD": lambda v, *_: v["lo"] <= v["hi"] and v["value"] < 2 << v["hi"] - v["lo"],
+    "DISK": lambda v, seen, vm: v["path"][:1] == "/" and v["size"] % 512 == 0
+    and (v["id_kind"] < 2 or seen["HEADER"][0]["minor"] > 1),
+    "DEVICE": lambda v, seen, vm: v["name"] and distinct(seen["DEVICE"] + [v], "name"),
+    "CPUID_SITES": lambda v, seen, vm: all(a + 2 <= b for a, b in zip(v["sites"], v["sites"][1:] + [vm["ram_size"]])),
+    "VCPU": lambda v, seen, vm: v["id"] < vm["nvcpus"] and distinct(seen["VCPU"] + [v], "id"),
+    "PACKED": lambda v, seen, vm: seen["HEADER"][0]["minor"] and v["size"] % 4096 == 0 and v["size"] <= vm["ram_size"],
+    "MEMORY": lambda v, *_: v["chunk_size"] & v["chunk_size"] - 1 == 0,
+}
 
 
 def need(truth, why):
     if not truth:
-        raise Bad(why)
+        sys.exit(f"{sys.argv[1]}: {why}")
 
 
-class Cursor:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self, n):
-        need(n <= len(self.data) - self.at, "a payload ends too early")
-        self.at += n
-        return self.data[self.at - n:self.at]
-
-    def get(self, code):
-        s = struct.Struct("<" + code)
-        raw = self.take(s.size)
-        need(code != "?" or raw[0] < 2, "a bool is neither 0 nor 1")
-        v = s.unpack(raw)
-        return v[0] if len(v) == 1 else list(v)
-
-    def named(self, names, code):
-        return {n: hex(self.get(code)) for n in names}
-
-    def str(self, n):
-        text, _, rest = self.take(n).partition(b"\0")
-        need(len(text) < n and not rest.strip(b"\0"), "text without its NULs")
-        need(all(c >= 0x20 and c != 0x7f for c in text), "a control character")
-        return text.decode()
-
-    def pairs(self, limit):
-        n = self.get("I")
-        need(n <= limit, "too many pairs")
-        return [[hex(v) for v in self.get("IQ")] for _ in range(n)]
-
-    def table(self):
-        n = self.get("I")
-        need(n <= 256, "too many CPUID entries")
-        return [self.get("6I") for _ in range(n)]
+def distinct(rows, *keys):
+    return len({tuple(row[k] for k in keys) for row in rows}) == len(rows)
 
 
-def mask(c):
-    regs, fields, msrs = c.get("3I")
-    need(regs <= 384 and fields <= 32 and msrs <= 16, "a mask is too large")
-    out = []
-    for _ in range(regs):
-        leaf, sub, reg, vendor, p0, p1, p2, *_places = c.get("IIBB3I32I")
-        text = "".join("-xTF10HR"[(p2 >> b & 1) << 2 | (p1 >> b & 1) << 1 | p0 >> b & 1]
-                       for b in range(31, -1, -1))
-        out.append([hex(leaf), hex(sub), ("eax", "ebx", "ecx", "edx")[reg], vendor,
-                    " ".join(text[i:i + 4] for i in range(0, 32, 4))])
-    for _ in range(fields):
-        c.get("IIBBBII")
-    for _ in range(msrs):
-        c.get("I3QI")
-    return out
+def value(f, kind, size, seen):
+    if kind in LAYOUTS:
+        return fields(f, kind, seen)
+    n = 1 if kind == "bool" else int(size) // (8 if kind in "ui" else 1)
+    raw = f.read(n)
+    need(len(raw) == n, "a payload ends too early")
+    if kind == "raw":
+        return raw.hex()
+    if kind == "str":
+        text = re.fullmatch(rb"([^\0-\x1f\x7f]*)\0+", raw)
+        need(text, "a text has other bytes")
+        return text[1].decode("latin-1")
+    need(kind != "bool" or raw[0] < 2, "a bool is neither 0 nor 1")
+    return int.from_bytes(raw, "little", signed=kind == "i")
 
 
-def config(c):
-    return {"name": c.str(64), "memory": c.get("Q"), "cpus": c.get("I"), "image": c.str(256),
-            "image-hash": c.take(16).hex(), "producer": c.str(64), "saved-at": c.get("Q")}
+def fields(f, layout, seen):
+    got = {"*": len(f.getvalue())}
+    for name, kind, size, count, given, least, most in LAYOUTS[layout]:
+        n = got.get(count, count)
+        if given and not got[given]:
+            got[name] = None
+        elif n is None or kind in ("raw", "str") and not size:
+            got[name] = value(f, kind, size or n, seen)
+        else:
+            got[name] = [value(f, kind, size, seen) for _ in range(int(n))]
+        for x in (got[name] if count else [got[name]]) if most else []:
+            need(int(least, 0) <= x <= int(most, 0), f"{layout}: {name} is {x}")
+    need(RULES.get(layout, lambda *_: True)(got, seen, *seen["CONFIG"]), f"{layout} contradicts itself or the others")
+    return {name: v for name, v in got.items() if name[0] not in "#*"}
 
 
-def disk(c, minor):
-    d = {"path": c.str(1024), "read-only": c.get("?"), "size": c.get("Q")}
-    kind = c.get("B")
-    need(kind <= (2 if minor > 1 else 1), "the kind of a disk's id")
-    d["content"] = c.take(16).hex() if kind else ""
-    return d
+def parse(layout, data, seen):
+    f = io.BytesIO(data)
+    seen[layout].append(fields(f, layout, seen))
+    need(not f.read(), f"{layout} is longer than its fields")
+    return seen[layout][-1]
 
 
-def policy(c):
-    return {"guest-os": c.str(32), "intercept": ("none", "kernel", "patch", "step")[c.get("B")],
-            "patchable": c.get("?"), "patch-cpl3": c.get("?"), "ignored": c.str(256),
-            "kvm-controls": c.get("I")}
-
-
-def source(c):
-    h = {"name": c.str(64), "kernel": c.str(128), "source": c.str(64), "microcode": c.get("Q"),
-         "assumed": c.get("?"), "raw": c.table(), "kvm": c.table()}
-    h["exec"] = [c.get("IIBB?") for _ in range(c.get("I"))]
-    h["msrs"] = c.pairs(64)
-    h["xcr0"], h["tsc-khz"], h["tsc-scaling"] = c.get("Q"), c.get("I"), c.get("?")
-    h["kvm-controls"] = c.get("I")
-    h["proof"], h["proved"], h["cpl0-interpreted"] = c.get("4B"), c.get("?"), c.get("?")
-    return h
-
-
-def irqchip(c):
-    pit = []
-    for _ in range(3):
-        ch = {"count": hex(c.get("I")), "latched_count": hex(c.get("H"))}
-        ch.update(c.named(PIT, "B"), count_load_time=c.get("q"))
-        pit.append(ch)
-    out = {"pit": pit, "pit_flags": hex(c.get("I")), "pic": [c.named(PIC, "B") for _ in range(2)]}
-    out["ioapic"] = {"base_address": hex(c.get("Q")), **c.named(("ioregsel", "id", "irr"), "I"),
-                     "redirtbl": [hex(v) for v in c.get("24Q")]}
-    return out
-
-
-def sregs(c):
-    out = {}
-    for name in "cs ds es fs gs ss tr ldt".split():
-        out[name] = {"base": hex(c.get("Q")), "limit": hex(c.get("I")), "selector": hex(c.get("H")),
-                     **c.named(SEGMENT, "B")}
-    for name in "gdt", "idt":
-        out[name] = {"base": hex(c.get("Q")), "limit": hex(c.get("H"))}
-    out.update(c.named("cr0 cr2 cr3 cr4 cr8 efer apic_base".split(), "Q"))
-    out["pdptrs"] = [hex(v) for v in c.get("4Q")] if c.get("?") else None
-    return out
-
-
-def vcpu(c):
-    v = {"id": hex(c.get("I")), "regs": c.named(REGS, "Q"), "sregs": sregs(c), "xcrs": c.pairs(16)}
-    v["xsave"] = c.take(c.get("I")).hex()
-    v["debugregs"] = [hex(x) for x in c.get("6Q")]
-    v["lapic"] = c.take(1024).hex()
-    v["msrs"] = c.pairs(512)
-    v["events"] = {n: hex(c.get(code)) for names, code in EVENTS for n in names.split()}
-    v.update(mp_state=hex(c.get("I")), tsc_khz=hex(c.get("I")))
-    v["tsc_offset"] = hex(c.get("Q")) if c.get("?") else None
-    return v
-
-
-def packed(c, data, at):
-    """Stored chunks are verified as they are stored; this reader does not decompress them."""
-    method, chunk_size, size, n = c.get("IIQI")
-    need(method == 1 and size and not size % 4096 and n == -(-size // chunk_size), "PACKED is wrong")
-    for i in range(n):
-        length, total = c.get("IQ")
-        need(0 < length <= min(chunk_size, size - i * chunk_size), f"the length of stored chunk {i}")
-        need(xxh3(data[at:at + length]) == total, f"checksum of stored chunk {i}")
-        at += length
-    need(len(data) - at < 4096 and not any(data[at:]), "what follows the stored chunks")
-    return chunk_size, size
-
-
-def memory(c, data, pages_at, pack):
-    size, nruns, nchunks = c.get("3I")
-    runs = [c.get("3Q") for _ in range(nruns)]
-    sums = [c.get("Q") for _ in range(nchunks)]
-    at, gpa = pages_at, 0
-    for run_gpa, npages, offset in runs:
-        need(run_gpa >= gpa and not run_gpa % 4096 and npages and offset == at, "a run is wrong")
-        at, gpa = at + npages * 4096, run_gpa + npages * 4096
-    end = pages_at + pack[1] if pack else len(data)
-    need(at == end and nchunks == -(-(at - pages_at) // size), "runs and file differ")
-    need(not pack or pack[0] == size, "PACKED has another chunk size")
-    for i, s in enumerate([] if pack else sums):
-        chunk = data[pages_at + i * size:pages_at + (i + 1) * size]
-        need(xxh3(chunk) == s, f"checksum of chunk {i}")
-    return {"chunk_size": hex(size), "runs": [[hex(v) for v in r] for r in runs],
-            "sums": [hex(s) for s in sums]}
-
-
-def records(data, end):
-    at = 64
-    while True:
-        need(at + 24 <= end, "no END")
-        total, kind, flags, length = struct.unpack_from("<QIIQ", data, at)
-        stop = at + 24 + length
-        need(stop <= end and not flags, "a record's frame")
-        need(xxh3(data[at + 8:stop]) == total, f"checksum of the record at {at:#x}")
-        yield kind, Cursor(data[at + 24:stop])
-        at = stop + -stop % 8
+def read_records(data, end, seen):
+    at, last, total = 64, 0, 0
+    while not seen["END"]:
+        frame = parse("FRAME", data[at:at + 24], seen)
+        kind, number, stop = frame["type"], frame["type"] & 0x7fffffff, at + 24 + frame["length"]
+        layout, _, most, largest, per_page = RECORDS.get(kind, ("", 0, 0, 1 << 20, 0))
+        need(layout or kind >> 31, f"unknown record {kind:#x}")
+        for before, (name, least, *_) in RECORDS.items() if layout else []:
+            need(len(seen[name]) >= least or before & 0x7fffffff >= number, f"{name} is missing before {layout}")
+        need(not layout or number >= last and len(seen[layout]) < most, f"{layout} is out of order")
+        largest += per_page and per_page * seen["CONFIG"][0]["ram_size"] // 4096
+        need(frame["length"] <= largest and stop + -stop % 8 <= end, f"the length of record {kind:#x}")
+        need(checksum(data[at + 8:stop]) == frame["checksum"], f"checksum of the record at {at:#x}")
+        if layout:
+            parse(layout, data[at + 24:stop], seen)
+        at, last, total = stop + -stop % 8, number if layout else last, total + 1
         need(not any(data[stop:at]), "padding")
-        if NAMES.get(kind) == "END":
-            need(not any(data[at:end]) and end == at + -at % 4096, "what stands before the pages")
-            return
+    need(seen["END"] == [{"records": total, "file_size": len(data)}], "END says otherwise")
+    need(len(seen["VCPU"]) == seen["CONFIG"][0]["nvcpus"], "vCPUs are missing")
+    need(not any(data[at:end]) and end - at < 4096, "what stands before the pages")
+
+
+def unpacked(stored, p):
+    pages, at = b"", 0
+    for chunk in p["stored"]:
+        raw, size = stored[at:at + chunk["length"]], min(p["chunk_size"], p["size"] - len(pages))
+        need(0 < len(raw) == chunk["length"] <= size and checksum(raw) == chunk["sum"], "a stored chunk")
+        pages += raw if len(raw) == size else zstandard.ZstdDecompressor().decompress(raw, size)
+        at += len(raw)
+    need(len(pages) == p["size"] and len(stored) - at < 4096 and not any(stored[at:]), "the stored chunks")
+    return pages
 
 
 def read(data):
-    need(data[:8] == b"\x89MVM\r\n\x1a\n", "not a snapshot")
-    major, minor, kind, flags, size, pages_at, r0, r1, total = struct.unpack_from("<HHIQQQQQQ", data, 8)
-    need(xxh3(data[:56]) == total, "checksum of the header")
-    need((major, kind, flags, r0, r1) == (1, 1, 0, 0, 0) and minor < 3, "the header")
-    need(size == len(data), "the size of the file")
-    out = {"format": f"{major}.{minor}", "memory-in-file": size - pages_at, "file-size": size, "disks": [], "rng": False}
-    state = {"irqchip": None, "devices": [], "vcpus": []}
-    last = n = 0
-    pack = None
-    for kind, c in records(data, pages_at):
-        n += 1
-        name = NAMES.get(kind)
-        need(name or kind >> 31, f"unknown record {kind:#x}")
-        if not name:
-            continue
-        need(kind & 0x7fffffff >= last, f"{name} is out of order")
-        last = kind & 0x7fffffff
-        if name in ("CONFIG", "POLICY"):
-            out.update(config(c) if name == "CONFIG" else policy(c))
-        elif name == "IGNORED":
-            need(len(out["ignored"]) == 255 and len(c.data) > 1, "IGNORED continues nothing")
-            out["ignored"] += c.str(len(c.data))
-        elif name == "SOURCE_HOST":
-            out["source"] = source(c)
-        elif name == "GUEST_TABLE":
-            out["guest-table"] = c.table()
-        elif name == "MASK_FILES":
-            out["mask-files"] = [c.str(256) for _ in range(c.get("I"))]
-        elif name in ("MASK_FINAL", "MASK_EFFECTIVE"):
-            out["final-mask" if name == "MASK_FINAL" else "effective-mask"] = mask(c)
-        elif name == "DISK":
-            out["disks"].append(disk(c, minor))
-        elif name == "RNG":
-            out["rng"] = True
-        elif name == "CLOCK":
-            state["clock_ns"] = hex(c.get("Q"))
-        elif name == "IRQCHIP":
-            state["irqchip"] = irqchip(c)
-        elif name == "DEVICE":
-            state["devices"].append({"name": c.str(16), "data": c.take(c.get("I")).hex()})
-        elif name == "CPUID_SITES":
-            state["cpuid-sites"] = [hex(c.get("Q")) for _ in range(c.get("I"))]
-        elif name == "VCPU":
-            state["vcpus"].append(vcpu(c))
-        elif name == "MEMORY":
-            out["pages"] = memory(c, data, pages_at, pack)
-            out["compression"] = "zstd" if pack else "none"
-        elif name == "PACKED":
-            need(minor and not pack, "PACKED in a file of 1.0, or twice")
-            pack = packed(c, data, pages_at)
-        elif name == "END":
-            need(c.get("QQ") == [n, size], "END says otherwise")
-        need(c.at == len(c.data), f"{name} is longer than its fields")
-    need(len(state["vcpus"]) == out["cpus"], "vCPUs are missing")
-    out["state"] = state
-    return out
+    seen = {layout: [] for layout in LAYOUTS}
+    header = parse("HEADER", data[:64], seen)
+    at, pages = header["data_offset"], data[header["data_offset"]:]
+    need(header["checksum"] == checksum(data[:56]) and at <= header["file_size"] == len(data), "header or length")
+    read_records(data, at, seen)
+    m, size, gpa = seen["MEMORY"][0], seen["MEMORY"][0]["chunk_size"], 0
+    for p in seen["PACKED"]:
+        need(p["chunk_size"] == size and len(p["stored"]) == -(-p["size"] // size), "PACKED has other chunks")
+        pages = unpacked(pages, p)
+    for run in m["runs"]:
+        need(run["gpa"] >= gpa and run["gpa"] % 4096 == 0 < run["npages"] and run["offset"] == at, "a run")
+        at, gpa = at + run["npages"] * 4096, run["gpa"] + run["npages"] * 4096
+    need(at == header["data_offset"] + len(pages) and gpa <= seen["CONFIG"][0]["ram_size"], "runs and pages differ")
+    need([checksum(pages[i:i + size]) for i in range(0, len(pages), size)] == m["sums"], "checksum of a chunk")
+    return seen
 
 
 if __name__ == "__main__":
     try:
         print(json.dumps(read(open(sys.argv[1], "rb").read())))
-    except (Bad, OSError) as e:
+    except (OSError, zstandard.ZstdError) as e:
         sys.exit(f"{sys.argv[1]}: {e}")
