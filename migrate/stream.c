@@ -265,6 +265,35 @@ static int read_head(struct mv_stream *s, struct mv_record *r, uint8_t *head, st
 	return 0;
 }
 
+static bool zeros(const uint8_t *p, size_t n)
+{
+	return p[0] == 0 && !memcmp(p, p + 1, n - 1);
+}
+
+/*
+ * Append len bytes of r's payload to what was read. A file may claim any length and have it, too, in holes: of a
+ * long record, no more is allocated than a few pages beyond what somebody really wrote.
+ */
+static int append(struct mv_stream *s, const struct mv_record *r, size_t len, struct mv_err *err)
+{
+	size_t done, n, step = r->length > MV_LONG_RECORD ? MV_PAGE_SIZE : len;
+	uint64_t at = s->pos;
+	uint8_t *p;
+	int rc = 0;
+
+	for (done = 0; rc == 0 && done < len; done += n) {
+		n = len - done < step ? len - done : step;
+		p = mv_buf_grow(&s->buf, n);
+		if (!p)
+			return mv_err_at(err, MV_E_FAILED, s->name, 0, 0, "out of memory");
+		rc = mv_stream_read(s, p, n, r->def ? r->def->name : "a record", err);
+		if (rc == 0 && step == MV_PAGE_SIZE && n == step && zeros(p, n))
+			rc = mv_stream_fail(s, r, err, "nothing but zeros at byte 0x%" PRIx64
+					    ", where its lists can't have any", at + done);
+	}
+	return rc;
+}
+
 /* Read the payload of the record whose header is head, and verify both. */
 static int read_payload(struct mv_stream *s, struct mv_record *r, const uint8_t *head,
 			struct mv_err *err)
@@ -276,14 +305,14 @@ static int read_payload(struct mv_stream *s, struct mv_record *r, const uint8_t 
 
 	/* The checksum covers header and payload: put them together. */
 	s->buf.len = 0;
-	p = mv_buf_grow(&s->buf, covered + r->length + pad);
+	p = mv_buf_grow(&s->buf, covered);
 	if (!p)
 		return mv_err_at(err, MV_E_FAILED, s->name, 0, 0, "out of memory");
 	memcpy(p, head + SUM_SIZE, covered);
-	rc = mv_stream_read(s, p + covered, r->length + pad, r->def ? r->def->name : "a record",
-			    err);
+	rc = append(s, r, r->length + pad, err);
 	if (rc)
 		return rc;
+	p = s->buf.data;
 	if (mv_load_le(head, SUM_SIZE) != mv_frame_sum(p, covered + r->length))
 		return mv_stream_fail(s, r, err, "checksum does not match");
 	r->payload = p + covered;

@@ -21,6 +21,7 @@
 #define MV_RECORD_HEADER_SIZE MV_FRAME_SIZE
 #define MV_RECORD_ALIGN 8
 #define MV_MAX_UNKNOWN_RECORD (UINT64_C(1) << 20)
+#define MV_LONG_RECORD (UINT64_C(1) << 23)	/* longer ones have no page of zeros */
 
 enum mv_stream_kind {
 	MV_STREAM_SNAPSHOT = 1,

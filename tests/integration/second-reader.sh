@@ -40,7 +40,7 @@ ran "$minivmm" inspect "$tmp/bad.snap"
 expect_status 4
 check "second reader: both refuse a damaged file"
 
-ran /usr/bin/python3 "$reader/agree.py" "$minivmm" 60 "$top"/tests/data/golden/*.snap
+ran /usr/bin/python3 "$reader/agree.py" "$minivmm" "$top"/tests/data/golden/*.snap
 expect_status 0
 check "second reader: both take and refuse the same of what was changed under correct checksums"
 

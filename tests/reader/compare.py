@@ -29,7 +29,8 @@ def masks(m):
     out = []
     for r in m["regs"]:
         low, mid, high = r["plane"]
-        symbols = "".join("-xTF10HR"[(high >> b & 1) << 2 | (mid >> b & 1) << 1 | low >> b & 1] for b in range(31, -1, -1))
+        symbols = "".join("-xTF10HR"[(high >> b & 1) << 2 | (mid >> b & 1) << 1 | low >> b & 1]
+                          for b in range(31, -1, -1))
         out.append({"level": r["leaf"], "sublevel": r["subleaf"], "register": REGISTERS[r["reg"]],
                     "symbols": " ".join(symbols[i:i + 4] for i in range(0, 32, 4))})
     return out
@@ -51,7 +52,8 @@ def as_inspect(r):
     memory, more = one["MEMORY"], one["IGNORED"]
     return {
         "format": f"{header['major']}.{header['minor']}", "file-size": header["file_size"],
-        "memory-in-file": header["file_size"] - header["data_offset"], "compression": "zstd" if one["PACKED"] else "none",
+        "memory-in-file": header["file_size"] - header["data_offset"],
+        "compression": "zstd" if one["PACKED"] else "none",
         "name": text(config["name"]), "image": text(config["image"]), "image-hash": config["image_hash"],
         "producer": config["producer"], "saved-at": config["saved_at"], "memory": config["ram_size"],
         "cpus": config["nvcpus"], "guest-os": policy["guest_os"],

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -601,6 +602,49 @@ Test(hostile, pages_too_late)
 	expect_refused("a page", "the pages begin too late");
 	free(more);
 	free(p);
+}
+
+/*
+ * A file of 64 GiB that holds a few KiB: what it claims is as long as the limits permit, and is there, in a hole. Reading
+ * it must not take as much memory as it claims.
+ */
+Test(hostile, long_in_a_hole)
+{
+	static const struct {
+		uint32_t type;
+		uint16_t minor;
+		uint64_t length;
+	} rows[] = {
+		{ MV_REC_MEMORY, 0, 12 + 32 * (MV_MAX_RAM / MV_PAGE_SIZE) },
+		{ MV_REC_PACKED, 1, 20 + 12 * (MV_MAX_RAM / MV_PAGE_SIZE) },
+	};
+	const uint64_t size = UINT64_C(64) << 30, data = UINT64_C(16) << 30;
+	struct rusage used;
+	size_t i, len, written;
+	uint8_t *p, *r;
+
+	fixture_fill(false);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fixture_save(fx.file);
+		p = slurp(fx.file, &len);
+		set(p + 10, rows[i].minor, 2);
+		set(p + 24, size, 8);
+		set(p + 32, data, 8);
+		fix_header(p);
+		r = find(p, MV_REC_CONFIG, 0);
+		set(r + 24 + 64, MV_MAX_RAM, 8);
+		fix_sum(r);
+		r = find(p, MV_REC_MEMORY, 0);
+		set(r + 8, rows[i].type, 4);
+		set(r + 16, rows[i].length, 8);
+		written = (size_t)(r - p) + 24 + 12;
+		spill(fx.file, p, written);
+		cr_assert_eq(truncate(fx.file, (off_t)size), 0);
+		expect_refused("in a hole", "nothing but zeros at byte");
+		free(p);
+	}
+	cr_assert_eq(getrusage(RUSAGE_SELF, &used), 0);
+	cr_expect_lt(used.ru_maxrss, 512 * 1024, "%ld KiB", used.ru_maxrss);
 }
 
 /* Other writers may cut the memory into other chunks. */
