@@ -52,8 +52,8 @@ void mv_walk_disk(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 	if (mv_wire_decoding(w))
 		rs->config->ndisks = index + 1;
 	mv_wire_str(w, d->path, sizeof(d->path), "the disk's path");
-	if (!d->path[0])
-		mv_wire_fail(w, "the disk has no path");
+	if (d->path[0] != '/')
+		mv_wire_fail(w, "the path of a disk is not absolute");
 	mv_wire_bool(w, &d->read_only, "the disk's read_only");
 	mv_wire_u64(w, &d->size);
 	if (!d->size || d->size % MV_SECTOR || d->size > INT64_MAX)

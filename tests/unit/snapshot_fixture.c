@@ -170,6 +170,7 @@ static void fill_disks(struct mv_config *c, uint32_t n)
 		struct mv_disk *d = &c->disks[i];
 
 		memset(d->path, 'd', n > 1 ? sizeof(d->path) - 1 : 1);
+		d->path[0] = '/';
 		d->read_only = i % 2;
 		d->size = (any() >> 1) / 512 * 512 + 512;
 		d->id_kind = (uint8_t[]){ MV_DISK_WHOLE, MV_DISK_NO_ID, MV_DISK_BLOCKS }[i % 3];
