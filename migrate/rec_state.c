@@ -6,6 +6,7 @@
 #include "records.h"
 
 #define CPUID_LENGTH 2	/* 0f a2 */
+#define LOW_RAM (UINT64_C(3) << 30)	/* RAM beyond this is not where it would be without the gap */
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -105,15 +106,15 @@ void mv_walk_device(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 
 void mv_walk_cpuid_sites(struct mv_wire *w, struct mv_records *rs, uint32_t index)
 {
+	uint64_t least = 0, low = rs->config->ram_size < LOW_RAM ? rs->config->ram_size : LOW_RAM;
 	struct mv_state *s = rs->state;
-	uint64_t least = 0;
 	uint32_t i;
 
 	(void)index;
 	mv_wire_count(w, &s->nsites, 0, MV_MAX_SITES, 8, "the number of sites");
 	for (i = 0; i < s->nsites && mv_wire_ok(w); i++) {
 		mv_wire_u64(w, &s->sites[i]);
-		if (s->sites[i] > rs->config->ram_size - CPUID_LENGTH)
+		if (s->sites[i] > low - CPUID_LENGTH)
 			mv_wire_fail(w, "site 0x%" PRIx64 " is outside RAM", s->sites[i]);
 		else if (s->sites[i] < least)
 			mv_wire_fail(w, "site 0x%" PRIx64 " is not after the one before it",

@@ -36,7 +36,8 @@ RULES = {
     "DISK": lambda v, seen, vm: v["path"][:1] == "/" and v["size"] % 512 == 0
     and (v["id_kind"] < 2 or seen["HEADER"][0]["minor"] > 1),
     "DEVICE": lambda v, seen, vm: v["name"] and distinct(seen["DEVICE"] + [v], "name"),
-    "CPUID_SITES": lambda v, seen, vm: all(a + 2 <= b for a, b in zip(v["sites"], v["sites"][1:] + [vm["ram_size"]])),
+    "CPUID_SITES": lambda v, _, vm: all(
+        a + 2 <= b for a, b in zip(v["sites"], v["sites"][1:] + [min(vm["ram_size"], 3 << 30)])),
     "VCPU": lambda v, seen, vm: v["id"] < vm["nvcpus"] and distinct(seen["VCPU"] + [v], "id"),
     "PACKED": lambda v, seen, vm: seen["HEADER"][0]["minor"] and v["size"] % 4096 == 0 and v["size"] <= vm["ram_size"],
     "MEMORY": lambda v, *_: v["chunk_size"] & v["chunk_size"] - 1 == 0,
@@ -62,9 +63,8 @@ def value(f, kind, size, seen):
     if kind == "raw":
         return raw.hex()
     if kind == "str":
-        text = re.fullmatch(rb"([^\0-\x1f\x7f]*)\0+", raw)
-        need(text, "a text has other bytes")
-        return text[1].decode("latin-1")
+        need(re.fullmatch(rb"[^\0-\x1f\x7f]*\0+", raw), "a text has other bytes")
+        return raw.rstrip(b"\0").decode("latin-1")
     need(kind != "bool" or raw[0] < 2, "a bool is neither 0 nor 1")
     return int.from_bytes(raw, "little", signed=kind == "i")
 
@@ -131,14 +131,14 @@ def read(data):
     at, pages = header["data_offset"], data[header["data_offset"]:]
     need(header["checksum"] == checksum(data[:56]) and at <= header["file_size"] == len(data), "header or length")
     read_records(data, at, seen)
-    m, size, gpa = seen["MEMORY"][0], seen["MEMORY"][0]["chunk_size"], 0
+    m, size, pos = seen["MEMORY"][0], seen["MEMORY"][0]["chunk_size"], 0
     for p in seen["PACKED"]:
         need(p["chunk_size"] == size and len(p["stored"]) == -(-p["size"] // size), "PACKED has other chunks")
         pages = unpacked(pages, p)
     for run in m["runs"]:
-        need(run["gpa"] >= gpa and run["gpa"] % 4096 == 0 < run["npages"] and run["offset"] == at, "a run")
-        at, gpa = at + run["npages"] * 4096, run["gpa"] + run["npages"] * 4096
-    need(at == header["data_offset"] + len(pages) and gpa <= seen["CONFIG"][0]["ram_size"], "runs and pages differ")
+        need(run["pos"] >= pos and run["pos"] % 4096 == 0 < run["npages"] and run["offset"] == at, "a run")
+        at, pos = at + run["npages"] * 4096, run["pos"] + run["npages"] * 4096
+    need(at == header["data_offset"] + len(pages) and pos <= seen["CONFIG"][0]["ram_size"], "runs and pages differ")
     need([checksum(pages[i:i + size]) for i in range(0, len(pages), size)] == m["sums"], "checksum of a chunk")
     return seen
 
