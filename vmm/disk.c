@@ -202,18 +202,18 @@ void mv_vm_set_disk(struct mv_vm *vm, unsigned i, int fd)
 }
 
 /* While the guest is halted it writes no more; before, only as long as that gets somewhere. */
-static int read_sums(struct mv_disk_sums *sums, bool halted, struct mv_err *err)
+static int read_sums(struct mv_disk_sums *sums, bool halted, const bool *cancelled, struct mv_err *err)
 {
 	int64_t before, n = INT64_MAX;
 
 	do {
 		before = n;
-		n = mv_disk_sums_read(sums, err);
+		n = mv_disk_sums_read(sums, cancelled, err);
 	} while (!halted && n > FEW_BLOCKS && n <= before / 2);
 	return n < 0 ? (int)n : 0;
 }
 
-static int sum_disks(struct mv_vm *vm, bool halted, struct mv_err *err)
+static int sum_disks(struct mv_vm *vm, bool halted, const bool *cancelled, struct mv_err *err)
 {
 	struct mv_config *c = &vm->st->config;
 	int rc = 0;
@@ -229,20 +229,20 @@ static int sum_disks(struct mv_vm *vm, bool halted, struct mv_err *err)
 			v->written = mv_disk_sums_stale(vm->disk_sums[i]);
 			pthread_mutex_unlock(&vm->mmio_lock);
 		}
-		rc = read_sums(vm->disk_sums[i], halted, err);
+		rc = read_sums(vm->disk_sums[i], halted, cancelled, err);
 	}
 	return rc;
 }
 
-int mv_vm_watch_disks(struct mv_vm *vm, struct mv_err *err)
+int mv_vm_watch_disks(struct mv_vm *vm, const bool *cancelled, struct mv_err *err)
 {
-	return sum_disks(vm, false, err);
+	return sum_disks(vm, false, cancelled, err);
 }
 
 int mv_vm_identify_disks(struct mv_vm *vm, struct mv_err *err)
 {
 	struct mv_config *c = &vm->st->config;
-	int rc = sum_disks(vm, true, err);
+	int rc = sum_disks(vm, true, NULL, err);
 
 	for (uint32_t i = 0; i < c->ndisks && rc == 0; i++) {
 		rc = mv_disk_sums_id(vm->disk_sums[i], c->disks[i].id, err);

@@ -35,7 +35,7 @@ int mv_disk_holds(int fd, const struct mv_disk *d, bool *same, struct mv_err *er
 struct mv_disk_sums;
 int mv_disk_sums_open(struct mv_disk_sums **out, int fd, const struct mv_disk *d, struct mv_err *err);
 uint64_t *mv_disk_sums_stale(struct mv_disk_sums *s);
-int64_t mv_disk_sums_read(struct mv_disk_sums *s, struct mv_err *err);
+int64_t mv_disk_sums_read(struct mv_disk_sums *s, const bool *cancelled, struct mv_err *err);
 int mv_disk_sums_id(const struct mv_disk_sums *s, uint8_t id[16], struct mv_err *err);
 void mv_disk_sums_close(struct mv_disk_sums *s);
 
@@ -45,9 +45,10 @@ void mv_disk_sums_close(struct mv_disk_sums *s);
 void mv_vm_set_disk(struct mv_vm *vm, unsigned i, int fd);
 /*
  * Of a guest about to be halted: read what they hold while it runs, so that what it writes from now on is
- * all that is left to be read while it is halted. mv_vm_forget_disks is due, on failure, too.
+ * all that is left to be read while it is halted. Fails once *cancelled is true (atomic, set by another thread; may
+ * be NULL). mv_vm_forget_disks is due, on failure, too.
  */
-int mv_vm_watch_disks(struct mv_vm *vm, struct mv_err *err);
+int mv_vm_watch_disks(struct mv_vm *vm, const bool *cancelled, struct mv_err *err);
 /* Of a halted guest: have its description say what they hold now. */
 int mv_vm_identify_disks(struct mv_vm *vm, struct mv_err *err);
 /*

@@ -135,7 +135,7 @@ static bool read_sum(struct mv_disk_sums *s, uint64_t b)
 	return n >= 0;
 }
 
-int64_t mv_disk_sums_read(struct mv_disk_sums *s, struct mv_err *err)
+int64_t mv_disk_sums_read(struct mv_disk_sums *s, const bool *cancelled, struct mv_err *err)
 {
 	uint64_t data = 0;
 	int64_t read = 0;
@@ -144,6 +144,8 @@ int64_t mv_disk_sums_read(struct mv_disk_sums *s, struct mv_err *err)
 	for (uint64_t w = 0; w < s->nwords; w++)
 		s->todo[w] = __atomic_exchange_n(&s->stale[w], 0, __ATOMIC_SEQ_CST);
 	for (uint64_t b = 0; b < s->nblocks; b++) {
+		if (cancelled && __atomic_load_n(cancelled, __ATOMIC_SEQ_CST))
+			return mv_err_set(err, MV_E_FAILED, "cancelled");
 		if (!(s->todo[b / 64] >> b % 64 & 1))
 			continue;
 		if (b >= data)
@@ -182,7 +184,7 @@ static int blocks_id(int fd, const struct mv_disk *d, uint8_t id[16], struct mv_
 	struct mv_disk_sums *s;
 	int rc = mv_disk_sums_open(&s, fd, d, err);
 
-	if (rc == 0 && mv_disk_sums_read(s, err) < 0)
+	if (rc == 0 && mv_disk_sums_read(s, NULL, err) < 0)
 		rc = -MV_E_FAILED;
 	if (rc == 0)
 		rc = mv_disk_sums_id(s, id, err);

@@ -459,11 +459,13 @@ int mv_lazy_need(struct mv_lazy *l, uint64_t pos, uint64_t len, struct mv_err *e
 	return rc;
 }
 
-int mv_lazy_finish(struct mv_lazy *l, struct mv_err *err)
+int mv_lazy_finish(struct mv_lazy *l, const bool *cancelled, struct mv_err *err)
 {
 	int rc = 0;
 
 	for (uint32_t i = 0; l && rc == 0 && i < l->m.nchunks; i++) {
+		if (cancelled && __atomic_load_n(cancelled, __ATOMIC_SEQ_CST))
+			return mv_err_set(err, MV_E_FAILED, "cancelled");
 		/* One by one: a guest that runs meanwhile comes in between. */
 		pthread_mutex_lock(&l->lock);
 		load_chunk(l, i);

@@ -28,9 +28,9 @@ void mv_lazy_stop(struct mv_lazy *l);	/* accepts NULL */
 
 /*
  * Have some memory, or all of it, read now. -MV_E_INPUT: it is damaged; also if that was found out
- * earlier. Without a struct mv_lazy: 0.
+ * earlier. Without a struct mv_lazy: 0. -MV_E_FAILED once *cancelled is true (atomic; may be NULL).
  */
 int mv_lazy_need(struct mv_lazy *l, uint64_t pos, uint64_t len, struct mv_err *err);
-int mv_lazy_finish(struct mv_lazy *l, struct mv_err *err);
+int mv_lazy_finish(struct mv_lazy *l, const bool *cancelled, struct mv_err *err);
 
 #endif

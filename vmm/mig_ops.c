@@ -61,7 +61,7 @@ static int op_log_start(void *ctx, struct mv_err *err)
 {
 	struct mv_move *m = ctx;
 	/* While the guest still runs: from here on we read all of its memory ourselves. */
-	int rc = mv_lazy_finish(m->vm->lazy, err);
+	int rc = mv_lazy_finish(m->vm->lazy, NULL, err);
 
 	return rc ? rc : mv_dirty_start(&m->dirty, m->vm, err);
 }

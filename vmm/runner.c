@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "control_json.h"
 #include "disk.h"
 #include "mig_ops.h"
 #include "save.h"
+#include "saving.h"
 
 #define CLAIM_MS 200	/* between two tries to get a name that is taken */
 
@@ -27,7 +29,12 @@ struct runner {
 	bool synced;	/* the first sync point is behind it */
 	bool done;
 	struct mv_move *move;	/* a migration goes on; the guest is its to halt and resume */
-	int mover;		/* the client that asked for it; -1: nobody */
+	struct mv_saving *saving;	/* the guest is being saved */
+	bool held;		/* … and halted for that */
+	bool save_stops;	/* … and it ends then */
+	bool save_of_sync;	/* … because of its sync point, at which it is halted */
+	bool sync_waits;	/* it came to its sync point while it was being saved */
+	int asker;		/* the client that asked for a migration or a snapshot; -1: nobody */
 	char note[MV_ADDR_TEXT + 128];	/* why it is paused, if nobody paused it */
 };
 
@@ -37,31 +44,42 @@ static void end(struct runner *r, enum mv_run_end how)
 	r->done = true;
 }
 
-static int save(struct runner *r, const char *path, bool compress, struct mv_err *err)
+static void saved(struct runner *r, const char *path)
 {
-	int rc = mv_vm_save(r->vm, path, compress, err);
-
-	if (rc == 0)
-		snprintf(r->result->saved, sizeof(r->result->saved), "%s", path);
-	return rc;
+	snprintf(r->result->saved, sizeof(r->result->saved), "%s", path);
 }
 
 /* ---- the guest's events ---- */
 
+static void go_on(struct runner *r)
+{
+	if (!r->done && !r->paused)
+		mv_vm_resume(r->vm);
+}
+
 /* A guest that can't be saved goes on: it did nothing wrong. */
 static void on_sync(struct runner *r)
 {
-	if (r->opts->snapshot_on_sync && !r->synced) {
-		int rc = save(r, r->opts->snapshot_on_sync, false, &r->result->not_saved);
+	const char *path = r->synced ? NULL : r->opts->snapshot_on_sync;
+	struct mv_err *why = &r->result->not_saved;
 
-		r->synced = true;
-		if (rc == 0 && r->opts->stop_after_sync) {
-			end(r, MV_END_SAVED);
-			return;
-		}
+	if (path && r->saving) {
+		r->sync_waits = true;
+		return;
 	}
-	if (!r->paused)
-		mv_vm_resume(r->vm);
+	r->synced = true;
+	if (path && r->move) {
+		/* One thread at a time has the guest halted: here and now, then. */
+		if (mv_vm_save(r->vm, path, false, why) == 0) {
+			saved(r, path);
+			if (r->opts->stop_after_sync)
+				end(r, MV_END_SAVED);
+		}
+	} else if (path && mv_saving_start(&r->saving, r->vm, path, false, why) == 0) {
+		r->save_of_sync = r->held = true;
+		return;
+	}
+	go_on(r);
 }
 
 /* 1: there was one, 0: there was none. */
@@ -97,64 +115,10 @@ static void set_paused(struct runner *r, bool paused)
 {
 	if (paused)
 		mv_vm_pause(r->vm);
-	else
+	else if (!r->held)
 		mv_vm_resume(r->vm);
 	r->paused = paused;
 	*r->note = '\0';
-}
-
-static const char *string_member(struct json_object *o, const char *name)
-{
-	struct json_object *v = NULL;
-
-	if (!json_object_object_get_ex(o, name, &v) || !json_object_is_type(v, json_type_string))
-		return "";
-	return json_object_get_string(v);
-}
-
-static void add_string(struct json_object *o, const char *name, const char *value)
-{
-	json_object_object_add(o, name, json_object_new_string(value));
-}
-
-static void add_error(struct json_object *reply, const struct mv_err *err)
-{
-	char text[sizeof(err->file) + sizeof(err->msg) + 2];
-
-	snprintf(text, sizeof(text), "%s%s%s", err->file, *err->file ? ": " : "", err->msg);
-	add_string(reply, "error", text);
-	if (*err->hint)
-		add_string(reply, "hint", err->hint);
-}
-
-static void add_number(struct json_object *o, const char *name, uint64_t value)
-{
-	json_object_object_add(o, name, json_object_new_int64((int64_t)value));
-}
-
-static void add_ms(struct json_object *o, const char *name, uint64_t ns)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%.3f", (double)ns / 1e6);
-	json_object_object_add(o, name, json_object_new_double_s((double)ns / 1e6, text));
-}
-
-static struct json_object *progress_json(const struct mv_live_progress *p)
-{
-	struct json_object *o = json_object_new_object();
-
-	add_string(o, "phase", p->phase);
-	add_number(o, "processed", p->processed);
-	add_number(o, "remaining", p->remaining);
-	add_number(o, "total", p->total);
-	add_number(o, "iteration", p->iteration);
-	add_number(o, "dirty-rate", p->dirty_rate);
-	add_number(o, "bandwidth", p->bandwidth);
-	add_ms(o, "downtime", p->downtime_ns);
-	add_ms(o, "elapsed", p->elapsed_ns);
-	add_number(o, "throttle", p->throttle);
-	return o;
 }
 
 static void status(struct runner *r, struct json_object *reply)
@@ -163,19 +127,19 @@ static void status(struct runner *r, struct json_object *reply)
 
 	const struct mv_static *st = r->vm->st;
 
-	add_string(reply, "name", st->config.name);
-	add_string(reply, "state", r->move ? "moving" : r->paused ? "paused" : "running");
+	mv_reply_text(reply, "name", st->config.name);
+	mv_reply_text(reply, "state", r->move ? "moving" : r->saving ? "saving" : r->paused ? "paused" : "running");
 	if (*r->note)
-		add_string(reply, "note", r->note);
-	add_string(reply, "image", st->config.image);
-	add_string(reply, "guest-os", st->policy.guest_os);
-	add_string(reply, "intercept", mv_intercept_name((enum mv_intercept)st->policy.intercept));
-	add_number(reply, "memory", st->config.ram_size);
-	add_number(reply, "cpus", st->config.nvcpus);
-	add_number(reply, "pid", (uint64_t)getpid());
+		mv_reply_text(reply, "note", r->note);
+	mv_reply_text(reply, "image", st->config.image);
+	mv_reply_text(reply, "guest-os", st->policy.guest_os);
+	mv_reply_text(reply, "intercept", mv_intercept_name((enum mv_intercept)st->policy.intercept));
+	mv_reply_number(reply, "memory", st->config.ram_size);
+	mv_reply_number(reply, "cpus", st->config.nvcpus);
+	mv_reply_number(reply, "pid", (uint64_t)getpid());
 	if (r->move) {
 		mv_move_progress(r->move, &p);
-		json_object_object_add(reply, "migration", progress_json(&p));
+		json_object_object_add(reply, "migration", mv_reply_progress(&p));
 	}
 }
 
@@ -185,102 +149,35 @@ static void resume(struct runner *r, struct json_object *reply)
 	struct mv_err err = { 0 };
 
 	if (r->vm->disks_let_go && mv_vm_claim_disks(r->vm, &err))
-		add_error(reply, &err);
+		mv_reply_error(reply, &err);
 	else
 		set_paused(r, false);
 }
 
-/* Pause, save, go on or stop; the request's own failure is the requester's to hear. */
-static void snapshot(struct runner *r, struct json_object *request, struct json_object *reply)
+/* True: it is being saved, and who asked hears of the end. */
+static bool snapshot(struct runner *r, unsigned client, struct json_object *request, struct json_object *reply)
 {
-	const char *file = string_member(request, "file");
+	const char *file = mv_request_string(request, "file");
 	struct json_object *stop = NULL, *compress = NULL;
 	struct mv_err err = { 0 };
 
 	if (*file != '/') {
-		add_string(reply, "error", "an absolute file name is needed");
-		return;
-	}
-	/* What takes long and can be done while it runs, first. */
-	if (!r->paused && mv_vm_before_save(r->vm, &err)) {
-		add_error(reply, &err);
-		return;
-	}
-	mv_vm_pause(r->vm);
-	json_object_object_get_ex(request, "compress", &compress);
-	if (save(r, file, json_object_get_boolean(compress), &err)) {
-		add_error(reply, &err);
-	} else if (json_object_object_get_ex(request, "stop", &stop) && json_object_get_boolean(stop)) {
-		end(r, MV_END_SAVED);
-	}
-	if (!r->done && !r->paused)
-		mv_vm_resume(r->vm);
-}
-
-/* ---- migration ---- */
-
-/* A number of the request, if it is there; false if it is none, or beyond limits. */
-static bool number_member(struct json_object *o, const char *name, int64_t max, uint64_t *out)
-{
-	struct json_object *v = NULL;
-	int64_t n;
-
-	if (!json_object_object_get_ex(o, name, &v))
-		return true;
-	n = json_object_get_int64(v);
-	if (!json_object_is_type(v, json_type_int) || n < 0 || n > max)
+		mv_reply_text(reply, "error", "an absolute file name is needed");
 		return false;
-	*out = (uint64_t)n;
+	}
+	json_object_object_get_ex(request, "compress", &compress);
+	json_object_object_get_ex(request, "stop", &stop);
+	if (mv_saving_start(&r->saving, r->vm, file, json_object_get_boolean(compress), &err)) {
+		mv_reply_error(reply, &err);
+		return false;
+	}
+	r->save_stops = json_object_get_boolean(stop);
+	r->asker = (int)client;
+	r->control.client[client].keep = true;
 	return true;
 }
 
-/* A string of the request, "" if it is not there; false if it does not fit. */
-static bool copy_member(char *to, size_t size, struct json_object *o, const char *name)
-{
-	const char *s = string_member(o, name);
-
-	return (size_t)snprintf(to, size, "%s", s) < size;
-}
-
-static int move_opts(struct mv_move_opts *opts, struct json_object *request, struct mv_err *err)
-{
-	uint64_t downtime = MV_LIVE_DOWNTIME_MS, rounds = MV_LIVE_MAX_ROUNDS, timeout = 0;
-	uint64_t bandwidth = 0, peer = MV_PEER_TIMEOUT_MS, throttle = 0;
-	const char *on_timeout = string_member(request, "on-timeout");
-	struct json_object *insecure = NULL;
-	int rc = mv_addr_parse(&opts->to, string_member(request, "to"), err);
-
-	if (rc)
-		return rc;
-	if (!number_member(request, "downtime-ms", INT32_MAX, &downtime) ||
-	    !number_member(request, "max-rounds", INT32_MAX, &rounds) ||
-	    !number_member(request, "timeout-ms", INT64_C(1) << 40, &timeout) ||
-	    !number_member(request, "peer-timeout-ms", INT32_MAX, &peer) ||
-	    !number_member(request, "throttle", MV_LIVE_THROTTLE_MOST, &throttle) ||
-	    !number_member(request, "bandwidth", INT64_MAX, &bandwidth))
-		return mv_err_set(err, MV_E_USAGE, "a number of the request makes no sense");
-	if (*on_timeout && strcmp(on_timeout, "cancel") && strcmp(on_timeout, "stop"))
-		return mv_err_set(err, MV_E_USAGE, "on-timeout is cancel or stop");
-	json_object_object_get_ex(request, "insecure", &insecure);
-	opts->insecure = json_object_get_boolean(insecure);
-	if (!copy_member(opts->tls_dir, sizeof(opts->tls_dir), request, "tls-dir") ||
-	    !copy_member(opts->tls_hostname, sizeof(opts->tls_hostname), request, "tls-hostname"))
-		return mv_err_set(err, MV_E_USAGE, "a text of the request is too long");
-	if (*opts->tls_dir && opts->insecure)
-		return mv_err_set(err, MV_E_USAGE, "insecure and tls-dir contradict each other");
-	if (*opts->tls_dir && !opts->to.tcp && !*opts->tls_hostname) {
-		mv_err_set(err, MV_E_USAGE, "over a Unix socket TLS has no host's name to check");
-		mv_err_hint(err, "--tls-hostname: whose certificate the destination has to show");
-		return -MV_E_USAGE;
-	}
-	opts->peer_timeout_ms = (uint32_t)(peer ? peer : 1);
-	opts->live = (struct mv_live_opts){
-		.downtime_ms = (uint32_t)downtime, .max_rounds = (uint32_t)(rounds ? rounds : 1),
-		.timeout_ms = timeout, .bandwidth = bandwidth, .throttle_max = (uint32_t)throttle,
-		.on_timeout = strcmp(on_timeout, "stop") ? MV_LIVE_CANCEL : MV_LIVE_STOP,
-	};
-	return 0;
-}
+/* ---- migration ---- */
 
 static void migrate(struct runner *r, unsigned client, struct json_object *request,
 		    struct json_object *reply)
@@ -290,43 +187,54 @@ static void migrate(struct runner *r, unsigned client, struct json_object *reque
 
 	if (r->paused) {
 		/* Nobody there would know that it is to stay paused. */
-		add_string(reply, "error", "it is paused: resume it first");
+		mv_reply_text(reply, "error", "it is paused: resume it first");
 		return;
 	}
-	if (move_opts(&opts, request, &err) || mv_move_start(&r->move, r->vm, &opts, &err)) {
-		add_error(reply, &err);
+	if (mv_move_request(&opts, request, &err) || mv_move_start(&r->move, r->vm, &opts, &err)) {
+		mv_reply_error(reply, &err);
 		return;
 	}
-	r->mover = (int)client;
+	r->asker = (int)client;
 	r->control.client[client].keep = true;
 }
 
 static void cancel(struct runner *r, struct json_object *reply)
 {
-	if (!r->move)
-		add_string(reply, "error", "it is not being migrated");
-	else if (!mv_move_cancel(r->move))
-		add_string(reply, "error", "too late: the destination may be running it");
+	if (r->saving && !mv_saving_cancel(r->saving))
+		mv_reply_text(reply, "error", "too late: the file is being written");
+	else if (r->move && !mv_move_cancel(r->move))
+		mv_reply_text(reply, "error", "too late: the destination may be running it");
+	else if (!r->saving && !r->move)
+		mv_reply_text(reply, "error", "it is not being migrated");
 }
 
-/* Who asked for a migration and goes away has given it up. */
-static void check_mover(struct runner *r)
+/* Who asked for something that takes long and goes away has given it up. */
+static void check_asker(struct runner *r)
 {
-	if (r->mover < 0 || r->control.client[r->mover].fd >= 0)
+	if (r->asker < 0 || r->control.client[r->asker].fd >= 0)
 		return;
-	r->mover = -1;
+	r->asker = -1;
 	if (r->move)
 		mv_move_cancel(r->move);
+	if (r->saving)
+		mv_saving_cancel(r->saving);
 }
 
-static void tell_mover(struct runner *r, struct json_object *o)
+static void tell_asker(struct runner *r, struct json_object *o)
 {
-	if (r->mover < 0) {
+	if (r->asker < 0) {
 		json_object_put(o);
 		return;
 	}
-	mv_control_reply(&r->control, (unsigned)r->mover, o);
-	check_mover(r);
+	mv_control_reply(&r->control, (unsigned)r->asker, o);
+	check_asker(r);
+}
+
+static void forget_asker(struct runner *r)
+{
+	if (r->asker >= 0)
+		r->control.client[r->asker].keep = false;
+	r->asker = -1;
 }
 
 static void tell_progress(struct runner *r)
@@ -335,8 +243,8 @@ static void tell_progress(struct runner *r)
 	struct mv_live_progress p;
 
 	mv_move_progress(r->move, &p);
-	json_object_object_add(o, "progress", progress_json(&p));
-	tell_mover(r, o);
+	json_object_object_add(o, "progress", mv_reply_progress(&p));
+	tell_asker(r, o);
 }
 
 static void tell_result(struct runner *r, const struct mv_live_result *result, const char *to)
@@ -344,18 +252,18 @@ static void tell_result(struct runner *r, const struct mv_live_result *result, c
 	static const char *const ends[] = { "moved", "refused", "failed", "unconfirmed" };
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "end", ends[result->end]);
-	add_string(o, "to", to);
+	mv_reply_text(o, "end", ends[result->end]);
+	mv_reply_text(o, "to", to);
 	if (result->end != MV_LIVE_MOVED)
-		add_error(o, &result->err);
+		mv_reply_error(o, &result->err);
 	json_object_object_add(o, "ended", json_object_new_boolean(r->done));
 	if (result->refusal.text)
-		add_string(o, "report", result->refusal.text);
+		mv_reply_text(o, "report", result->refusal.text);
 	if (result->refusal.json)
-		add_string(o, "verdict", result->refusal.json);
+		mv_reply_text(o, "verdict", result->refusal.json);
 	if (result->progress.phase)
-		json_object_object_add(o, "progress", progress_json(&result->progress));
-	tell_mover(r, o);
+		json_object_object_add(o, "progress", mv_reply_progress(&result->progress));
+	tell_asker(r, o);
 }
 
 /* It ended, or is made to. */
@@ -381,13 +289,11 @@ static void finish_move(struct runner *r)
 	}
 	tell_result(r, &result, to);
 	mv_live_result_finish(&result);
-	if (r->mover >= 0)
-		r->control.client[r->mover].keep = false;
-	r->mover = -1;
+	forget_asker(r);
 }
 
-/* Halted means: and no event waits. A guest that ended can't be moved. */
-static int halt_for_move(struct runner *r, struct mv_err *err)
+/* Halted means: and no event waits. A guest that ended can't be moved or saved. */
+static int halt(struct runner *r, struct mv_err *err)
 {
 	int rc;
 
@@ -395,7 +301,6 @@ static int halt_for_move(struct runner *r, struct mv_err *err)
 		mv_vm_pause(r->vm);
 		rc = on_event(r, err);
 	} while (rc > 0 && !r->done);
-	mv_move_answer(r->move, rc == 0);
 	return rc;
 }
 
@@ -405,7 +310,8 @@ static int on_move(struct runner *r, struct mv_err *err)
 
 	switch (mv_move_wants(r->move)) {
 	case MV_MOVE_HALT:
-		rc = halt_for_move(r, err);
+		rc = halt(r, err);
+		mv_move_answer(r->move, rc == 0);
 		break;
 	case MV_MOVE_RESUME:
 		mv_vm_resume(r->vm);
@@ -420,15 +326,75 @@ static int on_move(struct runner *r, struct mv_err *err)
 	return rc;
 }
 
+/* ---- saving ---- */
+
+/* It is over, or, if the VM is ending, made to. */
+static void finish_saving(struct runner *r, bool ending)
+{
+	struct json_object *o = json_object_new_object();
+	bool of_sync = r->save_of_sync, stops = of_sync ? r->opts->stop_after_sync : r->save_stops;
+	char path[sizeof(r->result->saved)];
+	struct mv_err err = { 0 };
+	int rc;
+
+	snprintf(path, sizeof(path), "%s", mv_saving_path(r->saving));
+	rc = mv_saving_finish(r->saving, &err);
+	if (rc && ending && !strcmp(err.msg, "cancelled")) {
+		err = (struct mv_err){ 0 };
+		mv_err_set(&err, MV_E_FAILED, "the VM ended meanwhile");
+	}
+	r->saving = NULL;
+	r->held = r->save_of_sync = false;
+	if (rc == 0) {
+		saved(r, path);
+		json_object_object_add(o, "ok", json_object_new_boolean(1));
+		if (stops && !r->done)
+			end(r, MV_END_SAVED);
+	} else {
+		mv_reply_error(o, &err);
+		if (of_sync)
+			r->result->not_saved = err;
+	}
+	r->save_stops = false;
+	tell_asker(r, o);
+	forget_asker(r);
+	if (r->done || ending)
+		return;
+	if (r->sync_waits) {
+		r->sync_waits = false;
+		on_sync(r);
+	} else {
+		go_on(r);
+	}
+}
+
+static int on_saving(struct runner *r, struct mv_err *err)
+{
+	enum mv_saving_want want = mv_saving_wants(r->saving);
+	int rc = 0;
+
+	if (want == MV_SAVING_HALT) {
+		r->held = true;
+		rc = halt(r, err);
+		/* One that ended is not worth the file any more: the loop ends, and cancels it. */
+		if (rc == 0 && !r->done)
+			mv_saving_halted(r->saving);
+	} else if (want == MV_SAVING_OVER) {
+		finish_saving(r, false);
+	}
+	return rc;
+}
+
 static void on_request(struct runner *r, unsigned client)
 {
 	struct json_object *request = mv_control_next(&r->control, client), *reply;
 	const char *cmd;
+	bool later = false;
 
-	check_mover(r);
+	check_asker(r);
 	if (!request)
 		return;
-	cmd = string_member(request, "command");
+	cmd = mv_request_string(request, "command");
 	reply = json_object_new_object();
 	if (!strcmp(cmd, "status"))
 		status(r, reply);
@@ -437,21 +403,26 @@ static void on_request(struct runner *r, unsigned client)
 	else if (!strcmp(cmd, "cancel"))
 		cancel(r, reply);
 	else if (r->move)
-		add_string(reply, "error", "it is being migrated (migrate --cancel ends that)");
+		mv_reply_text(reply, "error", "it is being migrated (migrate --cancel ends that)");
 	else if (!strcmp(cmd, "pause"))
 		set_paused(r, true);
 	else if (!strcmp(cmd, "resume"))
 		resume(r, reply);
+	else if (r->saving && (!strcmp(cmd, "snapshot") || !strcmp(cmd, "migrate")))
+		mv_reply_text(reply, "error", "it is being saved");
 	else if (!strcmp(cmd, "snapshot"))
-		snapshot(r, request, reply);
+		later = snapshot(r, client, request, reply);
 	else if (!strcmp(cmd, "migrate"))
 		migrate(r, client, request, reply);
 	else
-		add_string(reply, "error", "unknown command");
+		mv_reply_text(reply, "error", "unknown command");
 	if (json_object_object_length(reply) == 0)
 		json_object_object_add(reply, "ok", json_object_new_boolean(1));
-	mv_control_reply(&r->control, client, reply);
-	check_mover(r);
+	if (later)
+		json_object_put(reply);
+	else
+		mv_control_reply(&r->control, client, reply);
+	check_asker(r);
 	json_object_put(request);
 }
 
@@ -493,7 +464,7 @@ static int claim(struct runner *r)
 	return mv_control_open(&r->control, r->opts->name, NULL) ? CLAIM_MS : -1;
 }
 
-#define CLIENTS 5	/* in what is polled, where they begin */
+#define CLIENTS 6	/* in what is polled, where they begin */
 
 static int loop(struct runner *r, struct mv_err *err)
 {
@@ -505,6 +476,7 @@ static int loop(struct runner *r, struct mv_err *err)
 			{ .fd = r->timer_fd, .events = POLLIN },
 			{ .fd = r->control.listen_fd, .events = POLLIN },
 			{ .fd = r->move ? mv_move_fd(r->move) : -1, .events = POLLIN },
+			{ .fd = r->saving ? mv_saving_fd(r->saving) : -1, .events = POLLIN },
 		};
 		struct signalfd_siginfo si;
 
@@ -521,6 +493,8 @@ static int loop(struct runner *r, struct mv_err *err)
 			rc = on_event(r, err);
 		if (rc >= 0 && !r->done && p[4].revents)
 			rc = on_move(r, err);
+		if (rc >= 0 && !r->done && p[5].revents)
+			rc = on_saving(r, err);
 		if (rc < 0)
 			return rc;
 		if (!r->done && p[1].revents && read(r->signal_fd, &si, sizeof(si)) == sizeof(si)) {
@@ -544,7 +518,7 @@ int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_resul
 {
 	struct runner r = {
 		.vm = vm, .opts = opts, .result = result,
-		.signal_fd = -1, .timer_fd = -1, .mover = -1,
+		.signal_fd = -1, .timer_fd = -1, .asker = -1,
 	};
 	int rc = 0;
 
@@ -563,6 +537,13 @@ int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_resul
 		rc = mv_vm_start(vm, err);
 	if (rc >= 0)
 		rc = loop(&r, err);
+	if (r.saving)
+		finish_saving(&r, true);
+	/* What failed came after it was saved, which was all it had to do. */
+	if (rc < 0 && r.done) {
+		*err = (struct mv_err){ 0 };
+		rc = 0;
+	}
 	/* Whatever happened: nothing runs when this returns. */
 	mv_vm_pause(vm);
 	if (r.move)

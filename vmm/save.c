@@ -17,12 +17,12 @@
 #define MAP_AT_LEAST 16		/* pages */
 #define MAX_MAPPINGS 30000
 
-int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err)
+int mv_vm_before_save(struct mv_vm *vm, const bool *cancelled, struct mv_err *err)
 {
-	int rc = mv_lazy_finish(vm->lazy, err);
+	int rc = mv_lazy_finish(vm->lazy, cancelled, err);
 
 	if (rc == 0)
-		rc = mv_vm_watch_disks(vm, err);
+		rc = mv_vm_watch_disks(vm, cancelled, err);
 	if (rc)
 		mv_vm_forget_disks(vm);
 	return rc;
@@ -53,7 +53,7 @@ int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err 
 	if (!state)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	/* Better to find out about damage now than in the middle of the new file. */
-	rc = mv_lazy_finish(vm->lazy, err);
+	rc = mv_lazy_finish(vm->lazy, NULL, err);
 	if (rc == 0)
 		rc = mv_vm_identify_disks(vm, err);
 	if (rc == 0)

@@ -8,9 +8,9 @@
 
 /*
  * While the guest runs: what takes long and need not wait for it to be paused, which is to follow soon. Memory
- * that a restore has not loaded yet, and what disks hold.
+ * that a restore has not loaded yet, and what disks hold. Fails once *cancelled is true (atomic, set by another thread).
  */
-int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err);
+int mv_vm_before_save(struct mv_vm *vm, const bool *cancelled, struct mv_err *err);
 
 /* Save a paused VM to path, compressed or not; it may be resumed afterwards whatever the result. */
 int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err *err);

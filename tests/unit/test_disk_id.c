@@ -123,13 +123,13 @@ Test(disk_id, only_what_was_written_since)
 	for (uint64_t b = 0; b < BLOCKS; b += 2)
 		put(b * BLOCK, "something");
 	cr_assert_eq(mv_disk_sums_open(&s, fd, &disk, &err), 0);
-	cr_expect_eq(mv_disk_sums_read(s, &err), BLOCKS / 2, "holes are not read");
-	cr_expect_eq(mv_disk_sums_read(s, &err), 0);
+	cr_expect_eq(mv_disk_sums_read(s, NULL, &err), BLOCKS / 2, "holes are not read");
+	cr_expect_eq(mv_disk_sums_read(s, NULL, &err), 0);
 	written(s, 0, "new");
 	written(s, 63, "was a hole");
 	written(s, 64, "next word");
 	written(s, BLOCKS - 2, "last but one");
-	cr_expect_eq(mv_disk_sums_read(s, &err), 4);
+	cr_expect_eq(mv_disk_sums_read(s, NULL, &err), 4);
 	expected(MV_DISK_BLOCKS, id);
 	cr_assert_eq(mv_disk_sums_id(s, got, &err), 0);
 	cr_expect_arr_eq(got, id, 16);
@@ -137,7 +137,7 @@ Test(disk_id, only_what_was_written_since)
 	/* A block that the file system was told to forget. */
 	cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 64 * BLOCK, BLOCK), 0);
 	mv_disk_sums_stale(s)[1] |= 1;
-	cr_expect_eq(mv_disk_sums_read(s, &err), 0);
+	cr_expect_eq(mv_disk_sums_read(s, NULL, &err), 0);
 	expected(MV_DISK_BLOCKS, id);
 	cr_assert_eq(mv_disk_sums_id(s, got, &err), 0);
 	cr_expect_arr_eq(got, id, 16);
@@ -152,7 +152,7 @@ Test(disk_id, unreadable)
 
 	cr_assert_eq(pipe(p), 0);
 	cr_assert_eq(mv_disk_sums_open(&s, p[0], &disk, &err), 0);
-	cr_expect_lt(mv_disk_sums_read(s, &err), 0);
+	cr_expect_lt(mv_disk_sums_read(s, NULL, &err), 0);
 	cr_expect(strstr(err.msg, "reading it"), "%s", err.msg);
 	mv_disk_sums_close(s);
 	close(p[0]);

@@ -113,7 +113,7 @@ static void finish_damaged(void)
 
 	if (!begin(&fx.state2))
 		_exit(NONE);
-	if (mv_lazy_finish(vm.lazy, &err) != -MV_E_INPUT || !strstr(err.msg, "checksum"))
+	if (mv_lazy_finish(vm.lazy, NULL, &err) != -MV_E_INPUT || !strstr(err.msg, "checksum"))
 		_exit(1);
 	/* And the guest, which may run, ends by an event. */
 	mv_vm_wait(&vm, -1, &e);
