@@ -67,13 +67,9 @@ def qemu(words):
     there = peer.Qemu(".", 512, "-incoming", f"tcp:127.0.0.1:{port}")
     there.connect()
     source = peer.Qemu(".", 512, "-kernel", image, "-append", words)
-    wait_for(lambda: b"counter" in source.says())
-    drain = threading.Thread(target=lambda: all(iter(lambda: os.read(source.p.stdout.fileno(), 1 << 20), b"")))
-    drain.start()
+    source.says(b"counter")
     time.sleep(0.3)
     r = source.migrate(f"tcp:127.0.0.1:{port}")
-    source.p.kill()
-    drain.join()
     source.end()
     there.end()
     return r["total-time"] / 1e3, r["downtime"] / 1e3, r["ram"]["transferred"]
@@ -117,9 +113,17 @@ def main():
         rows = {b: [] for b in by}
         for _ in range(runs):
             for b, move in by.items():
-                total, down, size = move(words)
+                try:
+                    total, down, size = move(words)
+                except peer.Failed as e:
+                    print(f"{name:<18}{b:<9}failed: {e}", flush=True)
+                    continue
+                finally:
+                    peer.end_all()
                 rows[b].append((total, down, size, plain(size, False) / total, plain(size, True) / total))
         for b, got in rows.items():
+            if not got:
+                continue
             total, down, size, copy, fresh = (statistics.median(r[i] for r in got) for i in range(5))
             least = [min(r[i] for r in got) * 1e3 for i in range(2)]
             print(f"{name:<18}{b:<9}{total * 1e3:>8.0f} ({least[0]:5.0f}){down * 1e3:>10.1f} ({least[1]:5.1f})"

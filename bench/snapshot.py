@@ -104,7 +104,7 @@ def qemu(row, mib, folder):
     path = os.path.join(folder, "q.img")
     words = f"mode=counter ticks=1000000000 delay=200000 fill={mib - 1}"
     source = peer.Qemu(folder, mib, "-kernel", hello, "-append", words)
-    source.says()
+    source.says(b"counter: 1 ")
 
     def save_it():
         source.do("stop")
@@ -112,15 +112,14 @@ def qemu(row, mib, folder):
         source.migrate(f"exec:cat > '{path}'")
         took = (time.perf_counter() - start) * 1e3
         source.do("cont")
-        source.says()
+        source.says(b"counter: ")
         return took
 
     def restore_it():
         there = peer.Qemu(folder, mib, "-incoming", f"exec:cat '{path}'")
-        there.says()
-        took = there.ms()
+        there.says(b"counter: ")
         there.end()
-        return took
+        return there.first_ms
 
     medians(row, 2, qemu_save_ms=save_it)
     source.end()
@@ -160,7 +159,12 @@ def one(mib, folder):
     row["least_restore_to_floor"] = round(row["least_restore_lazy_ms"] / row["least_floor_ms"], 2)
     if peer.there:
         os.unlink(snap)
-        qemu(row, mib, folder)
+        try:
+            qemu(row, mib, folder)
+        except peer.Failed as e:
+            row["qemu_failed"] = str(e)
+        finally:
+            peer.end_all()
     return row
 
 
@@ -182,6 +186,8 @@ for mib in map(int, args.ram.split(",")):
           " {floor_ms:5.1f} ({least_floor_ms:3.1f}) {restore_to_floor:4.2f} ({least_restore_to_floor:4.2f})"
           " {restore_eager_ms:4.0f} | {qemu_save_ms:10.0f} {qemu_restore_ms:7.0f} |"
           " {packed_save_ms:16.0f} {packed_mib:4.1f} {packed_restore_ms:7.0f}".format(**r), flush=True)
+    if "qemu_failed" in r:
+        print(f"      QEMU failed: {r['qemu_failed']}", flush=True)
 if args.json:
     with open(args.json, "w") as f:
         json.dump({"snapshot": rows}, f, indent=1)

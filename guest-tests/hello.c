@@ -155,6 +155,7 @@ static void prefill(uint64_t end)
 {
 	uint64_t pages = end * MIB > FREE_MEMORY ? (end * MIB - FREE_MEMORY) / PAGE : 0;
 
+	mv_at_cpl0(map_more, end * MIB, 0);
 	for (uint64_t i = 0; i < pages; i++)
 		page_at(FREE_MEMORY, i)[1] = i + 1;
 	if (pages)
