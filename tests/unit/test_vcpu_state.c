@@ -16,6 +16,9 @@ static struct mv_state *state, *again;
 
 /* The linker puts these in front of vmm/kvm.c: a host without XSAVE, which has no XCR0. */
 static bool without_xsave;
+/* … and one that takes any SREGS, XCRS and XSAVE: what the last of these had as XSTATE_BV. */
+static bool takes_all;
+static uint64_t xstate_bv;
 int __real_mv_kvm_cap(int fd, unsigned cap);
 int __wrap_mv_kvm_cap(int fd, unsigned cap);
 int __real_mv_kvm_call(int fd, unsigned long cmd, const char *name, void *arg, struct mv_err *err);
@@ -30,6 +33,10 @@ int __wrap_mv_kvm_call(int fd, unsigned long cmd, const char *name, void *arg, s
 {
 	if (without_xsave && cmd == KVM_SET_XCRS)
 		return mv_err_set(err, MV_E_HOST, "%s: refused by the test", name);
+	if (takes_all && cmd == KVM_SET_XSAVE)
+		memcpy(&xstate_bv, (uint8_t *)arg + 512, sizeof(xstate_bv));
+	if (takes_all && (cmd == KVM_SET_XSAVE || cmd == KVM_SET_XCRS || cmd == KVM_SET_SREGS || cmd == KVM_SET_SREGS2))
+		return 0;
 	return __real_mv_kvm_call(fd, cmd, name, arg, err);
 }
 
@@ -176,6 +183,38 @@ Test(vcpu_state, a_hostile_xsave_header)
 	there_and_back();
 	cr_expect_eq(again->vcpus[0].xsave[512] & 0xfc, 0, "components that the guest does not have");
 	cr_expect_eq(again->vcpus[0].xsave[527] & 0x80, 0, "a compacted format");
+}
+
+/* KVM keeps PKRU in the XSAVE area, also for a guest with protection keys that does not have XCR0.PKRU. */
+Test(vcpu_state, protection_keys_without_xcr0)
+{
+	static const struct {
+		const char *name;
+		uint64_t cr4, xcr0, given, taken;
+	} rows[] = {
+		{ "no keys", 0, 3, 0x207, 3 },
+		{ "keys, known to XSAVE", 1 << 22, 0x203, 0x203, 0x203 },
+		{ "keys, not known to XSAVE", 1 << 22, 3, 0x203, 0x203 },
+		{ "and nothing else for that", 1 << 22, 3, 0x2e7, 0x203 },
+	};
+	struct mv_vcpu_state *v = &state->vcpus[0];
+	struct mv_err err = { 0 };
+
+	if (!v->nxcrs)
+		cr_skip_test("no XSAVE here");
+	takes_all = true;
+	state->nvcpus = 1;
+	vm->nvcpus = 1;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		v->sregs.cr4 = rows[i].cr4;
+		v->xcrs[0].value = rows[i].xcr0;
+		memcpy(v->xsave + 512, &rows[i].given, 8);
+		cr_expect(!mv_vm_set_state(vm, state, &err), "%s: %s", rows[i].name, err.msg);
+		cr_expect_eq(xstate_bv, rows[i].taken, "%s: 0x%llx", rows[i].name, (unsigned long long)xstate_bv);
+	}
+	takes_all = false;
+	state->nvcpus = 2;
+	vm->nvcpus = 2;
 }
 
 /* kvm_pvm gives guests the host's own TSC, whatever they are told. */
