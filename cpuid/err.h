@@ -27,6 +27,9 @@ struct mv_err {
 	char hint[512];		/* what to do about it; may be "" */
 };
 
+/* The message, with MV_E_FAILED, of what was given up because somebody asked for that. */
+#define MV_CANCELLED "cancelled"
+
 /*
  * Record an error and return -code. The first error wins: a second call changes nothing, so that a
  * caller may add its own without hiding the cause. err may be NULL.

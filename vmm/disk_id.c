@@ -145,7 +145,7 @@ int64_t mv_disk_sums_read(struct mv_disk_sums *s, const bool *cancelled, struct 
 		s->todo[w] = __atomic_exchange_n(&s->stale[w], 0, __ATOMIC_SEQ_CST);
 	for (uint64_t b = 0; b < s->nblocks; b++) {
 		if (cancelled && __atomic_load_n(cancelled, __ATOMIC_SEQ_CST))
-			return mv_err_set(err, MV_E_FAILED, "cancelled");
+			return mv_err_set(err, MV_E_FAILED, MV_CANCELLED);
 		if (!(s->todo[b / 64] >> b % 64 & 1))
 			continue;
 		if (b >= data)

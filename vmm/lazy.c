@@ -465,7 +465,7 @@ int mv_lazy_finish(struct mv_lazy *l, const bool *cancelled, struct mv_err *err)
 
 	for (uint32_t i = 0; l && rc == 0 && i < l->m.nchunks; i++) {
 		if (cancelled && __atomic_load_n(cancelled, __ATOMIC_SEQ_CST))
-			return mv_err_set(err, MV_E_FAILED, "cancelled");
+			return mv_err_set(err, MV_E_FAILED, MV_CANCELLED);
 		/* One by one: a guest that runs meanwhile comes in between. */
 		pthread_mutex_lock(&l->lock);
 		load_chunk(l, i);

@@ -219,7 +219,7 @@ static int op_commit(void *ctx, struct mv_err *err)
 
 	pthread_mutex_lock(&m->lock);
 	if (m->cancelled)
-		rc = mv_err_set(err, MV_E_FAILED, "cancelled");
+		rc = mv_err_set(err, MV_E_FAILED, MV_CANCELLED);
 	else
 		m->committed = true;
 	pthread_mutex_unlock(&m->lock);

@@ -332,7 +332,7 @@ int mv_net_connect(const struct mv_addr *a, bool anywhere, int timeout_ms, int c
 	}
 	mv_addr_format(a, text);
 	if (fd == -ECANCELED)
-		return mv_err_set(err, MV_E_FAILED, "cancelled");
+		return mv_err_set(err, MV_E_FAILED, MV_CANCELLED);
 	if (fd < 0)
 		return mv_err_set(err, MV_E_FAILED, "connecting to %s: %s", text, strerror(-fd));
 	return fd;

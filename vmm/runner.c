@@ -339,7 +339,8 @@ static void finish_saving(struct runner *r, bool ending)
 
 	snprintf(path, sizeof(path), "%s", mv_saving_path(r->saving));
 	rc = mv_saving_finish(r->saving, &err);
-	if (rc && ending && !strcmp(err.msg, "cancelled")) {
+	/* What went wrong before it was cancelled may be why the VM ends: damaged memory, for instance. */
+	if (rc && ending && !strcmp(err.msg, MV_CANCELLED)) {
 		err = (struct mv_err){ 0 };
 		mv_err_set(&err, MV_E_FAILED, "the VM ended meanwhile");
 	}

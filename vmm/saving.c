@@ -48,7 +48,7 @@ static int have_it_halted(struct mv_saving *s)
 	s->want = MV_SAVING_NOTHING;
 	cancelled = s->cancelled;
 	pthread_mutex_unlock(&s->lock);
-	return cancelled ? mv_err_set(&s->err, MV_E_FAILED, "cancelled") : 0;
+	return cancelled ? mv_err_set(&s->err, MV_E_FAILED, MV_CANCELLED) : 0;
 }
 
 static void *saving_main(void *arg)

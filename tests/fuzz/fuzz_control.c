@@ -59,9 +59,15 @@ int mv_vm_claim_disks(struct mv_vm *vm, struct mv_err *err)
 	return 0;
 }
 
-int mv_vm_before_save(struct mv_vm *vm, struct mv_err *err)
+void mv_vm_forget_disks(struct mv_vm *vm)
 {
 	(void)vm;
+}
+
+int mv_vm_before_save(struct mv_vm *vm, const bool *cancelled, struct mv_err *err)
+{
+	(void)vm;
+	(void)cancelled;
 	(void)err;
 	return 0;
 }
