@@ -102,7 +102,12 @@ enum mv_move_want mv_move_wants(struct mv_move *m)
 {
 	static const enum mv_move_want wants[] = { MV_MOVE_NEWS, MV_MOVE_HALT, MV_MOVE_NEWS, MV_MOVE_RESUME };
 
-	return m->canceled || m->step == 4 ? MV_MOVE_OVER : wants[m->step++];
+	/* Whoever was halted is resumed before it is over, as by migrate/live.c. */
+	if (m->canceled && m->step > 1 && m->step < 4)
+		m->step = 3;
+	else if (m->canceled || m->step == 4)
+		return MV_MOVE_OVER;
+	return wants[m->step++];
 }
 
 void mv_move_answer(struct mv_move *m, bool done)
