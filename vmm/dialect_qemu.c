@@ -183,6 +183,9 @@ static int qemu_from(struct mv_mask *m, const char *file, const char *text, size
 
 /* ---- writing ---- */
 
+/* x where QEMU passes on what the host has. */
+#define AS_HOST "x: says the same there, but does not read back"
+
 struct writer {
 	FILE *out;
 	struct mv_losses *l;
@@ -239,8 +242,7 @@ static void write_symbol(struct writer *w, const char *name, enum mv_sym s, cons
 		lost = "H: left to the model, source and destination are not compared";
 		break;
 	case MV_SYM_X:
-		lost = w->follows_host ? "x: says the same there, but does not read back"
-				       : "x: left to the model, not to the host";
+		lost = w->follows_host ? AS_HOST : "x: left to the model, not to the host";
 		break;
 	default:
 		break;
@@ -274,8 +276,9 @@ static void write_register(struct writer *w, const struct mv_mask_reg *r)
 		if (!f || !known_name(w, f->qemu_name, name)) {
 			if (nameless(s) && (f || !mv_field_at(r->leaf, r->subleaf, r->reg, bit)))
 				mv_loss_bit(w->l, nameless(s), r->leaf, r->subleaf, r->reg, bit);
-			else if (nameless(s) && (s != MV_SYM_X || !w->follows_host))
-				mv_loss_item(w->l, "numbers given as symbols are left out", "%s",
+			else if (nameless(s))
+				mv_loss_item(w->l, s == MV_SYM_X && w->follows_host ? AS_HOST :
+					     "numbers given as symbols are left out", "%s",
 					     mv_field_at(r->leaf, r->subleaf, r->reg, bit)->name);
 			continue;
 		}
