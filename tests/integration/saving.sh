@@ -7,24 +7,35 @@
 cd "$tmp" || exit 1
 export XDG_RUNTIME_DIR=$tmp
 hello=$guests/hello.elf
-rows=("saving: others are answered" "saving: given up by who asked" "saving: a VM that ends" "saving: at a sync point")
+rows=("saving: others are answered" "saving: given up by who asked" "saving: while the file is written"
+	"saving: a VM that ends" "saving: at a sync point")
 need_kvm "${rows[@]}" || exit 0
 
-# A disk that is read block by block, each as soon as the file hold is gone.
+# A disk is read block by block as soon as the file hold is gone; a snapshot is flushed as soon as hold-file is.
 cat >shim.c <<'EOC'
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+static void wait_for(const char *hold)
+{
+	if (access(hold, F_OK))
+		return;
+	close(open("held", O_CREAT | O_WRONLY, 0600));
+	/* A minute: longer only if nobody is answered any more. */
+	for (int i = 0; i < 6000 && access(hold, F_OK) == 0; i++)
+		usleep(10000);
+}
 static ssize_t slow(int fd, void *p, size_t n, off_t at)
 {
-	if (n == 65536 && access("hold", F_OK) == 0) {
-		close(open("held", O_CREAT | O_WRONLY, 0600));
-		/* A minute: longer only if nobody is answered any more. */
-		for (int i = 0; i < 6000 && access("hold", F_OK) == 0; i++)
-			usleep(10000);
-	}
+	if (n == 65536)
+		wait_for("hold");
 	return syscall(SYS_pread64, fd, p, n, at);
+}
+int fsync(int fd)
+{
+	wait_for("hold-file");
+	return (int)syscall(SYS_fsync, fd);
 }
 ssize_t pread(int fd, void *p, size_t n, off_t at) { return slow(fd, p, n, at); }
 ssize_t pread64(int fd, void *p, size_t n, off_t at) { return slow(fd, p, n, at); }
@@ -121,6 +132,28 @@ expect_status 0
 cmp -s a.snap old.snap && problem "the next one did not replace it"
 check "${rows[1]}"
 
+touch hold-file
+rm -f held
+start asker "$minivmm" snapshot one c.snap
+wait_for test -e held
+state_is one saving || problem "the VM is not being saved"
+lines=$(wc -l <one.out)
+ran "$minivmm" resume one
+expect_status 0
+ran "$minivmm" migrate one --cancel
+expect_status 1
+expect_err "too late: the file is being written"
+kill -INT "$pid"
+wait "$pid"
+state_is one saving || problem "it was given up"
+expect_equal "$(wc -l <one.out)" "$lines" "lines of a guest that is halted"
+rm hold-file
+wait_for state_is one running
+goes_on one
+ran "$minivmm" inspect c.snap
+expect_status 0
+check "${rows[2]}"
+
 cp a.snap old.snap
 ask one a.snap
 ran "$minivmm" stop one
@@ -132,12 +165,12 @@ expect_err "the VM ended meanwhile"
 wait "$vm_pid"
 cmp a.snap old.snap || problem "the old file is another"
 no_remains
-check "${rows[2]}"
+check "${rows[3]}"
 
 touch hold
 rm -f held
-start two env LD_PRELOAD="$tmp/shim.so" "$minivmm" run "$hello" -q --disk disk.img --name two --append "mode=counter ticks=10 delay=2000" \
-	--snapshot-on-sync sync.snap
+start two env LD_PRELOAD="$tmp/shim.so" "$minivmm" run "$hello" -q --disk disk.img --name two \
+	--append "mode=counter ticks=10 delay=2000" --snapshot-on-sync sync.snap
 vm_pid=$pid
 wait_for test -e held
 state_is two saving || problem "the VM is not being saved"
@@ -153,4 +186,4 @@ expect_status 0
 [ "$(wc -l <two.out)" -gt "$lines" ] || problem "the guest did not go on"
 ran "$minivmm" restore -q sync.snap
 expect_status 0
-check "${rows[3]}"
+check "${rows[4]}"

@@ -179,6 +179,9 @@ static const struct mv_opt snapshot_opts[] = {
 const struct mv_cmd mv_cmd_snapshot = {
 	.name = "snapshot", .args = "NAME FILE [OPTIONS]",
 	.summary = "save a running VM to a file", .opts = snapshot_opts, .run = run_snapshot,
+	.more = "What its disks hold is read first, while the guest runs; it is halted for the\n"
+		"file. Ctrl-C gives up, as long as the file is not being written: what was there\n"
+		"before is untouched.\n",
 };
 const struct mv_cmd mv_cmd_list = {
 	.name = "list", .args = "", .summary = "the VMs that are running", .run = run_list,
