@@ -202,6 +202,11 @@ def stop(p, name="v"):
                 p.wait(5)
 
 
+def goes_on():
+    s = Process({}, "status", "v")
+    return s.wait() and "running" in s.text(s.out)
+
+
 def snapshot(env):
     """The asking side of it."""
     vm = a_vm(env, False)
@@ -209,8 +214,8 @@ def snapshot(env):
         must(until(is_up), "the VM does not come up")
         r = one(env, "snapshot", "v", "s.snap", "--compress")
         must(vm.alive(), "the VM ended")
-        s = Process({}, "status", "v")
-        must(s.wait() and "running" in s.text(s.out), "the VM does not run any more")
+        # Who asked may have gone before the file was complete.
+        must(until(goes_on), "the VM does not run any more")
         if r[0].code == 0:
             must(os.path.exists("s.snap"), "success, and no file")
         stop(vm)
