@@ -122,6 +122,8 @@ cp a.snap old.snap
 ask one a.snap
 kill -INT "$pid"
 wait "$pid"
+# Who is answered now came after the VM had seen that the other one is gone.
+state_is one saving || problem "the disk is not read any more"
 let_go
 wait_for state_is one running
 goes_on one
