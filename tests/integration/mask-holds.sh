@@ -194,6 +194,23 @@ ran "$minivmm" probe --only SSE2
 expect_no_out "CPUs"
 check "every CPU: said in a line if there is more than one"
 
+# Where nobody answers, one processor gives two CPUs the same APIC id.
+one=$(awk '/^Cpus_allowed_list/ { split($2, a, /[,-]/); print a[1] }' /proc/self/status)
+alone=(taskset -c "$one" "$minivmm" probe --cpus 2 --only SSE2 --intercept none)
+ran "${alone[@]}" --fail-on cpus
+if proved kernel; then
+	expect_status 0
+else
+	expect_status 7
+	expect_err "between the guest's CPUs (above)"
+	grep -qE '^minivmm: cpu-diff: cpu [01]: cpl3 0x00000001 0x00 ebx expected 0x0[01]000000 got ' "$tmp/.err" ||
+		problem "no line about the APIC id"
+	ran "${alone[@]}" --json
+	expect_status 6
+	[ "$(json "$out" cpu-diff)" -ge 1 ] || problem "no cpu-diff in the JSON"
+fi
+check "every CPU: --fail-on cpus, the CPU is named"
+
 # ---- which interception ----
 
 ran "$minivmm" run "$guests/hello.elf"
