@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Each CPU reads CPUID by itself: see cpus.h. Only one CPU at a time does anything, so all share this file's data. */
+/* Each CPU reads CPUID by itself: see cpus.h. One CPU at a time does something, so all share this file's data. */
 #include "cpus.h"
 
 #include "smp.h"
@@ -127,15 +127,34 @@ static unsigned bits_for(unsigned n)
 	return bits;
 }
 
+struct expected {
+	uint32_t leaf, subleaf, reg, bits, value;
+	bool told, own;		/* by this vendor's CPUs; by each CPU in its own way */
+};
+
+static void expect_bits(const struct mv_leaves *l, uint32_t i, const struct expected *x)
+{
+	uint32_t want = x->value << __builtin_ctz(x->bits);
+
+	for (unsigned level = 0; level < MV_LEVELS; level++) {
+		const uint32_t *reg = l->e[i].reg[level];
+
+		/* A leaf of zeros is not there. */
+		if (!((reg[x->reg] ^ want) & x->bits) || !(reg[0] | reg[1] | reg[2]))
+			continue;
+		mv_printf("cpu-diff: cpu %u: ", number);
+		mv_leaves_print_diff(level, x->leaf, x->subleaf, x->reg, want, reg[x->reg] & x->bits,
+				     ~x->bits);
+		differ++;
+	}
+}
+
 /* One socket of n cores of one thread. What all CPUs are to say alike is looked at on CPU 0. */
 static void check_topology(const struct mv_leaves *l, unsigned n)
 {
 	uint32_t vendor = mv_cpuid(0, 0).ebx;
 	bool amd = vendor == VENDOR_AMD_EBX || vendor == VENDOR_HYGON_EBX;
-	const struct {
-		uint32_t leaf, subleaf, reg, bits, value;
-		bool told, own;
-	} rows[] = {
+	const struct expected rows[] = {
 		{ 0x1, 0, 1, 0x00ff0000, n > 255 ? 255 : n, true, false },
 		{ 0x1, 0, 3, 1u << 28, n > 1, true, false },		/* HTT */
 		{ 0x4, 0, 0, 0xfc000000, n > 64 ? 63 : n - 1, !amd, false },
@@ -148,23 +167,9 @@ static void check_topology(const struct mv_leaves *l, unsigned n)
 
 	for (uint32_t i = 0; i < l->count; i++) {
 		for (size_t k = 0; k < MV_ARRAY_SIZE(rows); k++) {
-			uint32_t got, want = rows[k].value << __builtin_ctz(rows[k].bits);
-
-			if (!rows[k].told || l->e[i].leaf != rows[k].leaf ||
-			    l->e[i].subleaf != rows[k].subleaf || (number && !rows[k].own))
-				continue;
-			for (unsigned level = 0; level < MV_LEVELS; level++) {
-				const uint32_t *reg = l->e[i].reg[level];
-
-				got = reg[rows[k].reg];
-				/* A leaf of zeros is not there. */
-				if (!((got ^ want) & rows[k].bits) || !(reg[0] | reg[1] | reg[2]))
-					continue;
-				mv_printf("cpu-diff: cpu %u: ", number);
-				mv_leaves_print_diff(level, rows[k].leaf, rows[k].subleaf, rows[k].reg,
-						     want, got & rows[k].bits, ~rows[k].bits);
-				differ++;
-			}
+			if (l->e[i].leaf == rows[k].leaf && l->e[i].subleaf == rows[k].subleaf &&
+			    rows[k].told && (!number || rows[k].own))
+				expect_bits(l, i, &rows[k]);
 		}
 	}
 }
