@@ -100,7 +100,7 @@ uint32_t mv_apic_id(void)
 }
 
 /* With an exit now and then: on a host with one CPU the other one may run only while this one does not. */
-uint64_t mv_await(volatile uint64_t *v)
+uint64_t mv_await(const volatile uint64_t *v)
 {
 	for (unsigned i = 0; i < TRIES && !*v; i++) {
 		mv_in8(MV_PORT_SERIAL + 5);

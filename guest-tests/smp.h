@@ -39,7 +39,7 @@ bool mv_cpu_start(struct mv_cpu *c, uint32_t apic_id);
 void mv_cpu_park(struct mv_cpu *c) __attribute__((noreturn));
 
 /* Until *v is not zero, or clearly too long: what it is in the end. */
-uint64_t mv_await(volatile uint64_t *v);
+uint64_t mv_await(const volatile uint64_t *v);
 /* The id that this CPU's APIC goes by, in xAPIC mode. */
 uint32_t mv_apic_id(void);
 
