@@ -269,7 +269,7 @@ static int target_init(struct target *t, const char *path, struct mv_err *err)
 	if (t->path && stat(t->path, &sb))
 		return io_error(err, path, "saving");
 	if (t->path && !S_ISREG(sb.st_mode))
-		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "is not a regular file");
+		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "not a regular file");
 	if (!t->path)
 		t->path = copy_string(path, strlen(path));
 	if (!t->path)

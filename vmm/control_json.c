@@ -38,13 +38,29 @@ static bool copy_member(char *to, size_t size, struct json_object *o, const char
 	return (size_t)snprintf(to, size, "%s", s) < size;
 }
 
+/* Where to: the address as it was given, and what the command says its host's name stands for. */
+static int move_to(struct mv_addr *to, struct json_object *request, struct mv_err *err)
+{
+	struct json_object *list = NULL;
+	int rc = mv_addr_parse(to, mv_request_string(request, "to"), err);
+
+	if (rc || !json_object_object_get_ex(request, "addresses", &list))
+		return rc;
+	if (!json_object_is_type(list, json_type_array))
+		return mv_err_set(err, MV_E_USAGE, "addresses is not an array");
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		if (!mv_addr_add(to, json_object_get_string(json_object_array_get_idx(list, i))))
+			return mv_err_set(err, MV_E_USAGE, "addresses are up to %d numbers", MV_ADDR_MOST);
+	return 0;
+}
+
 int mv_move_request(struct mv_move_opts *opts, struct json_object *request, struct mv_err *err)
 {
 	uint64_t downtime = MV_LIVE_DOWNTIME_MS, rounds = MV_LIVE_MAX_ROUNDS, timeout = 0;
 	uint64_t bandwidth = 0, peer = MV_PEER_TIMEOUT_MS, throttle = 0;
 	const char *on_timeout = mv_request_string(request, "on-timeout");
 	struct json_object *insecure = NULL;
-	int rc = mv_addr_parse(&opts->to, mv_request_string(request, "to"), err);
+	int rc = move_to(&opts->to, request, err);
 
 	if (rc)
 		return rc;

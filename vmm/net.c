@@ -98,24 +98,49 @@ static bool loopback(const struct sockaddr *sa)
 	return false;
 }
 
-/* All that a host's name stands for; released by freeaddrinfo. */
-static int resolve(struct addrinfo **list, const struct mv_addr *a, bool passive, bool anywhere,
-		   struct mv_err *err)
+/* All that a host stands for; released by freeaddrinfo. */
+static int resolve(struct addrinfo **list, const char *host, const char *port, int flags, struct mv_err *err)
 {
-	const struct addrinfo hints = {
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0),
-	};
-	int rc = getaddrinfo(a->host, a->port, &hints, list);
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags };
+	int rc = getaddrinfo(host, port, &hints, list);
+
+	return rc ? mv_err_set(err, MV_E_USAGE, "%s: %s", host, gai_strerror(rc)) : 0;
+}
+
+bool mv_addr_add(struct mv_addr *a, const char *number)
+{
+	size_t len = number ? strlen(number) : 0;
+
+	if (a->nat == MV_ADDR_MOST || !len || len >= MV_ADDR_NUMBER)
+		return false;
+	memcpy(a->at[a->nat++], number, len + 1);
+	return true;
+}
+
+int mv_addr_look_up(struct mv_addr *a, struct mv_err *err)
+{
+	char number[MV_ADDR_NUMBER];
+	struct addrinfo *list;
+	int rc = resolve(&list, a->host, a->port, 0, err);
 
 	if (rc)
-		return mv_err_set(err, MV_E_USAGE, "%s: %s", a->host, gai_strerror(rc));
-	for (const struct addrinfo *i = *list; i && !anywhere; i = i->ai_next) {
+		return rc;
+	a->nat = 0;
+	for (const struct addrinfo *i = list; i; i = i->ai_next)
+		if (!getnameinfo(i->ai_addr, i->ai_addrlen, number, sizeof(number), NULL, 0, NI_NUMERICHOST))
+			mv_addr_add(a, number);
+	freeaddrinfo(list);
+	return 0;
+}
+
+/* Only to this machine, unless anywhere. */
+static int allowed(const struct addrinfo *list, const char *host, bool anywhere, struct mv_err *err)
+{
+	for (const struct addrinfo *i = list; i && !anywhere; i = i->ai_next) {
 		if (loopback(i->ai_addr))
 			continue;
-		freeaddrinfo(*list);
 		mv_err_set(err, MV_E_USAGE, "%s is not this machine, and the connection would be "
-					    "neither encrypted nor authenticated", a->host);
+					    "neither encrypted nor authenticated", host);
 		mv_err_hint(err, "--tls-dir on both sides; or --insecure, where nobody else can reach "
 				 "the network between");
 		return -MV_E_USAGE;
@@ -204,15 +229,18 @@ int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool anywhere,
 	if (!a->tcp) {
 		l->fd = listen_unix(a);
 	} else {
-		rc = resolve(&list, a, true, anywhere, err);
+		rc = resolve(&list, a->host, a->port, AI_PASSIVE, err);
 		if (rc)
 			return rc;
-		l->fd = listen_on(list);
+		rc = allowed(list, a->host, anywhere, err);
+		l->fd = rc ? -1 : listen_on(list);
 		freeaddrinfo(list);
+		if (rc)
+			return rc;
 	}
 	mv_addr_format(a, text);
 	if (l->fd < 0)
-		return mv_err_set(err, MV_E_FAILED, "listening on %s: %s", text,
+		return mv_err_set(err, MV_E_FAILED, "can't listen on %s: %s", text,
 				  strerror(-l->fd));
 	if (a->tcp)
 		learn_port(l);
@@ -310,25 +338,52 @@ static int connect_to(int family, const struct sockaddr *sa, socklen_t len, int 
 	return -e;
 }
 
+struct place {
+	struct sockaddr_storage ss;
+	socklen_t len;
+};
+
+/* Where to try, from numbers alone: how many, or -MV_E_USAGE. */
+static int places(struct place p[MV_ADDR_MOST], const struct mv_addr *a, bool anywhere, struct mv_err *err)
+{
+	unsigned n = a->nat ? a->nat : 1;
+	struct addrinfo *list;
+	int rc;
+
+	for (unsigned i = 0; i < n; i++) {
+		rc = resolve(&list, a->nat ? a->at[i] : a->host, a->port, AI_NUMERICHOST, err);
+		if (rc) {
+			mv_err_hint(err, "a VM's process looks no names up; minivmm migrate does");
+			return rc;
+		}
+		rc = allowed(list, a->host, anywhere, err);
+		memcpy(&p[i].ss, list->ai_addr, list->ai_addrlen);
+		p[i].len = list->ai_addrlen;
+		freeaddrinfo(list);
+		if (rc)
+			return rc;
+	}
+	return (int)n;
+}
+
 int mv_net_connect(const struct mv_addr *a, bool anywhere, int timeout_ms, int cancel_fd,
 		   struct mv_err *err)
 {
-	struct addrinfo *list, *i;
+	struct place p[MV_ADDR_MOST];
 	char text[MV_ADDR_TEXT];
 	struct sockaddr_un sun;
-	int fd = -ENOENT, rc;
+	int fd = -ENOENT, n;
 
 	if (!a->tcp) {
 		unix_address(&sun, a);
 		fd = connect_to(AF_UNIX, (struct sockaddr *)&sun, sizeof(sun), timeout_ms, cancel_fd);
 	} else {
-		rc = resolve(&list, a, false, anywhere, err);
-		if (rc)
-			return rc;
-		for (i = list; i && fd < 0 && fd != -ECANCELED; i = i->ai_next)
-			fd = connect_to(i->ai_family, i->ai_addr, i->ai_addrlen, timeout_ms,
+		n = places(p, a, anywhere, err);
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n && fd < 0 && fd != -ECANCELED; i++)
+			fd = connect_to(p[i].ss.ss_family, (const struct sockaddr *)&p[i].ss, p[i].len, timeout_ms,
 					cancel_fd);
-		freeaddrinfo(list);
 	}
 	mv_addr_format(a, text);
 	if (fd == -ECANCELED)

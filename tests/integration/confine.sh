@@ -97,6 +97,24 @@ expect_equal "$(stat -c %a "$XDG_RUNTIME_DIR/minivmm/vm.sock")" 600 "mode of the
 ended vm
 check "privileges: filter on every thread; of root's, reaching files is left"
 
+# The C library looks where such a path leads.
+start dots "$minivmm" run "$hello" -q --append "mode=counter ticks=100000000 delay=20000" --name dots
+wait_for "$minivmm" status dots
+mkdir below
+for path in below/../dots.snap below/./../dots.snap; do
+	ran "$minivmm" snapshot dots "$path"
+	expect_status 0
+done
+for path in . below/.. below/; do
+	ran "$minivmm" snapshot dots "$path"
+	expect_status 1
+	expect_err "not a regular file"
+done
+ran "$minivmm" stop dots
+expect_status 0
+ended dots
+check "filter: snapshots by any path"
+
 if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1 && command -v setpriv >/dev/null; then
 	chmod 711 "$tmp"
 	install -d -o nobody -m 700 theirs

@@ -291,6 +291,40 @@ expect_err "a goes on here"
 expect_grows a.out
 check "migrate: nobody listens"
 
+# Looking a name up takes calls that a VM's process may not make.
+request() { # JSON: to a's control socket; what it says, until there is an error
+	timeout 20 python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(sys.argv[2].encode() + b"\n")
+for line in s.makefile():
+    print(line, end="")
+    if "error" in line:
+        break' "$XDG_RUNTIME_DIR/minivmm/a.sock" "$1"
+}
+ran "$minivmm" migrate a tcp:no-such-host.invalid:4444
+expect_status 2
+expect_err "no-such-host.invalid: "
+expect_grows a.out
+ran request '{"command":"migrate","to":"tcp:localhost:1"}'
+expect_out "looks no names up"
+ran request '{"command":"migrate","to":"tcp:here:1","addresses":["127.0.0.9","192.0.2.1"]}'
+expect_out "here is not this machine"
+ran request '{"command":"migrate","to":"tcp:here:1","addresses":["127.0.0.9","127.0.0.8"]}'
+expect_out "connecting to tcp:here:1"
+for bad in '"127.0.0.1"' '[null]' '[""]' '[1,2,3,4,5,6,7,8,9]'; do
+	ran request '{"command":"migrate","to":"tcp:here:1","addresses":'"$bad"'}'
+	expect_out "addresses"
+done
+expect_grows a.out
+receiver b tcp:localhost:0
+ran "$minivmm" migrate a "$to"
+expect_status 0
+until_true test -s b.out
+"$minivmm" stop a
+counter a
+check "migrate: names are looked up by the command, not by the VM"
+
 ran "$minivmm" migrate a tcp:192.0.2.1:4444
 expect_status 1
 expect_err "neither encrypted nor authenticated"

@@ -259,6 +259,17 @@ static int watch(struct migrate_args *a, const char *name, struct mv_err *err)
 	return rc ? mv_cli_error(err) : code;
 }
 
+static int look_up(struct migrate_args *a, struct mv_addr *addr, struct mv_err *err)
+{
+	struct json_object *list = json_object_new_array();
+	int rc = mv_addr_look_up(addr, err);
+
+	for (unsigned i = 0; i < addr->nat; i++)
+		json_object_array_add(list, json_object_new_string(addr->at[i]));
+	json_object_object_add(a->request, "addresses", list);
+	return rc;
+}
+
 static int set_address(struct migrate_args *a, const char *arg, struct mv_err *err)
 {
 	char full[MV_ADDR_TEXT + PATH_MAX], cwd[PATH_MAX];
@@ -273,6 +284,9 @@ static int set_address(struct migrate_args *a, const char *arg, struct mv_err *e
 		rc = mv_addr_parse(&addr, full, err);
 		arg = full;
 	}
+	/* And can't look names up. */
+	if (rc == 0 && addr.tcp)
+		rc = look_up(a, &addr, err);
 	json_object_object_add(a->request, "to", json_object_new_string(arg));
 	return rc;
 }
