@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "err.h"
+
 enum mv_reg { MV_EAX, MV_EBX, MV_ECX, MV_EDX, MV_NREGS };
 
 /* Who defines the bit. */
@@ -102,6 +104,9 @@ extern const struct mv_field mv_fields[MV_NFIELDS];
  * '-' and '_' are the same. len bytes, no NUL needed.
  */
 const struct mv_feature *mv_feature_by_name(const char *name, size_t len);
+
+/* No feature has that name: add to err which ones are spelled nearly so, or that systems differ over it. */
+void mv_feature_hint(struct mv_err *err, const char *name, size_t len);
 
 /* What needs what (deps.def): a visible child without its parent is of no use. */
 struct mv_dep {

@@ -84,8 +84,11 @@ static int set_feature(struct parser *ps, const struct mv_lex *name, const struc
 	struct mv_mask_reg *r;
 	size_t i;
 
-	if (!f)
-		return FAIL(ps, name->col, "no CPUID feature is called '%.*s'", mv_lex_len(name), name->p);
+	if (!f) {
+		FAIL(ps, name->col, "no CPUID feature is called '%.*s'", mv_lex_len(name), name->p);
+		mv_feature_hint(ps->at.err, name->p, (size_t)mv_lex_len(name));
+		return -MV_E_INPUT;
+	}
 	r = add_reg(ps, name->col, f->leaf, f->subleaf, f->reg, MV_VENDOR_OTHER);
 	if (!r)
 		return -MV_E_INPUT;

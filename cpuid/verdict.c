@@ -77,10 +77,12 @@ static int check_ignore_list(const char *list, struct mv_err *err)
 
 		for (unsigned r = MV_RULE_SYMBOL + 1; r < MV_NRULES && !known; r++)
 			known = strlen(mv_rule_name(r)) == len && !memcmp(mv_rule_name(r), n, len);
-		if (!known)
-			return mv_err_set(err, MV_E_USAGE,
-					  "'%.*s' is neither a CPUID feature nor a rule",
-					  (int)(len > 64 ? 64 : len), n);
+		if (known)
+			continue;
+		mv_err_set(err, MV_E_USAGE, "'%.*s' is neither a CPUID feature nor a rule",
+			   (int)(len > 64 ? 64 : len), n);
+		mv_feature_hint(err, n, len);
+		return -MV_E_USAGE;
 	}
 	return 0;
 }

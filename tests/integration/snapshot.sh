@@ -423,7 +423,7 @@ fi
 ran "$minivmm" run "$hello" --append "mode=counter delay=1 nonce=$nonce" --snapshot-on-sync "$tmp/folder" --stop
 expect_status 1
 expect_out "counter: 10 $nonce"
-expect_err "$tmp/folder: is not a regular file"
+expect_err "$tmp/folder: not a regular file"
 ran "$minivmm" run "$hello" --append "mode=counter delay=1" --snapshot-on-sync "$tmp/folder" --json
 expect_status 1
 expect_json_is end exit

@@ -338,8 +338,8 @@ static int explain(struct explain_args *a, const char *what)
 		mv_err_set(&err, MV_E_USAGE,
 			   "'%.60s' is neither a CPUID feature nor up to %d bytes in hexadecimal",
 			   what, MV_CODE_MAX);
-		mv_err_hint(&err, "as \"66 0f 38 17 c1\" or SSE4.1; a name that two systems use "
-				  "for different bits is none");
+		mv_feature_hint(&err, what, strlen(what));
+		mv_err_hint(&err, "as \"66 0f 38 17 c1\" or SSE4.1");
 		return mv_cli_error(&err);
 	}
 	if (a->guest && make_guest(a, &err))

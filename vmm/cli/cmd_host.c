@@ -106,9 +106,11 @@ static int take_away(struct mv_host *h, const char *names, struct mv_err *err)
 		size_t n = strcspn(p, ",");
 		const struct mv_feature *f = mv_feature_by_name(p, n);
 
-		if (!f)
-			return mv_err_set(err, MV_E_USAGE, "no CPUID feature is called '%.*s'",
-					  (int)(n > 64 ? 64 : n), p);
+		if (!f) {
+			mv_err_set(err, MV_E_USAGE, "no CPUID feature is called '%.*s'", (int)(n > 64 ? 64 : n), p);
+			mv_feature_hint(err, p, n);
+			return -MV_E_USAGE;
+		}
 		mv_table_set_feature(&h->raw, mv_feature_id(f), false);
 		mv_table_set_feature(&h->kvm, mv_feature_id(f), false);
 		mv_featset_remove(&h->exec_ran, mv_feature_id(f));

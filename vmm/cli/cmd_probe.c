@@ -28,6 +28,15 @@ struct probe_args {
 
 enum { OPT_ONLY = 256, OPT_FAIL_ON, OPT_PREDICT, OPT_HOST, OPT_KIND, OPT_HTML, OPT_DIFF };
 
+static int unknown_feature(const char *name)
+{
+	struct mv_err err = { 0 };
+
+	mv_err_set(&err, MV_E_USAGE, "no CPUID feature is called '%.60s'", name);
+	mv_feature_hint(&err, name, strlen(name));
+	return mv_cli_error(&err);
+}
+
 static int option(void *ctx, int key, const char *arg)
 {
 	struct probe_args *a = ctx;
@@ -35,7 +44,7 @@ static int option(void *ctx, int key, const char *arg)
 	switch (key) {
 	case OPT_ONLY:
 		if (!mv_feature_by_name(arg, strlen(arg)))
-			return mv_cli_usage(&mv_cmd_probe, "no CPUID feature is called '%s'", arg);
+			return unknown_feature(arg);
 		a->only = arg;
 		return 0;
 	case OPT_FAIL_ON:
