@@ -41,7 +41,7 @@ static int check(struct mv_disk *d, int fd, struct mv_err *err)
 	if (size <= 0)
 		return bad(d, err, "the disk image is empty");
 	if (size % MV_SECTOR)
-		return bad(d, err, "the disk image is no whole number of 512-byte sectors: is it raw?");
+		return bad(d, err, "the disk image is not a whole number of 512-byte sectors: is it raw?");
 	d->size = (uint64_t)size;
 	return 0;
 }

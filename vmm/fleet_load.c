@@ -214,6 +214,8 @@ static int describe(struct description *d, struct json_object *o)
 
 	if (!json_object_is_type(o, json_type_object))
 		return FAIL("neither a snapshot nor a VM description");
+	if (json_object_object_get_ex(o, "minivmm-host", NULL))
+		return FAIL("a host file, not a VM: it goes behind --hosts");
 	json_object_object_foreach(o, key, v) {
 		if (rc)
 			break;

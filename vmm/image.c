@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_kind.h"
 #include "guest-tests/abi.h"
 
 #define MAX_IMAGE (UINT64_C(1) << 30)
@@ -315,6 +316,7 @@ static int parse(struct mv_image *img, struct mv_err *err)
 	if (header < 0) {
 		BAD(img, elf ? "an ELF file without a PVH note or a multiboot header"
 			     : "not a guest image: neither ELF, multiboot nor a Linux bzImage");
+		mv_file_hint(err, img->name, MV_FILE_ELF);
 		mv_err_hint(err, "images that can be started: Linux bzImage, ELF with a PVH note, 32-bit "
 				 "multiboot");
 		return -MV_E_INPUT;

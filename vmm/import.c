@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file_kind.h"
 #include "host_json.h"
 #include "import_dump.h"
 
@@ -51,6 +52,7 @@ static enum content content_of(const char *file, const char *text, size_t len,
 	}
 	if (nul != len) {
 		mv_err_at(err, MV_E_INPUT, file, 0, 0, "a binary file: byte %zu is 0", nul);
+		mv_file_hint(err, file, MV_FILE_HOST);
 		mv_err_hint(err, "known formats: " FORMATS);
 		return CONTENT_ERROR;
 	}

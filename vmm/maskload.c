@@ -7,6 +7,7 @@
 
 #include "baseline.h"
 #include "builtin.h"
+#include "file_kind.h"
 #include "json.h"
 #include "maskfile.h"
 
@@ -83,6 +84,8 @@ static int include(struct loader *l, const char *arg, struct mv_err *err)
 			       MAX_DEPTH);
 	else
 		rc = load_file(l, path, err);
+	if (rc)
+		mv_err_hint(err, "%.250s includes it", outer_path);
 	l->depth--;
 	l->into = outer;
 	l->path = outer_path;
@@ -156,6 +159,8 @@ static int load_file(struct loader *l, const char *path, struct mv_err *err)
 		return rc;
 	l->path = path;
 	rc = parse_text(l, path, text, len, err);
+	if (rc)
+		mv_file_hint(err, path, MV_FILE_OTHER);
 	free(text);
 	return rc;
 }
@@ -257,6 +262,10 @@ static int load_overrides(struct loader *l, struct mv_mask *over, struct mv_mask
 	l->into = one;
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = load_file(l, files[i], err);
+		if (rc && builtin_mask(BASELINES, files[i]))
+			mv_err_hint(err, "a built-in baseline of that name: --baseline %.60s", files[i]);
+		if (rc && builtin_mask(GUEST_OS, files[i]))
+			mv_err_hint(err, "a built-in default mask of that name: --guest-os %.60s", files[i]);
 		if (rc == 0)
 			rc = mv_mask_overlay(over, one, err);
 	}

@@ -67,6 +67,7 @@ mask "a line that is nothing" "1:1: 'hello' begins no line of a mask file" "hell
 mask "a binary file" "1:1: a NUL byte: this is not a text file" "\\0\\0\\0\\0"
 echo 'include "missing.mask"' >"$in/bad.mask"
 bad "$in/missing.mask: No such file or directory" "$minivmm" mask final --mask "$in/bad.mask"
+expect_err "hint: $in/bad.mask includes it"
 check "mask: an include of a missing file"
 echo 'include "bad.mask"' >"$in/bad.mask"
 bad "$in/bad.mask: includes nested deeper than 8" "$minivmm" mask final --mask "$in/bad.mask"
@@ -311,6 +312,52 @@ usage "--fail-on takes leak, broken, blocked, enforced, cpus, not 'leak,joy'" "$
 usage "no CPUID feature is called 'sse9'" "$minivmm" probe --only sse9
 usage "a snapshot has its mask; masks go with --on" "$minivmm" check "$in/x" "$in/y" --mask "$in/z"
 check "usage: choices"
+
+# ---- one kind of file in another's place, one spelling in another's ----
+
+penryn=$top/tests/data/hosts/penryn.json
+snap=$top/tests/data/golden/1.1-guest.snap
+for row in "QFI\\373:qcow2" "KDMV:VMDK" "vhdxfile:VHDX"; do
+	printf "${row%:*}" >"$in/${row#*:}"
+	truncate -s 1M "$in/${row#*:}"
+	bad "$in/${row#*:}: a ${row#*:} disk image, not a raw one" "$minivmm" run "$hello" --disk "$in/${row#*:}"
+	bad "hint: qemu-img convert -O raw" "$minivmm" run "$hello" --disk "$in/${row#*:},ro"
+	bad "hint: it is a ${row#*:} disk image" "$minivmm" run "$in/${row#*:}"
+done
+while IFS='|' read -r hint command; do
+	# shellcheck disable=SC2086
+	bad "hint: it is $hint" "$minivmm" $command
+done <<EOF
+a host file: it goes behind --on|check $penryn $penryn
+a host file|restore $penryn
+a host file|inspect $penryn
+a host file|run $penryn
+a host file|run $hello --mask $penryn
+a host file|mask suggest $penryn $penryn
+a snapshot: restore, check|run $snap
+a snapshot|mask final --mask $snap
+a snapshot|host --from $snap
+a snapshot|check --on $penryn $snap
+an ELF file: run takes it|restore $hello
+EOF
+ran "$minivmm" fleet --hosts "$penryn" --vms "$penryn"
+expect_status 4
+expect_err "a host file, not a VM: it goes behind --hosts"
+bad "hint: a built-in baseline of that name: --baseline intel-penryn" "$minivmm" mask final --mask intel-penryn
+bad "hint: a built-in default mask of that name: --guest-os linux64" "$minivmm" mask final --mask linux64
+usage "masks go behind --mask" "$minivmm" mask final linux64
+refused 1 "/no-such-folder/x: its folder: No such file" "$minivmm" run "$hello" --snapshot-on-sync /no-such-folder/x
+check "bad input: one kind of file in another's place"
+printf 'feature sse4.11 = 0\n' >"$in/bad.mask"
+bad "hint: perhaps SSE4.1" "$minivmm" mask final --mask "$in/bad.mask"
+for command in "check --on $penryn --unsafe-ignore-cpu ssse3x $penryn" "probe --only ssse3x" "host --without ssse3x" \
+	"explain ssse3x"; do
+	# shellcheck disable=SC2086
+	refused 2 "hint: perhaps SSSE3" "$minivmm" $command
+done
+refused 2 "hint: systems differ in which bit has that name: SPEC-CTRL, AMD-IBRS" "$minivmm" explain ibrs
+refused 2 "hint: as " "$minivmm" explain vaxinstruction
+check "bad input: a feature's name that is nearly one"
 
 # ---- no KVM ----
 

@@ -21,7 +21,7 @@ truncate -s 1000 odd.img
 mkfifo fifo.img
 for row in "nothing.img:4:nothing.img: No such file or directory" ".:4:.: " \
 	"empty.img:4:empty.img: the disk image is empty" \
-	"odd.img:4:odd.img: the disk image is no whole number of 512-byte sectors: is it raw?" \
+	"odd.img:4:odd.img: the disk image is not a whole number of 512-byte sectors: is it raw?" \
 	"fifo.img:4:fifo.img: a disk image has to be a regular file or a block device" ",ro:2:its path is empty or too long" \
 	"$(printf '%01100d' 0):2:its path is empty or too long"; do
 	IFS=: read -r file code message <<<"$row"

@@ -489,7 +489,7 @@ Test(maskfile, errors_of_features_fields_and_msrs)
 		  "no CPUID feature is called 'sse99'", NULL },
 		{ "ambiguous feature", OVER, "feature ibrs = 0\n", 1, 9,
 		  "no CPUID feature is called 'ibrs'",
-		  "systems differ in which bit has that name: SPEC-CTRL, IBRS" },
+		  "systems differ in which bit has that name: SPEC-CTRL, AMD-IBRS" },
 		{ "no feature", OVER, "feature = 0\n", 1, 9, "no CPUID feature is called ''",
 		  NULL },
 		{ "feature without '='", OVER, "feature sse4.1 0\n", 1, 16, "'=' expected", NULL },

@@ -248,7 +248,7 @@ static const struct mv_opt opts[] = {
 	{ "from", "FORM", "what the files are (mask files)", OPT_FROM },
 	{ "model", "NAME", "with --to qemu or libvirt: the CPU model", OPT_MODEL },
 	{ "vendor", "NAME", "intel or amd: whose lines count", OPT_VENDOR },
-	{ "known", "FILE", "with --to qemu: its -cpu help; other names it refuses", OPT_KNOWN },
+	{ "known", "FILE", "with --to qemu: its -cpu help, the names it takes", OPT_KNOWN },
 	{ "strict", NULL, "refuse, with exit 3, rather than lose anything", OPT_STRICT },
 	{ "mask", "FILE", "the same as naming the file", 'm' },
 	MV_OPT_END,

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "file_kind.h"
 #include "host_json.h"
 #include "snapshot.h"
 #include "state_json.h"
@@ -167,6 +168,8 @@ static int show(const char *path, struct mv_err *err)
 
 	rc = st && state ? mv_snapshot_open(&snap, path, st, err)
 			 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc)
+		mv_file_hint(err, path, MV_FILE_SNAPSHOT);
 	if (rc == 0)
 		rc = mv_snapshot_state(snap, state, err);
 	if (rc == 0) {

@@ -91,6 +91,14 @@ static int result(struct mask_args *a, bool lint)
 	return rc ? mv_cli_error(&err) : MV_EXIT_OK;
 }
 
+static void print_names(const char *list)
+{
+	for (size_t n; *list; list += n + (list[n] == ' ')) {
+		n = strcspn(list, " ");
+		printf("%.*s\n", (int)n, list);
+	}
+}
+
 /* A default mask as its file is. */
 static int show(const char *name)
 {
@@ -101,7 +109,7 @@ static int show(const char *name)
 	mv_guest_os_names(names, sizeof(names));
 	mv_baseline_names(baselines, sizeof(baselines));
 	if (!name || !strcmp(name, "baselines")) {
-		printf("%s\n", name ? baselines : names);
+		print_names(name ? baselines : names);
 		return MV_EXIT_OK;
 	}
 	snprintf(file, sizeof(file), "%s.mask", name);
@@ -138,7 +146,10 @@ static int run(int argc, char **argv)
 		return result(&a, lint);
 	if (!strcmp(argv[first], "show") && argc - first <= 2)
 		return show(argc - first == 2 ? argv[first + 1] : NULL);
-	if (lint || !strcmp(argv[first], "final") || !strcmp(argv[first], "show"))
+	if (lint || !strcmp(argv[first], "final"))
+		return mv_cli_usage(&mv_cmd_mask, "'%s' is too much after '%s': masks go behind --mask",
+				    argv[argc - 1], argv[first]);
+	if (!strcmp(argv[first], "show"))
 		return mv_cli_usage(&mv_cmd_mask, "'%s' is too much after '%s'", argv[argc - 1],
 				    argv[first]);
 	if (!strcmp(argv[first], "suggest") || !strcmp(argv[first], "convert"))

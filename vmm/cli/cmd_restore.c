@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admit.h"
+#include "file_kind.h"
 #include "lazy.h"
 #include "save.h"
 
@@ -59,6 +60,8 @@ static int load(struct restore_args *a, const char *path, const struct mv_consol
 	l->st = calloc(1, sizeof(*l->st));
 	rc = l->st ? mv_snapshot_open(&snap, path, l->st, err)
 		   : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc)
+		mv_file_hint(err, path, MV_FILE_SNAPSHOT);
 	if (rc == 0)
 		rc = mv_launch_host(l, err);
 	if (rc == 0)

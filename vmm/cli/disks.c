@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "disk.h"
+#include "file_kind.h"
 #include "launch.h"
 
 static int set_path(struct mv_disk *d, const char *path, size_t len, struct mv_err *err)
@@ -33,6 +34,8 @@ int mv_launch_new_disks(struct mv_launch *l, struct mv_err *err)
 
 		d->read_only = ends_with(l->disks[i], len, ",ro");
 		rc = set_path(d, l->disks[i], d->read_only ? len - 3 : len, err);
+		if (rc == 0)
+			rc = mv_file_raw_disk(d->path, err);
 		if (rc == 0)
 			rc = l->disk_fds[i] = mv_disk_open(d, false, err);
 		if (rc >= 0)

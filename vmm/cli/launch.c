@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "control.h"
+#include "file_kind.h"
 #include "host_cache.h"
 #include "host_exec.h"
 #include "host_native.h"
@@ -186,6 +187,8 @@ int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const
 	rc = mv_snapshot_open(&snap, file, st, err);
 	if (rc == 0)
 		mv_snapshot_close(snap);
+	else
+		mv_file_hint(err, file, MV_FILE_SNAPSHOT);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control.h"
 #include "power_on.h"
@@ -135,9 +136,24 @@ int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, con
 	}
 }
 
+/* Better now than when the guest has run for hours. */
+static int check_folder(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	char folder[PATH_MAX] = ".";
+	struct mv_err err = { 0 };
+
+	if (slash)
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - file + 1), file);
+	if (!access(folder, F_OK))
+		return 0;
+	mv_err_at(&err, MV_E_FAILED, file, 0, 0, "its folder: %s", strerror(errno));
+	return mv_cli_error(&err);
+}
+
 int mv_launch_check_options(const struct mv_cmd *cmd, const struct mv_launch *l)
 {
 	if (l->run.stop_after_sync && !l->run.snapshot_on_sync)
 		return mv_cli_usage(cmd, "--stop goes with --snapshot-on-sync");
-	return 0;
+	return l->run.snapshot_on_sync ? check_folder(l->run.snapshot_on_sync) : 0;
 }

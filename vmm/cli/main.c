@@ -63,7 +63,8 @@ static void print_options(FILE *f, const struct mv_opt *opts)
 
 static void print_command_help(const struct mv_cmd *cmd)
 {
-	printf("usage: minivmm %s %s\n\n%s\n\noptions:\n", cmd->name, cmd->args, cmd->summary);
+	printf("usage: minivmm %s%s%s\n\n%s\n\noptions:\n", cmd->name, *cmd->args ? " " : "", cmd->args,
+	       cmd->summary);
 	print_options(stdout, cmd->opts);
 	print_options(stdout, common);
 	if (cmd->more)

@@ -212,7 +212,7 @@ static void print_unproven(const struct mv_probe_result *r)
 
 	for (unsigned i = 0; i < r->n; i++)
 		n += r->row[i].unproven;
-	if (!r->predicted)
+	if (!r->predicted && n)
 		printf("* %u of them unproven: not yet seen both to succeed and to fail\n", n);
 }
 
