@@ -29,14 +29,20 @@ bool mv_name_valid(const char *name)
 	return n > 0 && n <= MV_NAME_MAX && !name[n] && name[0] != '.' && name[0] != '-';
 }
 
+static int no_folder(const char *dir, int why, struct mv_err *err)
+{
+	mv_err_set(err, MV_E_FAILED, "the folder for control sockets, %s: %s", dir, strerror(why));
+	mv_err_hint(err, "XDG_RUNTIME_DIR names a folder in which there can be one of your own");
+	return -MV_E_FAILED;
+}
+
 static int address(struct sockaddr_un *a, const char *name, struct mv_err *err)
 {
 	char dir[200];
 	int rc = mv_runtime_dir(dir, sizeof(dir)), n;
 
 	if (rc)
-		return mv_err_set(err, MV_E_FAILED, "the folder for control sockets, %s: %s", dir,
-				  strerror(-rc));
+		return no_folder(dir, -rc, err);
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
 	n = snprintf(a->sun_path, sizeof(a->sun_path), "%s/%s" SUFFIX, dir, name);
@@ -370,8 +376,7 @@ int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct m
 	DIR *d = rc ? NULL : opendir(dir);
 
 	if (!d)
-		return mv_err_set(err, MV_E_FAILED, "the folder for control sockets, %s: %s", dir,
-				  strerror(rc ? -rc : errno));
+		return no_folder(dir, rc ? -rc : errno, err);
 	while ((e = readdir(d))) {
 		size_t len = strlen(e->d_name);
 		struct sockaddr_un a;

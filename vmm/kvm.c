@@ -14,7 +14,7 @@ int mv_kvm_open(struct mv_kvm *kvm, struct mv_err *err)
 	kvm->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm->fd < 0) {
 		mv_err_set(err, MV_E_HOST, "/dev/kvm: %s", strerror(errno));
-		mv_err_hint(err, errno == EACCES ? "join the group that owns it"
+		mv_err_hint(err, errno == EACCES ? "join the group that owns it, or be root: adduser NAME kvm, and log in anew"
 						 : "this needs a host with KVM (kvm_intel, kvm_amd)");
 		return -MV_E_HOST;
 	}

@@ -359,6 +359,28 @@ refused 2 "hint: systems differ in which bit has that name: SPEC-CTRL, AMD-IBRS"
 refused 2 "hint: as " "$minivmm" explain vaxinstruction
 check "bad input: a feature's name that is nearly one"
 
+# A result that could not be written is no success, nor a refusal.
+while read -r command; do
+	# shellcheck disable=SC2086
+	"$minivmm" $command >/dev/full 2>"$tmp/.err"
+	expect_equal "$?:$(tail -1 "$tmp/.err" | cut -c-25)" "1:minivmm: standard output:" "minivmm $command >/dev/full"
+done <<EOF
+check --on $penryn $penryn
+check --on $penryn $top/tests/data/hosts/kentsfield.json --json
+mask final
+mask show
+inspect $snap
+explain SSE4.1
+baseline $penryn
+fleet --hosts $penryn
+host --from $penryn
+probe --predict --host $penryn
+check --help
+--version
+--help
+EOF
+check "bad output: a full disk is exit 1"
+
 # ---- no KVM ----
 
 if ! without_kvm_possible; then

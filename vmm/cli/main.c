@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm: the command table. Help, options and exit codes derive from the rows. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -266,6 +267,18 @@ int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
 	return optind;
 }
 
+/* A result that nobody got is none: whatever the exit code was, a full disk makes it a failure. */
+static int written(int code)
+{
+	bool before = ferror(stdout);
+
+	errno = 0;
+	if (!fflush(stdout) && !before)
+		return code;
+	fprintf(stderr, "minivmm: standard output: %s\n", errno ? strerror(errno) : "it could not be written");
+	return MV_EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -277,14 +290,14 @@ int main(int argc, char **argv)
 			mv_cli_json(mv_cli_describe(common));
 		else
 			print_help(stdout);
-		return MV_EXIT_OK;
+		return written(MV_EXIT_OK);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		print_version();
-		return MV_EXIT_OK;
+		return written(MV_EXIT_OK);
 	}
 	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
 		if (!strcmp((*c)->name, argv[1]))
-			return (*c)->run(argc - 1, argv + 1);
+			return written((*c)->run(argc - 1, argv + 1));
 	return mv_cli_usage(NULL, "there is no command '%s'", argv[1]);
 }
