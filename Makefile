@@ -3,6 +3,7 @@
 #
 #   make            build/minivmm
 #   make demo       the main job, on this machine's /dev/kvm or in a lab host
+#   make try        build/try: the files that the examples of README.md and docs use
 #   make check      every test; REQUIRE=kvm,lab-amd,lab-intel turns those skips into failures
 #   make layers     who may depend on whom
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
@@ -165,10 +166,14 @@ deps-lab:
 
 # ---- what people run -----------------------------------------------------------------------------
 
-.PHONY: demo check coverage layers static lab lab-live lab-torture migrate-faults predictions libvirt-sweep clean help
+.PHONY: demo try check coverage layers static lab lab-live lab-torture migrate-faults predictions libvirt-sweep clean help
 demo: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(OUT) $(NONCE)
+
+try: deps-build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/examples.sh $(OUT) $(OUT)/try
 
 # REQUIRE=kvm,lab-amd,lab-intel: what must not be skipped.
 REQUIRE ?=

@@ -5,9 +5,7 @@
 # for anything. Blocks marked "console kvm" need /dev/kvm.
 . "$(dirname "$0")/../lib.sh"
 
-mkdir "$tmp/work"
-cp "$top"/tests/data/hosts/*.json "$top"/tests/data/masks/* "$top"/configs/overrides/* "$guests"/*.elf "$tmp/work"
-cp -r "$top/configs/vms" "$top/configs/overrides" "$tmp/work"
+"$top/tests/examples.sh" "$build" "$tmp/work"
 export PATH=$build:$PATH
 
 for doc in README.md docs/*.md; do
