@@ -317,12 +317,14 @@ for bad in '"127.0.0.1"' '[null]' '[""]' '[1,2,3,4,5,6,7,8,9]'; do
 	expect_out "addresses"
 done
 expect_grows a.out
-receiver b tcp:localhost:0
-ran "$minivmm" migrate a "$to"
-expect_status 0
-until_true test -s b.out
-"$minivmm" stop a
-counter a
+if getent hosts localhost >/dev/null; then
+	receiver b tcp:localhost:0
+	ran "$minivmm" migrate a "$to"
+	expect_status 0
+	until_true test -s b.out
+	"$minivmm" stop a
+	counter a
+fi
 check "migrate: names are looked up by the command, not by the VM"
 
 ran "$minivmm" migrate a tcp:192.0.2.1:4444
