@@ -89,7 +89,8 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod 711 "$tmp"
 	mkdir -m 777 "$tmp/nobody"
 	cached=${LAB_CACHE:-${OUT:-build}/lab}
-	if as_nobody test -r $lab -a -r "$cached/kernel/vmlinuz" -a ! -w /dev/kvm; then
+	# By its whole path: /root is for root alone, and root is in it already.
+	if as_nobody test -r "$PWD/$lab" -a -r "$cached/kernel/vmlinuz" -a ! -w /dev/kvm; then
 		ran as_nobody env HOME=/ TMPDIR="$tmp/nobody" $lab run epyc -- ls -l /dev/kvm
 		expect_status 0
 		expect_out /dev/kvm
