@@ -78,7 +78,8 @@ enum mv_vendor mv_native_vendor(void)
 	return mv_table_vendor(&t);
 }
 
-void mv_native_cpuid(struct mv_table *out)
+/* The CPUID instruction, all leaves, on one CPU. */
+static void native_cpuid(struct mv_table *out)
 {
 	cpu_set_t old, one;
 	bool pinned = sched_getaffinity(0, sizeof(old), &old) == 0;
@@ -191,7 +192,7 @@ int mv_host_native(struct mv_host *h, const struct mv_kvm *kvm, struct mv_err *e
 	}
 	mv_host_identity(h);
 	snprintf(h->source, sizeof(h->source), kvm ? "kvm" : "cpuid");
-	mv_native_cpuid(&h->raw);
+	native_cpuid(&h->raw);
 	h->microcode = cpuinfo_microcode();
 	if (!kvm)
 		return 0;

@@ -16,15 +16,6 @@
 
 enum content { CONTENT_LINES, CONTENT_XML, CONTENT_JSON, CONTENT_OWN, CONTENT_ERROR };
 
-const char *mv_import_kind_name(enum mv_import_kind kind)
-{
-	static const char *const names[MV_IMPORT_KINDS] = {
-		"vm", "range", "syscall", "cpus-differ", "twice", "missing", "ignored", "no-kvm",
-	};
-
-	return kind < MV_IMPORT_KINDS ? names[kind] : "?";
-}
-
 static size_t after_bom(const char *text, size_t len)
 {
 	return len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;

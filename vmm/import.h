@@ -39,9 +39,6 @@ struct mv_import {
 	struct mv_import_note notes[MV_IMPORT_NOTES];
 };
 
-/* "vm", "range" and so on, for JSON. */
-const char *mv_import_kind_name(enum mv_import_kind kind);
-
 /*
  * Read a host from a file of any known format. report is always filled in, even on errors, and may
  * be NULL. -MV_E_INPUT names file, line and reason.

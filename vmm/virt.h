@@ -60,9 +60,6 @@ struct mv_virt_set {
 
 /* The features that a CPU model stands for, by libvirt's own CPU map. -MV_E_INPUT: no such model. */
 int mv_virt_model(struct mv_virt *v, const char *model, struct mv_virt_set *set, struct mv_err *err);
-/* A CPU as libvirt describes it: its model with its features added and taken away. */
-int mv_virt_expand(struct mv_virt *v, const struct mv_virt_cpu *cpu, struct mv_virt_set *set,
-		   struct mv_err *err);
 /* Add or remove one by its libvirt name; false if this program knows no bit of that name. */
 bool mv_virt_set_name(struct mv_virt_set *set, const char *name, bool on);
 

@@ -33,7 +33,8 @@ static bool gives(uint8_t policy)
 	return policy == MV_VIRT_NO_POLICY || policy == MV_VIRT_REQUIRE || policy == MV_VIRT_FORCE;
 }
 
-int mv_virt_expand(struct mv_virt *v, const struct mv_virt_cpu *cpu, struct mv_virt_set *set,
+/* A CPU as libvirt describes it: its model with its features added and taken away. */
+static int expand(struct mv_virt *v, const struct mv_virt_cpu *cpu, struct mv_virt_set *set,
 		   struct mv_err *err)
 {
 	int rc = 0;
@@ -194,7 +195,7 @@ static int ask_cpu(struct asking *a, struct mv_host *h, const char *uri, struct 
 	}
 	rc = mv_virt_names(a->v, &a->names, err);
 	if (rc == 0)
-		rc = mv_virt_expand(a->v, &a->cpu, &a->set, err);
+		rc = expand(a->v, &a->cpu, &a->set, err);
 	if (rc)
 		return rc;
 	told_names(h, &a->names);
@@ -220,7 +221,7 @@ static int ask_offer(struct asking *a, struct mv_host *h, const char *uri, struc
 		h->assumed = true;
 		return 0;
 	}
-	rc = mv_virt_expand(a->v, &a->cpu, &a->set, err);
+	rc = expand(a->v, &a->cpu, &a->set, err);
 	if (rc)
 		return rc;
 	to_table(&h->kvm, &a->set);
@@ -351,7 +352,7 @@ static int vm(struct mv_policy *p, const char *file, const struct mv_virt_cpu *c
 	int rc = mv_virt_model(v, cpu->model, &model, err);
 
 	if (rc == 0)
-		rc = mv_virt_expand(v, cpu, &all, err);
+		rc = expand(v, cpu, &all, err);
 	if (rc)
 		return rc;
 	memset(&p->files, 0, sizeof(p->files));

@@ -112,9 +112,6 @@ const char *mv_print_place(char *buf, size_t size, const struct mv_policy *p, mv
 void mv_print_mask(FILE *f, const struct mv_mask *m);
 struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_files *files);
 
-/* What apply noted: refusals on f, warnings as notes. */
-void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes);
-struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_notes *notes);
 /* Print what apply noted; MV_EXIT_REFUSED (as JSON, too, with --json) if the VM can't start. */
 int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes);
 

@@ -152,7 +152,7 @@ static int load_masks(struct mv_launch *l, enum mv_vendor vendor, struct mv_err 
 	return mv_masks_load(&l->st->policy, &req, err);
 }
 
-int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_static *st,
+static int described(const struct mv_launch *l, const char *file, struct mv_static *st,
 			struct mv_err *err)
 {
 	struct mv_notes *notes = malloc(sizeof(*notes));
@@ -181,7 +181,7 @@ int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const
 	int rc;
 
 	if (start_host)
-		return mv_launch_described(l, start_host, st, err);
+		return described(l, start_host, st, err);
 	if (mv_cli_is_domain(file))
 		return mv_cli_domain(&st->policy, file, err);
 	rc = mv_snapshot_open(&snap, file, st, err);

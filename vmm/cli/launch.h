@@ -99,15 +99,9 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 		      const struct mv_console *console, struct mv_err *err);
 
 /*
- * The VM as it would be, started on the host of that file: fills st->policy, applied. MV_EXIT_REFUSED
- * after printing why the host would not start it.
- */
-int mv_launch_described(const struct mv_launch *l, const char *file, struct mv_static *st,
-			struct mv_err *err);
-
-/*
  * The VM that a verdict is asked for: the static part of snapshot file, or with start_host (may be
- * NULL) the VM as mv_launch_described makes it there.
+ * NULL) the VM as it would be, started on the host of that file. MV_EXIT_REFUSED after printing why
+ * that host would not start it.
  */
 int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const char *file,
 			struct mv_static *st, struct mv_err *err);

@@ -117,7 +117,8 @@ static bool refuses(const struct mv_note *n)
 	       n->kind == MV_NOTE_T_ORPHAN;
 }
 
-void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes)
+/* What apply noted: refusals on f, warnings as notes. */
+static void print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes)
 {
 	char text[900];
 
@@ -137,7 +138,7 @@ void mv_print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *n
 			notes->refusals, notes->refusals == 1 ? "" : "s");
 }
 
-struct json_object *mv_json_notes(const struct mv_policy *p, const struct mv_notes *notes)
+static struct json_object *json_notes(const struct mv_policy *p, const struct mv_notes *notes)
 {
 	static const char *const kinds[] = {
 		[MV_NOTE_T_MISSING] = "T-missing", [MV_NOTE_F_PRESENT] = "F-present",
@@ -183,10 +184,10 @@ int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes)
 	if (mv_output.json && notes->refusals) {
 		o = json_object_new_object();
 		json_object_object_add(o, "verdict", json_object_new_string("refuse"));
-		json_object_object_add(o, "power-on", mv_json_notes(p, notes));
+		json_object_object_add(o, "power-on", json_notes(p, notes));
 		mv_cli_json(o);
 	} else {
-		mv_print_notes(stderr, p, notes);
+		print_notes(stderr, p, notes);
 	}
 	return notes->refusals ? MV_EXIT_REFUSED : MV_EXIT_OK;
 }
