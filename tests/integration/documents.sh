@@ -41,3 +41,20 @@ for number, (mark, text) in enumerate(blocks, 1):
     print(f"not ok {what}: {problem}" if problem else f"ok {what}")
 EOF
 done
+
+# Each source file is in the architecture's table of modules, and each module there is a file.
+python3 - "$top" <<'EOF'
+import fnmatch, os, re, sys
+folder, listed, wrong = None, {}, []
+for line in open(f"{sys.argv[1]}/docs/architecture.md", encoding="utf-8"):
+    cells = [c.strip() for c in line.split("|")]
+    if len(cells) == 5 and re.fullmatch(r"(`[a-z/]+/`)?", cells[1]) and cells[2].startswith("`"):
+        folder = cells[1].strip("`") or folder
+        listed.setdefault(folder, []).extend(re.findall(r"`([^`]+)`", cells[2]))
+for folder in ("cpuid/", "migrate/", "vmm/", "vmm/cli/"):
+    stems = [f[:-2] for f in os.listdir(f"{sys.argv[1]}/{folder}") if f.endswith(".c")]
+    patterns = listed.get(folder, [])
+    wrong += [f"{folder}{s}.c is in no row" for s in stems if not any(fnmatch.fnmatch(s, p) for p in patterns)]
+    wrong += [f"{folder}: no file is '{p}'" for p in patterns if not fnmatch.filter(stems, p)]
+print("not ok architecture.md, modules: " + "; ".join(wrong) if wrong else "ok architecture.md, modules")
+EOF

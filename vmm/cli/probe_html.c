@@ -54,10 +54,10 @@ static const char *brief(const char *verdict)
 static void runs(const struct page *p)
 {
 	fputs("<table class=\"runs\"><tr><th>column</th><th>host</th><th>kind</th><th>masks</th>"
-	      "<th>leaks</th><th></th></tr>\n", p->f);
+	      "<th>leaks</th><th>how</th></tr>\n", p->f);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct mv_probe_result *r = p->r[i];
-		const char *const cells[] = { p->names[i], r->host, r->kind,
+		const char *const cells[] = { p->names[i], r->host, *r->kind ? r->kind : "–",
 					      *r->masks ? r->masks : "–" };
 
 		fputs("<tr>", p->f);
