@@ -8,6 +8,7 @@ command, the others explain the one that follows.
 """
 import json
 import os
+import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -48,8 +49,20 @@ def option_list(options):
     return out + [".El"]
 
 
-def literal(text):
-    return [".Bd -literal"] + [esc(line) for line in text.rstrip("\n").split("\n")] + [".Ed"]
+def prose(text):
+    """Help is broken for 80 columns; here lines are filled anew, and "word:  text" is an item of a list."""
+    out = [".Pp"]
+    listing = False
+    for line in text.rstrip("\n").split("\n"):
+        item = re.match(r"([a-z]+): +(.*)", line)
+        if listing and not item and not line.startswith(" "):
+            out += [".El", ".Pp"]
+            listing = False
+        if item and not listing:
+            out.append(".Bl -tag -width suggest")
+            listing = True
+        out += [f".It {item[1]}", esc(item[2])] if item else [esc(line.strip()) or ".Pp"]
+    return out + [".El"] if listing else out
 
 
 def example_lines(lines):
@@ -73,9 +86,10 @@ def command_page(table, cmd, parts):
     title = "minivmm-" + cmd["name"]
     out = head(title, 1, cmd["summary"])
     out += [".Sh SYNOPSIS", f".Nm minivmm {cmd['name']}", esc(cmd["arguments"])]
-    out += [".Sh DESCRIPTION", esc(cmd["summary"][:1].upper() + cmd["summary"][1:]) + "."]
+    out += [".Sh DESCRIPTION", esc(cmd["summary"][:1].upper() + cmd["summary"][1:]) +
+            ("" if cmd["summary"].endswith("?") else ".")]
     if cmd["more"]:
-        out += literal(cmd["more"])
+        out += prose(cmd["more"])
     out += [".Sh OPTIONS"] + option_list(cmd["options"] + table["common-options"])
     out += exits(table)
     if cmd["name"] in parts:

@@ -56,10 +56,13 @@ if command -v groff >/dev/null; then
 	for page in "$root"/usr/share/man/man*/*; do
 		ran groff -mandoc -ww -z -Tutf8 "$page"
 		expect_equal "$out$err" "" "${page##*/}"
+		groff -mandoc -Tutf8 -P-cbou -rLL=78n "$page" >"$tmp/page"
+		expect_equal "$(python3 -c 'import sys
+print(*[line for line in open(sys.argv[1], encoding="utf-8") if len(line) > 81])' "$tmp/page")" "" "${page##*/}"
 	done
-	check "groff formats every page without a warning"
+	check "groff formats every page without a warning, for 80 columns"
 else
-	skip "groff formats every page without a warning" "no groff"
+	skip "groff formats every page without a warning, for 80 columns" "no groff"
 fi
 
 # ---- completion ----

@@ -119,7 +119,7 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	MV_ADMIT_OPTS(OPT_RULE, OPT_IGNORE),
-	{ "memory", "HOW", "lazy (default), eager or map: see below", OPT_MEMORY },
+	{ "memory", "HOW", "lazy (default), eager or map", OPT_MEMORY },
 	MV_LAUNCH_RUN_OPTS,
 	MV_LAUNCH_DISK_OPT,
 	MV_LAUNCH_CONTROL_OPTS,
