@@ -6,30 +6,31 @@
 
 #define MSR_IA32_TSC 0x10
 
+/* The same fields in both directions. */
+#define COPY_PIT(d, s) \
+	do { \
+		(d).count = (s).count; \
+		(d).latched_count = (s).latched_count; \
+		(d).count_latched = (s).count_latched; \
+		(d).status_latched = (s).status_latched; \
+		(d).status = (s).status; \
+		(d).read_state = (s).read_state; \
+		(d).write_state = (s).write_state; \
+		(d).write_latch = (s).write_latch; \
+		(d).rw_mode = (s).rw_mode; \
+		(d).mode = (s).mode; \
+		(d).bcd = (s).bcd; \
+		(d).gate = (s).gate; \
+		(d).count_load_time = (s).count_load_time; \
+	} while (0)
+
 static int get_pit(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 {
 	struct kvm_pit_state2 p;
 	int rc = mv_kvm_do(vm->fd, KVM_GET_PIT2, &p, err);
 
-	for (int i = 0; rc >= 0 && i < 3; i++) {
-		const struct kvm_pit_channel_state *c = &p.channels[i];
-
-		s->pit[i] = (struct mv_pit_channel){
-			.count = c->count,
-			.latched_count = c->latched_count,
-			.count_latched = c->count_latched,
-			.status_latched = c->status_latched,
-			.status = c->status,
-			.read_state = c->read_state,
-			.write_state = c->write_state,
-			.write_latch = c->write_latch,
-			.rw_mode = c->rw_mode,
-			.mode = c->mode,
-			.bcd = c->bcd,
-			.gate = c->gate,
-			.count_load_time = c->count_load_time,
-		};
-	}
+	for (int i = 0; rc >= 0 && i < 3; i++)
+		COPY_PIT(s->pit[i], p.channels[i]);
 	s->pit_flags = p.flags;
 	return rc;
 }
@@ -38,29 +39,11 @@ static int set_pit(struct mv_vm *vm, const struct mv_state *s, struct mv_err *er
 {
 	struct kvm_pit_state2 p = { .flags = s->pit_flags };
 
-	for (int i = 0; i < 3; i++) {
-		const struct mv_pit_channel *c = &s->pit[i];
-
-		p.channels[i] = (struct kvm_pit_channel_state){
-			.count = c->count,
-			.latched_count = c->latched_count,
-			.count_latched = c->count_latched,
-			.status_latched = c->status_latched,
-			.status = c->status,
-			.read_state = c->read_state,
-			.write_state = c->write_state,
-			.write_latch = c->write_latch,
-			.rw_mode = c->rw_mode,
-			.mode = c->mode,
-			.bcd = c->bcd,
-			.gate = c->gate,
-			.count_load_time = c->count_load_time,
-		};
-	}
+	for (int i = 0; i < 3; i++)
+		COPY_PIT(p.channels[i], s->pit[i]);
 	return mv_kvm_do(vm->fd, KVM_SET_PIT2, &p, err);
 }
 
-/* The same fields in both directions. */
 #define COPY_PIC(d, s) \
 	do { \
 		(d).last_irr = (s).last_irr; \

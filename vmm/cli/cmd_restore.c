@@ -92,7 +92,6 @@ static int run(int argc, char **argv)
 {
 	struct mv_console console = mv_launch_console();
 	struct restore_args a = { .verdict = { .mode = MV_VERDICT_GUIDE } };
-	struct mv_run_result result;
 	struct mv_err err = { 0 };
 	int code, first, rc;
 
@@ -107,14 +106,7 @@ static int run(int argc, char **argv)
 	if (code)
 		return code;
 	rc = load(&a, argv[first], &console, &err);
-	if (rc == 0)
-		rc = mv_launch_run(&a.launch, &result, &err);
-	if (rc == 0)
-		code = mv_launch_report(&a.launch, &result);
-	else
-		code = rc > 0 ? rc : mv_cli_error(&err);
-	mv_launch_finish(&a.launch);
-	return code;
+	return mv_launch_go(&a.launch, rc, &err);
 }
 
 static const struct mv_opt opts[] = {

@@ -76,7 +76,6 @@ static int open_image(struct mv_image *img, const char *path, struct run_args *a
 static int run(int argc, char **argv)
 {
 	struct mv_console console = mv_launch_console();
-	struct mv_run_result result;
 	struct mv_image img = { 0 };
 	struct mv_err err = { 0 };
 	struct run_args a = { .cmdline = NULL };
@@ -101,14 +100,7 @@ static int run(int argc, char **argv)
 	mv_image_finish(&img);
 	if (rc == 0)
 		rc = mv_launch_confine(&a.launch, &err);
-	if (rc == 0)
-		rc = mv_launch_run(&a.launch, &result, &err);
-	if (rc == 0)
-		code = mv_launch_report(&a.launch, &result);
-	else
-		code = rc > 0 ? rc : mv_cli_error(&err);
-	mv_launch_finish(&a.launch);
-	return code;
+	return mv_launch_go(&a.launch, rc, &err);
 }
 
 static const struct mv_opt opts[] = {

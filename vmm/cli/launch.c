@@ -345,3 +345,18 @@ int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_e
 	}
 	return rc;
 }
+
+int mv_launch_go(struct mv_launch *l, int rc, struct mv_err *err)
+{
+	struct mv_run_result result;
+	int code;
+
+	if (rc == 0)
+		rc = mv_launch_run(l, &result, err);
+	if (rc == 0)
+		code = mv_launch_report(l, &result);
+	else
+		code = rc > 0 ? rc : mv_cli_error(err);
+	mv_launch_finish(l);
+	return code;
+}

@@ -127,5 +127,7 @@ bool mv_launch_drain(int timeout_ms);
 
 /* Say how a run ended (a line on stderr, JSON with --json) and return the exit code. */
 int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r);
+/* Run, report and finish, unless rc says that it did not come to that: the exit code. */
+int mv_launch_go(struct mv_launch *l, int rc, struct mv_err *err);
 
 #endif
