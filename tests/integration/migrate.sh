@@ -321,8 +321,10 @@ if getent hosts localhost >/dev/null; then
 	receiver b tcp:localhost:0
 	ran "$minivmm" migrate a "$to"
 	expect_status 0
-	until_true test -s b.out
-	"$minivmm" stop a
+	until_true "$minivmm" status a >/dev/null
+	ran "$minivmm" stop a
+	expect_status 0
+	gone b
 	counter a
 fi
 check "migrate: names are looked up by the command, not by the VM"
