@@ -80,7 +80,7 @@ static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, const st
 	if (rc == 0)
 		rc = mv_vm_boot(vm, img, words, err);
 	if (rc == 0 && how != MV_INTERCEPTION_KERNEL)
-		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, 1, err);
+		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, err);
 	if (rc == 0)
 		rc = mv_sites_find(&vm->sites, img, err);
 	if (rc == 0 && how == MV_INTERCEPTION_PATCH)

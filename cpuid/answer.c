@@ -23,73 +23,96 @@ static void set_bits(uint32_t *reg, unsigned lo, unsigned width, uint32_t value)
 }
 
 /* Sharing and cores of a cache entry: caches below level 3 are a core's own. */
-static void cache_entry(struct mv_leaf *e, unsigned ncpus)
+static void cache_entry(struct mv_leaf *e, const struct mv_topology *t)
 {
-	unsigned level = e->reg[MV_EAX] >> 5 & 7;
+	unsigned level = e->reg[MV_EAX] >> 5 & 7, cpus = t->cores * t->threads;
 
 	if (!(e->reg[MV_EAX] & 0x1f))
 		return;	/* the end of the list */
-	set_bits(&e->reg[MV_EAX], 14, 12, level >= 3 ? ncpus - 1 : 0);
+	set_bits(&e->reg[MV_EAX], 14, 12, (level >= 3 ? cpus : t->threads) - 1);
 	if (e->leaf == 0x4)
-		set_bits(&e->reg[MV_EAX], 26, 6, ncpus > 64 ? 63 : ncpus - 1);
+		set_bits(&e->reg[MV_EAX], 26, 6, t->cores > 64 ? 63 : t->cores - 1);
 }
 
-/* One socket of ncpus cores of one thread each; the APIC id is the CPU's number. */
-static void topology_entry(struct mv_leaf *e, unsigned cpu, unsigned ncpus, bool amd)
+static void topology_entry(struct mv_leaf *e, const struct mv_topology *t, bool amd)
 {
+	unsigned cpus = t->cores * t->threads;	/* of a socket */
+
 	switch (e->leaf) {
 	case 0x1:
-		set_bits(&e->reg[MV_EBX], 16, 8, ncpus > 255 ? 255 : ncpus);
-		set_bits(&e->reg[MV_EBX], 24, 8, cpu);
-		set_bits(&e->reg[MV_EDX], 28, 1, ncpus > 1);
+		set_bits(&e->reg[MV_EBX], 16, 8, cpus > 255 ? 255 : cpus);
+		set_bits(&e->reg[MV_EDX], 28, 1, cpus > 1);
 		break;
 	case 0x4:
 	case 0x8000001d:
-		cache_entry(e, ncpus);
+		cache_entry(e, t);
 		break;
 	case 0xb:
 	case 0x1f:
 		memset(e->reg, 0, sizeof(e->reg));
-		if (e->subleaf == 0) {
-			e->reg[MV_EBX] = 1;
-			e->reg[MV_ECX] = 1 << 8;
-		} else if (e->subleaf == 1) {
-			e->reg[MV_EAX] = bits_for(ncpus);
-			e->reg[MV_EBX] = ncpus;
-			e->reg[MV_ECX] = 2 << 8 | 1;
-		} else {
-			e->reg[MV_ECX] = e->subleaf & 0xff;
-		}
-		e->reg[MV_EDX] = cpu;
+		e->reg[MV_ECX] = e->subleaf & 0xff;
+		if (e->subleaf > 1)
+			break;
+		e->reg[MV_EAX] = bits_for(e->subleaf ? cpus : t->threads);
+		e->reg[MV_EBX] = e->subleaf ? cpus : t->threads;
+		e->reg[MV_ECX] |= (e->subleaf + 1) << 8;	/* threads, cores */
 		break;
 	case 0x80000001:
-		/* CMP_LEGACY (APM Vol. 3, E.4.2): what HTT counts are cores, not threads */
-		set_bits(&e->reg[MV_ECX], 1, 1, amd && ncpus > 1);
+		/* CMP_LEGACY (APM Vol. 3, E.4.2): the socket's CPUs are all counted by leaf 1 */
+		set_bits(&e->reg[MV_ECX], 1, 1, amd && cpus > 1);
 		break;
 	case 0x80000008:
 		if (amd)
-			set_bits(&e->reg[MV_ECX], 0, 16,
-				 bits_for(ncpus) << 12 | (ncpus > 256 ? 255 : ncpus - 1));
+			set_bits(&e->reg[MV_ECX], 0, 16, bits_for(cpus) << 12 | (cpus > 256 ? 255 : cpus - 1));
 		break;
 	case 0x8000001e:
 		memset(e->reg, 0, sizeof(e->reg));
-		e->reg[MV_EAX] = cpu;
-		e->reg[MV_EBX] = cpu & 0xff;
+		e->reg[MV_EBX] = (t->threads - 1) << 8;
 		break;
 	default:
 		break;
 	}
 }
 
-void mv_table_for_cpu(struct mv_table *out, const struct mv_table *guest, unsigned cpu,
-		      unsigned ncpus)
+void mv_table_set_topology(struct mv_table *guest, const struct mv_topology *t)
 {
 	enum mv_vendor v = mv_table_vendor(guest);
 
+	for (uint32_t i = 0; i < guest->n; i++)
+		topology_entry(&guest->e[i], t, v == MV_VENDOR_AMD || v == MV_VENDOR_HYGON);
+}
+
+/* The APIC id is the CPU's number: threads count first, then cores, then sockets. */
+static void name_cpu(struct mv_leaf *e, const struct mv_table *guest, unsigned cpu)
+{
+	const struct mv_leaf *one = mv_table_find(guest, 1, 0);
+	unsigned cpus, threads;
+
+	switch (e->leaf) {
+	case 0x1:
+		set_bits(&e->reg[MV_EBX], 24, 8, cpu);
+		break;
+	case 0xb:
+	case 0x1f:
+		e->reg[MV_EDX] = cpu;
+		break;
+	case 0x8000001e:
+		threads = (e->reg[MV_EBX] >> 8 & 0xff) + 1;
+		cpus = one && one->reg[MV_EBX] >> 16 & 0xff ? one->reg[MV_EBX] >> 16 & 0xff : 1;
+		e->reg[MV_EAX] = cpu;
+		set_bits(&e->reg[MV_EBX], 0, 8, cpu % cpus / threads);
+		set_bits(&e->reg[MV_ECX], 0, 8, cpu / cpus);
+		break;
+	default:
+		break;
+	}
+}
+
+void mv_table_for_cpu(struct mv_table *out, const struct mv_table *guest, unsigned cpu)
+{
 	*out = *guest;
 	for (uint32_t i = 0; i < out->n; i++)
-		topology_entry(&out->e[i], cpu, ncpus,
-			       v == MV_VENDOR_AMD || v == MV_VENDOR_HYGON);
+		name_cpu(&out->e[i], guest, cpu);
 }
 
 static const struct mv_leaf *lookup(const struct mv_table *t, uint32_t leaf, uint32_t subleaf)

@@ -386,9 +386,9 @@ static bool shown(const struct mv_mask *m, uint32_t leaf)
 }
 
 /*
- * The leaves that mv_table_for_cpu fills in: here, whether the guest has them. Leaf 0xB only where
+ * The leaves that mv_table_set_topology fills in: here, whether the guest has them. Leaf 0xB only where
  * something else needs as high a leaf, for it must not keep the VM from an older host; 0x1F and
- * 0x80000026 never, they would tell the same of one socket of cores. 0x8000001E comes with TOPOEXT.
+ * 0x80000026 never, they would tell the same of threads and cores. 0x8000001E comes with TOPOEXT.
  */
 static int topology_leaves(struct mv_policy *p, struct mv_err *err)
 {
@@ -558,7 +558,8 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 		return rc;
 	drop_out_of_range(&p->guest);
 	order(&p->guest);
+	mv_table_set_topology(&p->guest, &(struct mv_topology){ 1, ncpus, 1 });
 	offer = p->guest;
-	mv_table_for_cpu(&p->guest, &offer, 0, ncpus);
+	mv_table_for_cpu(&p->guest, &offer, 0);
 	return 0;
 }

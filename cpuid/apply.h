@@ -44,11 +44,18 @@ struct mv_notes {
 int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct mv_err *err);
 
 /*
- * The guest table as CPU number cpu of ncpus (from 1) sees it: APIC ids and topology filled in, one
- * socket of single-threaded cores.
+ * What the guest's CPUs are parts of. The APIC id is the CPU's number, so threads are a power of two and,
+ * where there is more than one socket, so are a socket's CPUs.
  */
-void mv_table_for_cpu(struct mv_table *out, const struct mv_table *guest, unsigned cpu,
-		      unsigned ncpus);
+struct mv_topology {
+	unsigned sockets, cores, threads;	/* cores of a socket, threads of a core; from 1 */
+};
+
+/* Fill in a guest table what all CPUs say of it. mv_apply does so for one socket of single-threaded cores. */
+void mv_table_set_topology(struct mv_table *guest, const struct mv_topology *t);
+
+/* The guest table as CPU number cpu sees it: its ids filled in. The rest of the topology is in the table. */
+void mv_table_for_cpu(struct mv_table *out, const struct mv_table *guest, unsigned cpu);
 
 /* Guest state that shows in CPUID. */
 struct mv_cpu_now {

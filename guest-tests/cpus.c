@@ -149,20 +149,26 @@ static void expect_bits(const struct mv_leaves *l, uint32_t i, const struct expe
 	}
 }
 
-/* One socket of n cores of one thread. What all CPUs are to say alike is looked at on CPU 0. */
-static void check_topology(const struct mv_leaves *l, unsigned n)
+/* What all CPUs are to say alike is looked at on CPU 0. */
+static void check_topology(const struct mv_leaves *l, unsigned cores, unsigned threads)
 {
+	unsigned n = cores * threads;	/* of a socket */
 	uint32_t vendor = mv_cpuid(0, 0).ebx;
 	bool amd = vendor == VENDOR_AMD_EBX || vendor == VENDOR_HYGON_EBX;
 	const struct expected rows[] = {
 		{ 0x1, 0, 1, 0x00ff0000, n > 255 ? 255 : n, true, false },
 		{ 0x1, 0, 3, 1u << 28, n > 1, true, false },		/* HTT */
-		{ 0x4, 0, 0, 0xfc000000, n > 64 ? 63 : n - 1, !amd, false },
-		{ 0xb, 0, 1, 0x0000ffff, 1, true, false },
+		{ 0x4, 0, 0, 0xfc000000, cores > 64 ? 63 : cores - 1, !amd, false },
+		{ 0x4, 0, 0, 0x03ffc000, threads - 1, !amd, false },
+		{ 0xb, 0, 0, 0x0000001f, bits_for(threads), true, false },
+		{ 0xb, 0, 1, 0x0000ffff, threads, true, false },
 		{ 0xb, 1, 0, 0x0000001f, bits_for(n), true, false },
 		{ 0xb, 1, 1, 0x0000ffff, n, true, false },
 		{ 0x80000008, 0, 2, 0x000000ff, n - 1, amd, false },
-		{ 0x8000001e, 0, 1, 0x000000ff, number, amd, true },
+		{ 0x8000001d, 0, 0, 0x03ffc000, threads - 1, amd, false },
+		{ 0x8000001e, 0, 1, 0x000000ff, number % n / threads, amd, true },
+		{ 0x8000001e, 0, 1, 0x0000ff00, threads - 1, amd, false },
+		{ 0x8000001e, 0, 2, 0x000000ff, number / n, amd, true },
 	};
 
 	for (uint32_t i = 0; i < l->count; i++) {
@@ -181,7 +187,7 @@ static void check_names(const struct mv_leaves *l)
 	differ += mv_leaves_named(l, ids[number], number);
 	if (look->minivmm) {
 		other_number("ACPI gives it the APIC id", ids[number], number);
-		check_topology(l, look->n);
+		check_topology(l, look->cores, look->threads);
 	}
 }
 

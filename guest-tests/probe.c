@@ -297,7 +297,8 @@ static void check_cpus(const struct mv_leaves *l, const struct mv_controls *cont
 		       struct totals *t)
 {
 	const struct mv_cpus cpus = {
-		.n = ncpus, .leaves = l, .table = have_vmm ? &table : NULL, .controls = controls,
+		.n = ncpus, .cores = (unsigned)mv_word_number("cores", ncpus),
+		.threads = (unsigned)mv_word_number("threads", 1), .leaves = l, .table = have_vmm ? &table : NULL, .controls = controls,
 		.force = force, .minivmm = have_vmm, .rows = rows_again,
 	};
 

@@ -89,7 +89,7 @@ static uint8_t saw_leaves(const struct output *o, const char *how, unsigned cpl,
 	struct mv_table cpu0;
 	uint8_t seen = 0;
 
-	mv_table_for_cpu(&cpu0, table, 0, 1);
+	mv_table_for_cpu(&cpu0, table, 0);
 	for (unsigned i = 0; i < MV_PROOF_LEAVES; i++)
 		seen |= (uint8_t)(saw_leaf(o, how, cpl, i, &cpu0) << i);
 	return seen;
@@ -121,7 +121,7 @@ static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, enum mv_
 		rc = mv_vm_boot(vm, &img, words, err);
 	/* KVM gets another table: what the guest sees of the planted one came from the mechanism. */
 	if (rc == 0 && how != MV_INTERCEPTION_KERNEL)
-		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, 1, err);
+		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, err);
 	if (rc == 0)
 		rc = mv_sites_find(&vm->sites, &img, err);
 	if (rc == 0 && how == MV_INTERCEPTION_PATCH)

@@ -86,7 +86,7 @@ static int serve_cpuid(struct mv_vcpu *vcpu, struct kvm_regs *regs, struct mv_er
 
 	if (rc)
 		return rc;
-	mv_table_for_cpu(&table, &vcpu->vm->st->policy.guest, vcpu->id, vcpu->vm->nvcpus);
+	mv_table_for_cpu(&table, &vcpu->vm->st->policy.guest, vcpu->id);
 	mv_table_answer(&table, &now, (uint32_t)regs->rax, (uint32_t)regs->rcx, out);
 	if (vcpu->vm->trace)
 		trace_cpuid(vcpu, regs, out);

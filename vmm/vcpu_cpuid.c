@@ -54,8 +54,7 @@ static int compare(const struct kvm_cpuid2 *got, const struct mv_table *want, st
 	return 0;
 }
 
-int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsigned ncpus,
-		      struct mv_err *err)
+int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, struct mv_err *err)
 {
 	struct kvm_cpuid2 *b = calloc(1, sizeof(*b) + MV_TABLE_MAX * sizeof(b->entries[0]));
 	struct mv_table table;
@@ -63,7 +62,7 @@ int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsign
 
 	if (!b)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	mv_table_for_cpu(&table, guest, vcpu->id, ncpus);
+	mv_table_for_cpu(&table, guest, vcpu->id);
 	to_kvm(b, &table);
 	rc = mv_kvm_do(vcpu->fd, KVM_SET_CPUID2, b, err);
 	/*

@@ -47,7 +47,7 @@ static int create_vcpu(struct mv_vm *vm, unsigned id, struct mv_err *err)
 		vcpu->run = NULL;
 		return mv_err_set(err, MV_E_FAILED, "mapping vCPU %u: %s", id, strerror(errno));
 	}
-	rc = mv_vcpu_set_cpuid(vcpu, &vm->st->policy.guest, vm->nvcpus, err);
+	rc = mv_vcpu_set_cpuid(vcpu, &vm->st->policy.guest, err);
 	if (rc == 0)
 		rc = mv_kvm_enforce_vcpu(vcpu->fd, vm->st->policy.kvm_controls, err);
 	return rc;

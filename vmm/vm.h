@@ -216,7 +216,6 @@ int mv_msrs_power_on(struct mv_vcpu *vcpu, struct mv_err *err);
  * Give the vCPU the table that policy->guest means for it and read it back (vcpu_cpuid.c). Where KVM
  * is to answer from it, a difference outside the bits that KVM keeps up to date is -MV_E_HOST.
  */
-int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, unsigned ncpus,
-		      struct mv_err *err);
+int mv_vcpu_set_cpuid(struct mv_vcpu *vcpu, const struct mv_table *guest, struct mv_err *err);
 
 #endif

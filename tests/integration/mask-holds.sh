@@ -169,6 +169,29 @@ check "guest OS masks: named by an override"
 
 # ---- every CPU ----
 
+for row in "sockets=1,cores=2,threads=2 4 04" "sockets=2,cores=2 4 02" "cores=3,threads=2 6 06" "sockets=2,threads=2 4 02"; do
+	read -r parts n count <<<"$row"
+	ran "$minivmm" probe --topology $parts --only SSE2
+	expect_status 0
+	expect_out "$n CPUs: each sees and executes the same"
+	expect_no_err "cpu-diff"
+	words=$(tr ',' ' ' <<<"cores=1,$parts")
+	ran "$minivmm" run "$probe_elf" --topology $parts --append "brief only=SSE2 ${words#*sockets=? }"
+	grep -qE '^cpuid: 0x00000001 0x00 .* ebx=0x00'$count "$tmp/.out" || problem "$parts: leaf 1 tells another number of CPUs"
+done
+ran "$minivmm" run "$probe_elf" --cpus 4 --append "brief only=SSE2 cores=2 threads=2"
+expect_status 6
+expect_out "cpu-diff: cpu 0"
+ran "$minivmm" probe --cpus 3 --topology cores=2,threads=2
+expect_status 2
+expect_err "--topology sockets=1,cores=2,threads=2 are 4 CPUs, not --cpus 3"
+for parts in sockets=2,cores=3 threads=3 cores=65 cores= core=2 "" cores=2,,threads=2 sockets=8,cores=8,threads=2; do
+	ran "$minivmm" probe --topology "$parts"
+	expect_status 2
+	expect_err "--topology"
+done
+check "every CPU: --topology, what it may be and what each CPU says of it"
+
 for n in 1 2 4; do
 	for mode in $modes; do
 		ran "$minivmm" run "$probe_elf" --mask "$overrides/hide-sse41.mask" --cpus $n --intercept "$mode" \

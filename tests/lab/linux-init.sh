@@ -28,6 +28,7 @@ one)
 	echo "read $word $said"
 	;;
 pvh)
+	grep -E '^(physical id|siblings|core id|cpu cores)' /proc/cpuinfo
 	# What CPUID says on each CPU, as the dynamic linker read it there: four words a leaf.
 	for cpu in 1 2 4 8; do
 		# shellcheck disable=SC2046 # one line

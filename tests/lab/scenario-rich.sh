@@ -16,7 +16,7 @@ r fail-on ./minivmm probe --mask hide.mask --only SSE4.1 --fail-on leak
 r shown ./minivmm probe --only SSE4.1 --fail-on leak,broken
 r patch ./minivmm probe --mask hide.mask --intercept patch
 r step ./minivmm probe --mask hide.mask --only SSE4.1 --intercept step
-r cpus ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 4
+r cpus ./minivmm probe -v --mask hide.mask --only SSE4.1 --topology sockets=2,threads=2
 r cpus-patch ./minivmm probe -v --mask hide.mask --only SSE4.1 --cpus 2 --intercept patch
 r power-on ./minivmm probe --mask power-on.mask
 r plain ./minivmm run probe.elf --append "nonce=$NONCE sync=1 nodump" \

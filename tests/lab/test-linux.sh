@@ -72,6 +72,13 @@ expect_equal "$(sed -n 's/^words on //p' <<<"$out" | awk 'function number(hex, n
 4 2 0 1 1
 8 3 0 1 1" "CPU, APIC id, SSE4.1, the same table as the first, all of it"
 check "linux: four CPUs, each by its own CPUID has the masked table, and its number"
+expect_equal "$(grep -E '^(physical id|siblings|core id|cpu cores)' <<<"$out" | tr -d '\t' | sort | uniq -c | awk '{ $1 = $1 "x"; print }')" \
+	"2x core id: 0
+2x core id: 1
+4x cpu cores: 2
+4x physical id: 0
+4x siblings: 4" "how they belong together"
+check "linux: --topology, as the kernel understands it"
 
 left two
 expect_status 0

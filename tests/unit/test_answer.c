@@ -72,7 +72,7 @@ Test(answer, topology_leaf_beyond_its_levels)
 
 	fixture_init(&f);
 	make_policy(&f, "haswell", "", 4);
-	mv_table_for_cpu(&t, &f.p->guest, 3, 4);
+	mv_table_for_cpu(&t, &f.p->guest, 3);
 	/* ECX bits 7 to 0 come back, EDX is the x2APIC id. */
 	mv_table_answer(&t, &reset, 0xb, 0x105, out);
 	cr_expect_eq(out[MV_EAX], 0);

@@ -597,7 +597,7 @@ Test(apply, topology)
 		make_policy(&f, topology_rows[i].src, "", ncpus);
 		amd = mv_table_vendor(&f.p->guest) == MV_VENDOR_AMD;
 		cache = amd ? 0x8000001d : 4;
-		mv_table_for_cpu(&t, &f.p->guest, cpu, ncpus);
+		mv_table_for_cpu(&t, &f.p->guest, cpu);
 		cr_expect_eq(mv_table_field(&t, MV_FIELD_CPU_COUNT), topology_rows[i].count, "row %s",
 			     name);
 		cr_expect_eq(mv_table_field(&t, MV_FIELD_APIC_ID), topology_rows[i].apic, "row %s",
@@ -630,6 +630,59 @@ Test(apply, topology)
 	}
 }
 
+/* APIC id = ((socket * cores) + core) * threads + thread. */
+Test(apply, given_topology)
+{
+	static const struct {
+		const char *name, *src;
+		struct mv_topology t;
+		unsigned cpu;
+		uint32_t count, htt, b0_eax, b0_ebx, b1_eax, b1_ebx, l4_cores, sharing0, sharing3, nc, e1_ebx, e1_ecx;
+	} rows[] = {
+		{ "Intel 1x2x2", "haswell", { 1, 2, 2 }, 3, 4, 1, 1, 2, 2, 4, 1, 1, 3, 0, 0, 0 },
+		{ "Intel 2x2x1", "haswell", { 2, 2, 1 }, 3, 2, 1, 0, 1, 1, 2, 1, 0, 1, 0, 0, 0 },
+		{ "Intel 4x1x1", "haswell", { 4, 1, 1 }, 2, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0 },
+		{ "Intel 1x3x2", "haswell", { 1, 3, 2 }, 5, 6, 1, 1, 2, 3, 6, 2, 1, 5, 0, 0, 0 },
+		{ "AMD 1x2x2", "zen3", { 1, 2, 2 }, 3, 4, 1, 1, 2, 2, 4, 0, 1, 3, 0x2003, 0x101, 0 },
+		{ "AMD 2x2x2", "zen3", { 2, 2, 2 }, 6, 4, 1, 1, 2, 2, 4, 0, 1, 3, 0x2003, 0x101, 1 },
+		{ "AMD 2x4x1", "zen3", { 2, 4, 1 }, 6, 4, 1, 0, 1, 2, 4, 0, 0, 3, 0x2003, 0x2, 1 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *name = rows[i].name;
+		struct mv_table t;
+		struct fixture f;
+		bool amd;
+		uint32_t cache;
+
+		fixture_init(&f);
+		make_policy(&f, rows[i].src, "", rows[i].t.sockets * rows[i].t.cores * rows[i].t.threads);
+		mv_table_set_topology(&f.p->guest, &rows[i].t);
+		mv_table_for_cpu(&t, &f.p->guest, rows[i].cpu);
+		amd = mv_table_vendor(&t) == MV_VENDOR_AMD;
+		cache = amd ? 0x8000001d : 4;
+		cr_expect_eq(mv_table_field(&t, MV_FIELD_CPU_COUNT), rows[i].count, "%s", name);
+		cr_expect_eq(mv_table_field(&t, MV_FIELD_APIC_ID), rows[i].cpu, "%s", name);
+		cr_expect_eq(mv_table_has(&t, MV_F_HTT), rows[i].htt, "%s", name);
+		cr_expect_eq(mv_table_has(&t, MV_F_CMP_LEGACY), amd && rows[i].htt, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 0, MV_EAX), rows[i].b0_eax, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 0, MV_EBX), rows[i].b0_ebx, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 0, MV_ECX), 0x100, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 1, MV_EAX), rows[i].b1_eax, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 1, MV_EBX), rows[i].b1_ebx, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 1, MV_ECX), 0x201, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0xb, 1, MV_EDX), rows[i].cpu, "%s", name);
+		cr_expect_eq(amd ? 0 : mv_table_reg(&t, 4, 0, MV_EAX) >> 26, rows[i].l4_cores, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, cache, 0, MV_EAX) >> 14 & 0xfff, rows[i].sharing0, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, cache, 3, MV_EAX) >> 14 & 0xfff, rows[i].sharing3, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0x80000008, 0, MV_ECX), rows[i].nc, "%s", name);
+		cr_expect_eq(mv_table_reg(&t, 0x8000001e, 0, MV_EBX), rows[i].e1_ebx, "%s: 0x%x", name,
+			     mv_table_reg(&t, 0x8000001e, 0, MV_EBX));
+		cr_expect_eq(mv_table_reg(&t, 0x8000001e, 0, MV_ECX), rows[i].e1_ecx, "%s", name);
+		fixture_finish(&f);
+	}
+}
+
 Test(apply, guest_table_is_cpu_0s)
 {
 	struct mv_table t;
@@ -637,7 +690,7 @@ Test(apply, guest_table_is_cpu_0s)
 
 	fixture_init(&f);
 	make_policy(&f, "zen3", "", 4);
-	mv_table_for_cpu(&t, &f.p->guest, 0, 4);
+	mv_table_for_cpu(&t, &f.p->guest, 0);
 	cr_expect_eq(t.n, f.p->guest.n);
 	cr_expect_arr_eq(t.e, f.p->guest.e, t.n * sizeof(t.e[0]));
 	fixture_finish(&f);

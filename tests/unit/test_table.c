@@ -239,8 +239,8 @@ Test(table, volatile_bits_cover_what_differs_between_cpus)
 	fixture_init(&f);
 	for (size_t h = 0; h < COUNT(hosts); h++) {
 		make_policy(&f, hosts[h], "", 4);
-		mv_table_for_cpu(&a, &f.p->guest, 0, 4);
-		mv_table_for_cpu(&b, &f.p->guest, 3, 4);
+		mv_table_for_cpu(&a, &f.p->guest, 0);
+		mv_table_for_cpu(&b, &f.p->guest, 3);
 		for (uint32_t i = 0; i < a.n; i++)
 			for (unsigned r = 0; r < MV_NREGS; r++)
 				cr_expect_eq((a.e[i].reg[r] ^ b.e[i].reg[r]) &

@@ -321,10 +321,13 @@ static int measure(struct probe_args *a)
 	struct mv_run_result result;
 	struct mv_err err = { 0 };
 	struct mv_image img;
-	char cmdline[64];
+	const struct mv_topology *t = &a->launch.topology;
+	char cmdline[96], parts[40] = "";
 	int code, rc;
 
-	snprintf(cmdline, sizeof(cmdline), "nodump%s%s", a->only ? " only=" : "",
+	if (t->sockets)
+		snprintf(parts, sizeof(parts), " cores=%u threads=%u", t->cores, t->threads);
+	snprintf(cmdline, sizeof(cmdline), "nodump%s%s%s", parts, a->only ? " only=" : "",
 		 a->only ? a->only : "");
 	a->launch.cmdline = cmdline;
 	rc = mv_image_parse(&img, "probe.elf", file->data, file->size, &err);
@@ -476,7 +479,7 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	MV_LAUNCH_GUEST_OPTS,
-	MV_LAUNCH_CPUS_OPT,
+	MV_LAUNCH_CPUS_OPTS,
 	MV_LAUNCH_RUN_OPTS,
 	{ "only", "FEATURE", "probe this one feature", OPT_ONLY },
 	{ "fail-on", "LIST", "exit 7 on a verdict (leak, broken …) or cpus", OPT_FAIL_ON },

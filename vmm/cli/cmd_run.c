@@ -105,7 +105,7 @@ static int run(int argc, char **argv)
 
 static const struct mv_opt opts[] = {
 	MV_LAUNCH_GUEST_OPTS,
-	MV_LAUNCH_CPUS_OPT,
+	MV_LAUNCH_CPUS_OPTS,
 	{ "initrd", "FILE", "initial RAM disk; for multiboot, a module", OPT_INITRD },
 	{ "append", "STR", "command line (Linux: " LINUX_CMDLINE ")",
 	  OPT_APPEND },

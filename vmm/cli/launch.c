@@ -25,7 +25,6 @@
 void mv_launch_init(struct mv_launch *l)
 {
 	memset(l, 0, sizeof(*l));
-	l->ncpus = 1;
 	l->intercept = MV_INTERCEPT_AUTO;
 	l->cmdline = "";
 	l->kvm.fd = -1;
@@ -253,11 +252,27 @@ static int check_host(const struct mv_launch *l, struct mv_err *err)
 	return 0;
 }
 
+/* What --cpus and --topology come to together. */
+static int count_cpus(struct mv_launch *l, struct mv_err *err)
+{
+	const struct mv_topology *t = &l->topology;
+	unsigned n = t->sockets * t->cores * t->threads;
+
+	if (n && l->ncpus && l->ncpus != n)
+		return mv_err_set(err, MV_E_USAGE, "--topology sockets=%u,cores=%u,threads=%u are %u CPUs, not --cpus %u",
+				  t->sockets, t->cores, t->threads, n, l->ncpus);
+	if (!l->ncpus)
+		l->ncpus = n ? n : 1;
+	return 0;
+}
+
 /* Guest table from the final mask; every requirement that fails is printed. */
 static int power_on(struct mv_launch *l, struct mv_err *err)
 {
 	int rc = mv_apply(&l->st->policy, l->st->config.nvcpus, l->notes, err);
 
+	if (rc == 0 && l->topology.sockets)
+		mv_table_set_topology(&l->st->policy.guest, &l->topology);
 	return rc ? rc : mv_cli_power_on(&l->st->policy, l->notes);
 }
 
@@ -271,6 +286,8 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	l->st = calloc(1, sizeof(*l->st));
 	l->notes = malloc(sizeof(*l->notes));
 	rc = sites && l->st && l->notes ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (rc == 0)
+		rc = count_cpus(l, err);
 	if (!l->memory)
 		l->memory = img->linux_kernel ? DEFAULT_MEMORY_LINUX : DEFAULT_MEMORY;
 	/* Bad input is told before this host's own limits. */

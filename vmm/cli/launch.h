@@ -3,6 +3,7 @@
 #ifndef MV_CLI_LAUNCH_H
 #define MV_CLI_LAUNCH_H
 
+#include "apply.h"
 #include "cli.h"
 #include "maskload.h"
 #include "runner.h"
@@ -15,7 +16,8 @@ struct mv_launch {
 	const char *masks[MV_LAUNCH_MASKS];
 	size_t nmasks;
 	uint64_t memory;		/* 0: what suits the image */
-	unsigned ncpus;
+	unsigned ncpus;			/* 0: not asked for; 1, or what the topology comes to */
+	struct mv_topology topology;	/* sockets 0: one, of single-threaded cores */
 	int intercept;			/* enum mv_intercept or MV_INTERCEPT_AUTO */
 	const char *disks[MV_MAX_DISKS];	/* run: FILE[,ro]; else: OLD=NEW */
 	size_t ndisks;
@@ -45,7 +47,9 @@ struct mv_launch {
 	{ "default-mask", "FILE", "default mask from a file", 'D' }, \
 	{ "baseline", "NAME", "intel-penryn … or a file, laid over it", 'B' }, \
 	{ "memory", "SIZE", "guest memory, as 1G (64M; for Linux 256M)", 'M' }
-#define MV_LAUNCH_CPUS_OPT { "cpus", "N", "virtual CPUs, 1 (the default) to 64", 'C' }
+#define MV_LAUNCH_CPUS_OPTS \
+	{ "cpus", "N", "virtual CPUs, 1 (the default) to 64", 'C' }, \
+	{ "topology", "PARTS", "of sockets=N,cores=N,threads=N (1 each)", 'O' }
 #define MV_LAUNCH_RUN_OPTS \
 	{ "intercept", "HOW", "auto, kernel, patch, step or none", 'i' }, \
 	{ "timeout", "SEC", "end the guest after so many seconds", 't' }

@@ -62,6 +62,50 @@ static int set_cpus(const struct mv_cmd *cmd, struct mv_launch *l, const char *a
 	return 0;
 }
 
+/* One part of it, NAME=N; what is behind it, or NULL. */
+static const char *topology_part(const char *arg, unsigned *part)
+{
+	char *end;
+	unsigned long n = *arg >= '0' && *arg <= '9' ? strtoul(arg, &end, 10) : 0;
+
+	if (!n || n > MV_MAX_VCPUS || (*end && *end != ','))
+		return NULL;
+	*part = (unsigned)n;
+	return *end ? end + 1 : end;
+}
+
+static bool power_of_two(unsigned n)
+{
+	return !(n & (n - 1));
+}
+
+static int set_topology(const struct mv_cmd *cmd, struct mv_launch *l, const char *arg)
+{
+	struct mv_topology t = { 1, 1, 1 };
+	const struct {
+		const char *name;
+		unsigned *part;
+	} parts[] = { { "sockets=", &t.sockets }, { "cores=", &t.cores }, { "threads=", &t.threads } };
+	const char *at = arg;
+
+	while (at && *at) {
+		const char *next = NULL;
+
+		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+			if (!strncmp(at, parts[i].name, strlen(parts[i].name)))
+				next = topology_part(at + strlen(parts[i].name), parts[i].part);
+		at = next;
+	}
+	if (!at || !*arg || t.sockets * t.cores * t.threads > MV_MAX_VCPUS)
+		return mv_cli_usage(cmd, "--topology takes sockets=N,cores=N,threads=N, %d CPUs at most, not '%s'",
+				    MV_MAX_VCPUS, arg);
+	if (!power_of_two(t.threads) || (t.sockets > 1 && !power_of_two(t.cores)))
+		return mv_cli_usage(cmd, "--topology %s: APIC ids count the CPUs without gaps here, so threads, and the "
+					 "cores of one of several sockets, are 1, 2, 4, 8 …", arg);
+	l->topology = t;
+	return 0;
+}
+
 int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, const char *arg)
 {
 	struct mv_err err = { 0 };
@@ -86,6 +130,8 @@ int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, con
 		return set_memory(cmd, l, arg);
 	case 'C':
 		return set_cpus(cmd, l, arg);
+	case 'O':
+		return set_topology(cmd, l, arg);
 	case 'd':
 		if (l->ndisks == MV_MAX_DISKS)
 			return mv_cli_usage(cmd, "more than %d disks", MV_MAX_DISKS);
