@@ -13,6 +13,7 @@
 #include <linux/kvm.h>
 
 #define RESET_PAGE 0xfffff000u
+#define LOW ((size_t)3 << 30)	/* below the reset page; what is more stands at 4 GiB */
 
 static int no(const char *what)
 {
@@ -43,10 +44,15 @@ int main(int argc, char **argv)
 		return no("mmap");
 	for (i = 0; i < sizeof(code); i++)
 		reset[0xff0 + i] = code[i];
-	slot.memory_size = size;
+	slot.memory_size = size < LOW ? size : LOW;
 	slot.userspace_addr = (size_t)ram;
 	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot))
 		return no("memory");
+	slot = (struct kvm_userspace_memory_region){ .slot = 2, .guest_phys_addr = 1ull << 32,
+						     .memory_size = size - slot.memory_size,
+						     .userspace_addr = (size_t)ram + slot.memory_size };
+	if (slot.memory_size && ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot))
+		return no("memory above 4 GiB");
 	slot = (struct kvm_userspace_memory_region){ .slot = 1, .guest_phys_addr = RESET_PAGE,
 						     .memory_size = 4096,
 						     .userspace_addr = (size_t)reset };

@@ -168,6 +168,25 @@ def one(mib, folder):
     return row
 
 
+def by_ram(folder):
+    """The same 62 MiB in the file, with little RAM around them and with much: in turn."""
+    sizes, functions = (64, 4096), {}
+    for mib in sizes:
+        snap = os.path.join(folder, f"{mib}.snap")
+        subprocess.run([minivmm, "run", hello, "-q", "--memory", f"{mib}M", "--append", "mode=fill blind mib=62",
+                        "--snapshot-on-sync", snap, "--stop"], check=True, stdout=subprocess.DEVNULL, **quiet)
+        floor = [os.path.join(args.build, "bench/floor-restore"), str(mib), snap]
+        functions[f"lazy_{mib}"] = lambda snap=snap: first_line([minivmm, "restore", "-q", snap])
+        functions[f"floor_{mib}"] = lambda floor=floor: first_line(floor)
+    row = {}
+    medians(row, args.restores, **functions)
+    for mib in sizes:
+        row[f"to_floor_{mib}"] = round(row[f"lazy_{mib}"] / row[f"floor_{mib}"], 2)
+    for what in "lazy", "floor":
+        row[f"{what}_4096_to_64"] = round(row[f"{what}_4096"] / row[f"{what}_64"], 2)
+    return row
+
+
 rows = []
 for mib in map(int, args.ram.split(",")):
     folder = tempfile.mkdtemp(prefix="minivmm-bench-", dir=args.dir)
@@ -188,6 +207,18 @@ for mib in map(int, args.ram.split(",")):
           " {packed_save_ms:16.0f} {packed_mib:4.1f} {packed_restore_ms:7.0f}".format(**r), flush=True)
     if "qemu_failed" in r:
         print(f"      QEMU failed: {r['qemu_failed']}", flush=True)
+ram = None
+if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >= 4 << 30:
+    folder = tempfile.mkdtemp(prefix="minivmm-bench-", dir=args.dir)
+    try:
+        ram = by_ram(folder)
+    finally:
+        shutil.rmtree(folder)
+    print("\nrestore of 62 MiB, by the RAM around them: ms to the first byte, medians (least)")
+    for mib in 64, 4096:
+        print(f"{mib:5} {ram[f'lazy_{mib}']:7.1f} ({ram[f'least_lazy_{mib}']:.1f}), floor {ram[f'floor_{mib}']:.1f}"
+              f" ({ram[f'least_floor_{mib}']:.1f}): {ram[f'to_floor_{mib}']:.2f}")
+    print(f"4096 to 64: {ram['lazy_4096_to_64']:.2f}, floor {ram['floor_4096_to_64']:.2f}")
 if args.json:
     with open(args.json, "w") as f:
-        json.dump({"snapshot": rows}, f, indent=1)
+        json.dump({"snapshot": rows, "by_ram": ram}, f, indent=1)
