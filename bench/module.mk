@@ -29,7 +29,13 @@ $(OUT)/bench/%.elf: bench/%.S
 	$(call say,AS,$@)
 	$(Q)$(CC) -m32 -I. -nostdlib -static -Wl,--build-id=none,-n,-Ttext=0x100000,--section-start=.multiboot=0x101000,--section-start=.note.minivmm=0x102000 -o $@ $<
 
-# In turns with the floor and, where it is installed, QEMU; every one runs the same few instructions.
+$(OUT)/bench/once16.bin: bench/once16.S
+	@mkdir -p $(@D)
+	$(call say,AS,$@)
+	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-Ttext=0,--oformat=binary -o $@ $<
+
+# In turns with the floor and, where it is installed, QEMU, and kvmtool if its program is given (KVMTOOL=PATH: Debian has
+# none); every one runs the same few instructions.
 START_ROUNDS ?= 31
 START_QEMU   := qemu-system-x86_64 -machine microvm,accel=kvm -cpu qemu64 -m 64 -nodefaults -no-user-config \
                 -display none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel
@@ -40,10 +46,12 @@ bench: all deps-test
 bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
 		configs/overrides/hide-sse41.mask
-bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/minivmm
+bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/bench/once16.bin $(OUT)/minivmm
 	$(Q)set -- floor $(OUT)/bench/floor "floor, interrupts" "$(OUT)/bench/floor irqs" minivmm "$(OUT)/minivmm run -q $(OUT)/bench/once.elf"; \
 	if command -v qemu-system-x86_64 >/dev/null; then \
 		set -- "$$@" "QEMU microvm" "$(START_QEMU) $(OUT)/bench/once.elf"; fi; \
+	if [ -n "$(KVMTOOL)" ]; then \
+		set -- "$$@" kvmtool "$(KVMTOOL) run -k $(OUT)/bench/once16.bin -m 64 -c 1 --console serial -n mode=none"; fi; \
 	$(OUT)/bench/start -n $(START_ROUNDS) -o $(OUT)/bench/start.json "$$@"
 # In an emulated host; the figures repeat.
 bench-cpuid: $(OUT)/bench/cpuid.elf $(OUT)/minivmm deps-lab

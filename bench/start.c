@@ -97,6 +97,11 @@ static void report(const struct command *c, unsigned n, unsigned rounds, FILE *j
 	for (unsigned i = 0; i < n; i++) {
 		int status = WIFEXITED(c[i].status) ? WEXITSTATUS(c[i].status) : -1;
 
+		/* It could not be started here, or the guest could not. */
+		if (c[i].first[0] == 0) {
+			printf("%-20s did not start its guest (status %d)\n", c[i].name, status);
+			continue;
+		}
 		printf("%-20s %9.2f %7.2f %9.2f %7.2f %9.2f %7.2f %9ld %6d\n", c[i].name, c[i].first[m],
 		       c[i].first[m] / c->first[m], c[i].end[m], c[i].end[m] / c->end[m], c[i].cpu[m],
 		       c[i].cpu[m] / c->cpu[m], c[i].rss, status);
