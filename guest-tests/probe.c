@@ -205,6 +205,19 @@ static void print_row(const struct mv_probe *p, unsigned cpl, bool advertised)
 	mv_flush();
 }
 
+/*
+ * A hypervisor that does not see XSETBV puts its own XCR0 back if it comes in between (SVM under QEMU's TCG): one
+ * wrong result of an instruction that is there is none.
+ */
+static struct mv_ran run_row(const struct mv_probe *p, unsigned cpl, bool advertised)
+{
+	struct mv_ran ran = mv_probe_run(p, cpl, true);
+
+	for (unsigned again = 0; again < 3 && advertised && ran.outcome == MV_ALIAS; again++)
+		ran = mv_probe_run(p, cpl, true);
+	return ran;
+}
+
 static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_leaves *l,
 		      const struct mv_controls *controls, struct totals *t)
 {
@@ -225,13 +238,7 @@ static void run_probe(const struct mv_probe *p, unsigned level, const struct mv_
 	current = p;
 	current_cpl = cpl;
 	if (!skip(p, cpl, advertised))
-		ran = mv_probe_run(p, cpl, true);
-	/*
-	 * A hypervisor that does not see XSETBV puts its own XCR0 back if it comes in between (SVM under QEMU's
-	 * TCG): one wrong result of an instruction that is there is none.
-	 */
-	for (unsigned n = 0; n < 3 && advertised && ran.outcome == MV_ALIAS; n++)
-		ran = mv_probe_run(p, cpl, true);
+		ran = run_row(p, cpl, advertised);
 	current = NULL;
 	if (cpl && p - mv_probe_rows < ROWS_MAX)
 		first_ran[p - mv_probe_rows] = ran;
