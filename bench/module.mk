@@ -40,7 +40,7 @@ START_ROUNDS ?= 31
 START_QEMU   := qemu-system-x86_64 -machine microvm,accel=kvm -cpu qemu64 -m 64 -nodefaults -no-user-config \
                 -display none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel
 .PHONY: bench bench-core bench-start bench-cpuid bench-snapshot bench-live bench-intercept
-# All of them, one after the other, into docs/benchmarks.md; BENCHES=start,live: these again. Half an hour.
+# All of them, one after the other, into docs/benchmarks.md; BENCHES=start,live: these again. Four minutes.
 bench: all deps-test
 	$(Q)bench/all.py $(OUT) --out docs/benchmarks.md $(if $(BENCHES),--only $(BENCHES))
 bench-core: $(OUT)/bench/core
