@@ -285,7 +285,9 @@ def move(env, victim):
     finally:
         for p in procs:
             p.end()
-        if os.path.exists("m.sock") and (victim != "destination" or env.get("MV_FAULT", "").startswith("unlink")):
+        # One that was ended while it still waited leaves its socket, as anything does that is killed; the next takes it.
+        if os.path.exists("m.sock") and (victim != "destination" or target.told
+                                         or env.get("MV_FAULT", "").startswith("unlink")):
             os.unlink("m.sock")
 
 
