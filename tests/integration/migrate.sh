@@ -180,6 +180,11 @@ check "migrate: a guest that saw the host's own CPUID goes on so, where that is 
 
 # ---- a guest that writes faster than the link carries ----
 
+expect_passes() { # FILE...: every pass over all pages, once, in order
+	cat "$@" | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
+		problem "a page or a pass was lost"
+}
+
 writer() { # [DELAY [FROM [OPTIONS]]]: writes 8 MiB again and again, and checks them, into a.out
 	rm -f a.out
 	"$minivmm" run "$guests/hello.elf" --name a --append \
@@ -224,8 +229,7 @@ python3 - .out <<-'EOF2' || problem "the progress makes no sense"
 	assert "end" in lines[-1] and not any("end" in l for l in lines[:-1]), "end"
 EOF2
 expect_grows b.out
-cat a.out b.out | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
-	problem "a page or a pass was lost"
+expect_passes a.out b.out
 gone a
 ran "$minivmm" stop a
 gone b
@@ -237,8 +241,7 @@ if have_memory 4096; then
 	ran "$minivmm" migrate a "$to" --throttle 99 --downtime-ms 50
 	expect_status 0
 	expect_grows b.out
-	cat a.out b.out | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
-		problem "a page or a pass was lost"
+	expect_passes a.out b.out
 	gone a
 	ran "$minivmm" stop a
 	gone b
@@ -253,8 +256,7 @@ ran "$minivmm" migrate a "$to" --bandwidth 20M --downtime-ms 1 --max-rounds 3 --
 expect_status 0
 expect_err "3 rounds"
 expect_grows b.out
-cat a.out b.out | tr -d '\r' | sed '$d' | awk '$1 != "counter:" || $2 != NR { exit 1 }' ||
-	problem "a page or a pass was lost"
+expect_passes a.out b.out
 gone a
 ran "$minivmm" stop a
 gone b
