@@ -4,6 +4,7 @@
  * from the text of masks to a guest table. Medians of several rounds; ratios are against a copy of
  * the same bytes, so that they mean something on another machine.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 #define HOSTS 512
 #define VMS 128
-#define ROUNDS 15
+#define ROUNDS 21
 
 static double now(void)
 {
@@ -33,10 +34,17 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *v, size_t n)
+/* What a round took, for each of them; sorted in the end. */
+struct took {
+	const char *what, *unit;
+	double in_second;	/* so many of the unit make a second; or it is a rate */
+	bool rate;
+	double s[ROUNDS];
+};
+
+static double in_unit(const struct took *t, unsigned i)
 {
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
+	return t->rate ? 1 / t->s[ROUNDS - 1 - i] : t->s[i] * t->in_second;
 }
 
 static void *get(size_t size)
@@ -99,12 +107,15 @@ static void vary(struct mv_host *h, const struct mv_host *base, unsigned i)
 	}
 }
 
-static void row(const char *what, double value, const char *unit, double ratio, const char *of)
+static void report(const struct took *t, FILE *json)
 {
-	printf("%-44s %12.3g %-12s", what, value, unit);
-	if (of)
-		printf(" %6.2f x %s", ratio, of);
-	printf("\n");
+	char spread[64];
+
+	snprintf(spread, sizeof(spread), "(%.3g-%.3g)", in_unit(t, ROUNDS / 4), in_unit(t, ROUNDS * 3 / 4));
+	printf("%-44s %10.3g %-20s %s\n", t->what, in_unit(t, ROUNDS / 2), spread, t->unit);
+	if (json)
+		fprintf(json, ",\n{\"what\":\"%s\",\"unit\":\"%s\",\"median\":%g,\"quartiles\":[%g,%g]}", t->what, t->unit,
+			in_unit(t, ROUNDS / 2), in_unit(t, ROUNDS / 4), in_unit(t, ROUNDS * 3 / 4));
 }
 
 int main(int argc, char **argv)
@@ -116,15 +127,23 @@ int main(int argc, char **argv)
 	struct mv_policy *p = get(sizeof(*p));
 	struct mv_notes *notes = get(sizeof(*notes));
 	struct mv_verdict *v = get(sizeof(*v));
-	double t[ROUNDS], full[ROUNDS], copy[ROUNDS], apply[ROUNDS], def[ROUNDS];
+	enum { QUICK, FULL, APPLY, DEFAULT, COPY, KINDS };
+	static struct took t[KINDS] = {
+		[QUICK] = { "quick verdicts a second, one CPU", "pairs/s", .rate = true },
+		[FULL] = { "explained verdict", "us", 1e6 },
+		[APPLY] = { "a VM: parse its override, merge, apply", "us", 1e6 },
+		[DEFAULT] = { "a guest OS: parse its default mask", "us", 1e6 },
+		[COPY] = { "copying a host's words", "us", 1e6 },
+	};
+	FILE *json = NULL;
 	volatile unsigned sum = 0;
 	unsigned accepted = 0, unsure = 0;
 	struct mv_err err = { 0 };
 
-	if (argc != 4 || mv_host_load(base, argv[1], &err) ||
+	if (argc < 4 || argc > 5 || mv_host_load(base, argv[1], &err) ||
 	    mv_read_file(argv[2], 1 << 20, &default_text, &default_len, &err) ||
 	    mv_read_file(argv[3], 1 << 20, &override_text, &override_len, &err)) {
-		fprintf(stderr, "usage: core HOST.json DEFAULT.mask OVERRIDE.mask%s%s\n",
+		fprintf(stderr, "usage: core HOST.json DEFAULT.mask OVERRIDE.mask [FILE.json]%s%s\n",
 			*err.msg ? ": " : "", err.msg);
 		return 2;
 	}
@@ -158,37 +177,46 @@ int main(int argc, char **argv)
 					unsure += a == MV_QUICK_UNSURE;
 				}
 		}
-		t[r] = (now() - start) / (20.0 * VMS * HOSTS);
+		t[QUICK].s[r] = (now() - start) / (20.0 * VMS * HOSTS);
 		start = now();
 		for (unsigned k = 0; k < 200; k++) {
 			parse(p);
 			mv_apply(p, 1, notes, &err);
 			sum += p->guest.n;
 		}
-		apply[r] = (now() - start) / 200;
+		t[APPLY].s[r] = (now() - start) / 200;
 		start = now();
 		for (unsigned k = 0; k < 50; k++)
 			parse_default();
-		def[r] = (now() - start) / 50;
+		t[DEFAULT].s[r] = (now() - start) / 50;
 		start = now();
 		for (unsigned k = 0; k < 2000; k++) {
 			mv_verdict(v, p, h, NULL, &err);
 			sum += v->refusals;
 		}
-		full[r] = (now() - start) / 2000;
+		t[FULL].s[r] = (now() - start) / 2000;
 		start = now();
 		for (unsigned k = 0; k < 2000; k++) {
 			memcpy(&qh[0], &qh[1 + k % (HOSTS - 1)], sizeof(qh[0]));
 			sum += qh[0].offer[k % MV_QUICK_WORDS];
 		}
-		copy[r] = (now() - start) / 2000;
+		t[COPY].s[r] = (now() - start) / 2000;
 	}
-	printf("core: medians of %d rounds, %u words a pair, %u of %u pairs accepted, %u unsure\n",
+	for (unsigned k = 0; k < KINDS; k++)
+		qsort(t[k].s, ROUNDS, sizeof(double), by_value);
+	if (argc == 5 && !(json = fopen(argv[4], "w"))) {
+		perror(argv[4]);
+		return 1;
+	}
+	printf("core: medians (quartiles) of %d rounds, %u words a pair, %u of %u pairs accepted, %u unsure\n",
 	       ROUNDS, layout->n, accepted, VMS * HOSTS, unsure);
-	row("quick verdicts a second, one CPU", 1 / median(t, ROUNDS), "pairs/s",
-	    median(t, ROUNDS) / median(copy, ROUNDS), "copying a host's words");
-	row("explained verdict", median(full, ROUNDS) * 1e6, "us", 0, NULL);
-	row("a VM: parse its override, merge, apply", median(apply, ROUNDS) * 1e6, "us", 0, NULL);
-	row("a guest OS: parse its default mask", median(def, ROUNDS) * 1e6, "us", 0, NULL);
-	return 0;
+	if (json)
+		fprintf(json, "[{\"rounds\":%d,\"words\":%u,\"pairs\":%u,\"accepted\":%u}", ROUNDS, layout->n, VMS * HOSTS, accepted);
+	for (unsigned k = 0; k < KINDS; k++)
+		report(&t[k], json);
+	printf("a quick verdict takes %.2f times as long as copying a host's words\n",
+	       t[QUICK].s[ROUNDS / 2] / t[COPY].s[ROUNDS / 2]);
+	if (json)
+		fputs("]\n", json);
+	return json && fclose(json) ? 1 : 0;
 }

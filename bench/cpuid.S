@@ -5,7 +5,15 @@
  * tests/lab/lab) the figures repeat. Multiboot, 32-bit, so that other VMMs can run it.
  */
 #include "guest-tests/abi.h"
-/* No note of ours: that would be for 64-bit code, which a table of one leaf has no room for. */
+
+/* For --intercept patch; the note says 64-bit code, too, which a table of one leaf has no room for. */
+#ifdef WITH_NOTE
+	.section .note.minivmm, "a", @note
+	.balign 4
+	.long 8, 4, MV_NOTE_FLAGS
+	.asciz MV_NOTE_OWNER
+	.long MV_NOTE_CPL3_IOPL3	/* nothing here runs at CPL 3 */
+#endif
 
 #define ROUNDS 1024
 

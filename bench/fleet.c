@@ -188,9 +188,26 @@ static int write_files(const char *folder, const struct mv_host *kind)
 	return fclose(all) ? 1 : 0;
 }
 
+/* Seconds of adding hosts, adding VMs, judging; of CPU time in all. */
+static int write_json(const char *path, uint32_t dumps, const struct mv_fleet_size *s, const double *took, long mib)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f) {
+		perror(path);
+		return -1;
+	}
+	fprintf(f, "{\"dumps\":%u,\"hosts\":%u,\"host-tables\":%u,\"vms\":%u,\"vm-requirements\":%u,\"pairs\":%llu,"
+		   "\"clusters\":%u,\"seconds-hosts\":%.3f,\"seconds-vms\":%.3f,\"seconds-judging\":%.3f,"
+		   "\"cpu-seconds\":%.3f,\"peak-mib\":%ld}\n",
+		dumps, s->hosts, s->hclasses, s->vms, s->vclasses, (unsigned long long)s->pairs, s->clusters, took[0],
+		took[1], took[2], took[3], mib);
+	return fclose(f);
+}
+
 int main(int argc, char **argv)
 {
-	bool json = argc == 3 && !strcmp(argv[2], "--json");
+	bool json = argc == 4 && !strcmp(argv[2], "--json");
 	bool files = argc == 4 && !strcmp(argv[2], "--write");
 	struct mv_fleet_opts opts = { .load_host = mv_fleet_read_host };
 	struct mv_host *base = calloc(BASES, sizeof(*base)), *kind = calloc(KINDS, sizeof(*kind));
@@ -199,11 +216,11 @@ int main(int argc, char **argv)
 	struct mv_fleet *f;
 	struct rusage use;
 	uint32_t n, dumps;
-	double start, hosts, vms, judged;
+	double start, hosts, vms, judged, cpu;
 	char name[32];
 
-	if (argc < 2 || (argc > 3 && !files) || !base || !kind) {
-		fprintf(stderr, "usage: fleet FOLDER-OF-HOSTS [--json | --write FOLDER]\n");
+	if ((argc != 2 && !files && !json) || !base || !kind) {
+		fprintf(stderr, "usage: fleet FOLDER-OF-HOSTS [--json FILE | --write FOLDER]\n");
 		return 2;
 	}
 	n = dumps = bases(argv[1], base);
@@ -240,19 +257,15 @@ int main(int argc, char **argv)
 	judged = now();
 	mv_fleet_sizes(f, &s);
 	getrusage(RUSAGE_SELF, &use);
-	printf(json ? "{\"bench\":\"fleet\",\"dumps\":%u,\"hosts\":%u,\"host-tables\":%u,\"vms\":%u,"
-		      "\"vm-requirements\":%u,\"pairs\":%llu,\"clusters\":%u,\"seconds\":%.2f,"
-		      "\"cpu-seconds\":%.2f,\"seconds-hosts\":%.2f,\"seconds-vms\":%.2f,\"seconds-judging\":%.2f,"
-		      "\"pairs-per-second\":%.0f,\"peak-mib\":%ld}\n"
-		    : "fleet: from %u dumps %u hosts (%u distinct tables) x %u VMs (%u distinct requirements)\n"
-		      "  %llu pairs of classes, %u clusters, in %.2f s (%.2f s of CPU time): adding hosts %.2f, VMs %.2f, "
-		      "judging %.2f\n  %.3g pairs/s judged, peak memory %ld MiB\n",
-	       dumps, s.hosts, s.hclasses, s.vms, s.vclasses, (unsigned long long)s.pairs, s.clusters,
-	       judged - start,
-	       (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-		       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6,
-	       hosts - start, vms - hosts, judged - vms,
-	       (double)s.pairs / (judged - vms), use.ru_maxrss / 1024);
+	cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+	      (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+	printf("fleet: from %u dumps %u hosts (%u distinct tables) x %u VMs (%u distinct requirements)\n"
+	       "  %llu pairs of classes, %u clusters, in %.2f s (%.2f s of CPU time): adding hosts %.2f, VMs %.2f, judging %.2f\n"
+	       "  %.3g pairs/s judged, peak memory %ld MiB\n",
+	       dumps, s.hosts, s.hclasses, s.vms, s.vclasses, (unsigned long long)s.pairs, s.clusters, judged - start, cpu,
+	       hosts - start, vms - hosts, judged - vms, (double)s.pairs / (judged - vms), use.ru_maxrss / 1024);
+	if (json && write_json(argv[3], dumps, &s, (double[]){ hosts - start, vms - hosts, judged - vms, cpu }, use.ru_maxrss / 1024))
+		return 1;
 	mv_fleet_free(f);
 	free(kind);
 	return 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""live.py MINIVMM HELLO.ELF [RUNS]: live migration over loopback TCP, 512 MiB guests, beside a plain
-socket copy of as many bytes and QEMU's migration of the same guest, all in turn. Medians, and the least.
+"""live.py MINIVMM HELLO.ELF [FILE.json]: live migration over loopback TCP, 512 MiB guests, beside a plain socket
+copy of as many bytes and QEMU's migration of the same guest, all in turn. Medians and quartiles.
 
 copy is (the time that the plain copy of as many bytes took) over total time; fresh is the same for a copy into
 memory that was never touched, as a destination's is. Downtime is what each VMM itself measures: here until
@@ -21,11 +21,12 @@ import qemu as peer
 from qemu import wait_for
 
 minivmm, image = (os.path.abspath(p) for p in sys.argv[1:3])
-runs = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+file = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 MIB = 1 << 20
-GUESTS = [("idle, untouched", "mode=counter ticks=100000000 delay=2000000"),
-          ("idle, full", "mode=counter ticks=100000000 delay=2000000 fill=511"),
-          ("dirtying 64 MiB", "mode=writer mib=64 ticks=1000000")]
+# The short ones often.
+GUESTS = [("idle, untouched", 20, "mode=counter ticks=100000000 delay=2000000"),
+          ("idle, full", 5, "mode=counter ticks=100000000 delay=2000000 fill=511"),
+          ("dirtying 64 MiB", 20, "mode=writer mib=64 ticks=1000000")]
 
 
 def spawn(args, tag):
@@ -103,31 +104,45 @@ def plain(size, fresh):
         return time.monotonic() - begin
 
 
+def summary(values):
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "quartiles": [low, high], "least": min(values)}
+
+
+def spread(s, digits):
+    return f"{s['median']:.{digits}f} ({s['quartiles'][0]:.{digits}f}-{s['quartiles'][1]:.{digits}f})"
+
+
 def main():
-    print(f"live migration, loopback TCP, 512 MiB, medians of {runs} (least); load {os.getloadavg()[0]:.0f}")
-    print(f"{'guest':<18}{'by':<9}{'total ms':>16}{'downtime ms':>18}{'MiB':>8}{'MiB/s':>7}{'copy':>6}{'fresh':>6}")
-    by = {"minivmm": ours}
+    print(f"live migration, loopback TCP, 512 MiB, medians (quartiles); load {os.getloadavg()[0]:.0f}")
+    print(f"{'guest':<17}{'by':<8}{'runs':>4}{'total ms':>16}{'downtime ms':>20}{'MiB':>7}{'MiB/s':>7}{'copy':>6}{'fresh':>6}")
+    by, results = {"minivmm": ours}, []
     if peer.there:
         by["QEMU"] = qemu
-    for name, words in GUESTS:
+    for name, runs, words in GUESTS:
         rows = {b: [] for b in by}
         for _ in range(runs):
             for b, move in by.items():
                 try:
                     total, down, size = move(words)
                 except peer.Failed as e:
-                    print(f"{name:<18}{b:<9}failed: {e}", flush=True)
+                    print(f"{name:<17}{b:<8}failed: {e}", flush=True)
                     continue
                 finally:
                     peer.end_all()
                 rows[b].append((total, down, size, plain(size, False) / total, plain(size, True) / total))
         for b, got in rows.items():
-            if not got:
+            if len(got) < 2:
                 continue
-            total, down, size, copy, fresh = (statistics.median(r[i] for r in got) for i in range(5))
-            least = [min(r[i] for r in got) * 1e3 for i in range(2)]
-            print(f"{name:<18}{b:<9}{total * 1e3:>8.0f} ({least[0]:5.0f}){down * 1e3:>10.1f} ({least[1]:5.1f})"
-                  f"{size / MIB:>8.1f}{size / MIB / total:>7.0f}{copy:>6.2f}{fresh:>6.2f}", flush=True)
+            total, down = (summary([r[i] * 1e3 for r in got]) for i in range(2))
+            size, copy, fresh = (statistics.median(r[i] for r in got) for i in range(2, 5))
+            print(f"{name:<17}{b:<8}{len(got):>4}{spread(total, 0):>16}{spread(down, 1):>20}{size / MIB:>7.1f}"
+                  f"{size / MIB / total['median'] * 1e3:>7.0f}{copy:>6.2f}{fresh:>6.2f}", flush=True)
+            results.append({"guest": name, "by": b, "runs": len(got), "total-ms": total, "downtime-ms": down,
+                            "bytes": round(size), "copy-to-total": copy, "fresh-copy-to-total": fresh})
+    if file:
+        with open(file, "w") as f:
+            json.dump(results, f, indent=1)
 
 
 with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ $(OUT)/bench/fleet: $(OUT)/bench/fleet.o $(LIBS)
 MV_DUMPS ?= tests/data/hosts
 .PHONY: bench-fleet bench-fleet-files
 bench-fleet: $(OUT)/bench/fleet
-	$(Q)$(OUT)/bench/fleet $(MV_DUMPS) $(BENCH_ARGS)
+	$(Q)$(OUT)/bench/fleet $(MV_DUMPS) --json $(OUT)/bench/fleet.json
 # From files on disk, by minivmm fleet itself; BENCH_DIR has room for 250 MiB.
 bench-fleet-files: $(OUT)/bench/fleet $(OUT)/minivmm
 	$(Q)bench/fleet.py $(OUT) $(MV_DUMPS) --dir $(or $(BENCH_DIR),/tmp) --json $(OUT)/bench/fleet-files.json
@@ -24,10 +24,22 @@ $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/floor-restore: $(OUT)/bench/%
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CSTD) $(WARN) -D_GNU_SOURCE -O2 -o $@ $<
 
+# It runs in lab hosts, which have no libraries.
+$(OUT)/bench/cpuid-table: bench/cpuid-table.c guest-tests/abi.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CSTD) $(WARN) -D_GNU_SOURCE -I. -O2 -static -o $@ $<
+
+BENCH_GUEST_LD := -Wl,--build-id=none,-n,-Ttext=0x100000,--section-start=.multiboot=0x101000,--section-start=.note.minivmm=0x102000
 $(OUT)/bench/%.elf: bench/%.S
 	@mkdir -p $(@D)
 	$(call say,AS,$@)
-	$(Q)$(CC) -m32 -I. -nostdlib -static -Wl,--build-id=none,-n,-Ttext=0x100000,--section-start=.multiboot=0x101000,--section-start=.note.minivmm=0x102000 -o $@ $<
+	$(Q)$(CC) -m32 -I. -nostdlib -static $(BENCH_GUEST_LD) -o $@ $<
+
+$(OUT)/bench/cpuid-note.elf: bench/cpuid.S
+	@mkdir -p $(@D)
+	$(call say,AS,$@)
+	$(Q)$(CC) -m32 -I. -DWITH_NOTE -nostdlib -static $(BENCH_GUEST_LD) -o $@ $<
 
 $(OUT)/bench/once16.bin: bench/once16.S
 	@mkdir -p $(@D)
@@ -45,7 +57,7 @@ bench: all deps-test
 	$(Q)bench/all.py $(OUT) --out docs/benchmarks.md $(if $(BENCHES),--only $(BENCHES))
 bench-core: $(OUT)/bench/core
 	$(Q)$(OUT)/bench/core tests/data/hosts/milan.json configs/guest-os/linux64.mask \
-		configs/overrides/hide-sse41.mask
+		configs/overrides/hide-sse41.mask $(OUT)/bench/core.json
 bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/bench/once16.bin $(OUT)/minivmm
 	$(Q)set -- floor $(OUT)/bench/floor "floor, interrupts" "$(OUT)/bench/floor irqs" minivmm "$(OUT)/minivmm run -q $(OUT)/bench/once.elf"; \
 	if command -v qemu-system-x86_64 >/dev/null; then \
@@ -54,8 +66,8 @@ bench-start: $(OUT)/bench/start $(OUT)/bench/floor $(OUT)/bench/once.elf $(OUT)/
 		set -- "$$@" kvmtool "$(KVMTOOL) run -k $(OUT)/bench/once16.bin -m 64 -c 1 --console serial -n mode=none"; fi; \
 	$(OUT)/bench/start -n $(START_ROUNDS) -o $(OUT)/bench/start.json "$$@"
 # In an emulated host; the figures repeat.
-bench-cpuid: $(OUT)/bench/cpuid.elf $(OUT)/minivmm deps-lab
-	$(Q)bench/cpuid-cost.sh $(OUT) $(OUT)/bench/cpuid.json
+bench-cpuid: $(OUT)/bench/cpuid.elf $(OUT)/bench/cpuid-note.elf $(OUT)/bench/cpuid-table all deps-lab
+	$(Q)bench/cpuid.py $(OUT) $(OUT)/bench/cpuid.json
 
 # Files of up to 2 GiB, in BENCH_DIR (memory, if there is /dev/shm); BENCH_RAM: of which guests.
 BENCH_RAM ?= 64,512,2048
@@ -64,7 +76,7 @@ bench-snapshot: all $(OUT)/bench/floor-restore
 	$(Q)python3 bench/snapshot.py $(OUT) --dir $(or $(BENCH_DIR),/tmp) --ram $(BENCH_RAM) --json $(OUT)/bench/snapshot.json
 
 bench-live: all
-	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf
+	$(Q)bench/live.py $(OUT)/minivmm $(GUEST_OUT)/hello.elf $(OUT)/bench/live.json
 
 # What each way to answer a CPUID costs, whether or not it is proved here.
 bench-intercept: all $(OUT)/bench/intercept

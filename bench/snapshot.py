@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """snapshot.py BUILD [--ram MIB,...] [--dir DIR] [--runs N] [--restores N] [--json FILE]: saving against a plain
 write and cp of the same bytes and QEMU's migration to a file, restoring against a VM whose memory is the mapped file
-and QEMU's migration from a file; medians (and the least of restores), in one run."""
+and QEMU's migration from a file; medians and quartiles (and the least of restores), in one run."""
 import argparse
 import json
 import os
@@ -64,8 +64,16 @@ def medians(row, rounds, **functions):
         for name, f in functions.items():
             took[name].append(f())
     for name, t in took.items():
-        row[name] = round(statistics.median(t), 2)
-        row["least_" + name] = round(min(t), 2)
+        low, median, high = statistics.quantiles(t, n=4, method="inclusive")
+        row[name], row["least_" + name] = round(median, 2), round(min(t), 2)
+        row["quartiles_" + name] = [round(low, 2), round(high, 2)]
+
+
+def cell(row, name, digits):
+    if name not in row:
+        return "-"
+    low, high = row["quartiles_" + name]
+    return f"{row[name]:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
 def save(name, path, *options):
@@ -121,7 +129,7 @@ def qemu(row, mib, folder):
         there.end()
         return there.first_ms
 
-    medians(row, 2, qemu_save_ms=save_it)
+    medians(row, 3, qemu_save_ms=save_it)
     source.end()
     medians(row, 3, qemu_restore_ms=restore_it)
     os.unlink(path)
@@ -139,9 +147,9 @@ def one(mib, folder):
     row = {"ram_mib": mib, "file_mib": os.path.getsize(snap) >> 20}
     medians(row, args.runs, save_ms=lambda: save(name, other), write_ms=lambda: write(snap, other),
             cp_ms=lambda: copy(snap, other))
-    row["packed_save_ms"] = round(save(name, other, "--compress"), 2)
+    medians(row, 3, packed_save_ms=lambda: save(name, other, "--compress"))
     row["packed_mib"] = round(os.path.getsize(other) / (1 << 20), 1)
-    row["packed_restore_ms"] = round(restored(other), 2)
+    medians(row, 3, packed_restore_ms=lambda: restored(other))
     subprocess.run([minivmm, "stop", name], check=True, **quiet)
     vm.wait()
     os.unlink(other)
@@ -152,7 +160,7 @@ def one(mib, folder):
     medians(row, args.restores, restore_lazy_ms=lambda: first_line(restore + ["lazy"]),
             restore_map_ms=lambda: first_line(restore + ["map"]),
             floor_ms=lambda: first_line([os.path.join(args.build, "bench/floor-restore"), str(mib), snap]))
-    row["restore_eager_ms"] = round(first_line(restore + ["eager"]), 2)
+    medians(row, 3, restore_eager_ms=lambda: first_line(restore + ["eager"]))
     row["save_to_write"] = round(row["save_ms"] / row["write_ms"], 2)
     row["cp_to_save"] = round(row["cp_ms"] / row["save_ms"], 2)
     row["restore_to_floor"] = round(row["restore_lazy_ms"] / row["floor_ms"], 2)
@@ -194,19 +202,21 @@ for mib in map(int, args.ram.split(",")):
         rows.append(one(mib, folder))
     finally:
         shutil.rmtree(folder)
-    if len(rows) == 1:
-        print(f"a full guest, ms; save and write with fsync, restore to the first byte of output (least); load "
-              f"{os.getloadavg()[0]:.0f}")
-        print("  RAM    save   write      cp save/write cp/save |        lazy         map       floor lazy/floor eager"
-              " | QEMU: save restore | --compress: save  MiB restore")
-    r = {"qemu_save_ms": float("nan"), "qemu_restore_ms": float("nan"), **rows[-1]}
-    print("{ram_mib:5} {save_ms:7.0f} {write_ms:7.0f} {cp_ms:7.0f} {save_to_write:10.2f} {cp_to_save:7.2f} |"
-          "{restore_lazy_ms:6.1f} ({least_restore_lazy_ms:3.1f}) {restore_map_ms:5.1f} ({least_restore_map_ms:3.1f})"
-          " {floor_ms:5.1f} ({least_floor_ms:3.1f}) {restore_to_floor:4.2f} ({least_restore_to_floor:4.2f})"
-          " {restore_eager_ms:4.0f} | {qemu_save_ms:10.0f} {qemu_restore_ms:7.0f} |"
-          " {packed_save_ms:16.0f} {packed_mib:4.1f} {packed_restore_ms:7.0f}".format(**r), flush=True)
+print(f"saving a full guest, with fsync: ms, medians (quartiles); load {os.getloadavg()[0]:.0f}")
+print(f"{'RAM':>5} {'minivmm':>18} {'plain write':>18} {'cp':>18} {'save/write':>10} {'cp/save':>7} {'QEMU':>18} {'--compress':>16}   MiB")
+for r in rows:
+    print(f"{r['ram_mib']:>5} {cell(r, 'save_ms', 0):>18} {cell(r, 'write_ms', 0):>18} {cell(r, 'cp_ms', 0):>18} "
+          f"{r['save_to_write']:>10.2f} {r['cp_to_save']:>7.2f} {cell(r, 'qemu_save_ms', 0):>18} "
+          f"{cell(r, 'packed_save_ms', 0):>16} {r['packed_mib']:>5.1f}")
+print("\nrestoring it, from exec to the guest's first byte (--compress: to a guest that runs)")
+print(f"{'RAM':>5} {'lazy':>15} {'mapped':>15} {'floor':>15} {'lazy/floor':>10} {'least':>6} {'eager':>16} {'QEMU':>16} {'--compress':>16}")
+for r in rows:
+    print(f"{r['ram_mib']:>5} {cell(r, 'restore_lazy_ms', 1):>15} {cell(r, 'restore_map_ms', 1):>15} {cell(r, 'floor_ms', 1):>15} "
+          f"{r['restore_to_floor']:>10.2f} {r['least_restore_to_floor']:>6.2f} {cell(r, 'restore_eager_ms', 0):>16} "
+          f"{cell(r, 'qemu_restore_ms', 0):>16} {cell(r, 'packed_restore_ms', 0):>16}")
+for r in rows:
     if "qemu_failed" in r:
-        print(f"      QEMU failed: {r['qemu_failed']}", flush=True)
+        print(f"{r['ram_mib']} MiB: QEMU failed: {r['qemu_failed']}")
 ram = None
 if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >= 4 << 30:
     folder = tempfile.mkdtemp(prefix="minivmm-bench-", dir=args.dir)
@@ -214,11 +224,10 @@ if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >= 4 << 30:
         ram = by_ram(folder)
     finally:
         shutil.rmtree(folder)
-    print("\nrestore of 62 MiB, by the RAM around them: ms to the first byte, medians (least)")
+    print(f"\nrestoring 62 MiB, by the RAM around them\n{'RAM':>5} {'lazy':>15} {'floor':>15} {'lazy/floor':>10}")
     for mib in 64, 4096:
-        print(f"{mib:5} {ram[f'lazy_{mib}']:7.1f} ({ram[f'least_lazy_{mib}']:.1f}), floor {ram[f'floor_{mib}']:.1f}"
-              f" ({ram[f'least_floor_{mib}']:.1f}): {ram[f'to_floor_{mib}']:.2f}")
-    print(f"4096 to 64: {ram['lazy_4096_to_64']:.2f}, floor {ram['floor_4096_to_64']:.2f}")
+        print(f"{mib:5} {cell(ram, f'lazy_{mib}', 1):>15} {cell(ram, f'floor_{mib}', 1):>15} {ram[f'to_floor_{mib}']:>10.2f}")
+    print(f"4096 to 64: lazy {ram['lazy_4096_to_64']:.2f}, floor {ram['floor_4096_to_64']:.2f}")
 if args.json:
     with open(args.json, "w") as f:
         json.dump({"snapshot": rows, "by_ram": ram}, f, indent=1)

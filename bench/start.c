@@ -87,32 +87,47 @@ static int once(struct command *c, unsigned round)
 	return 0;
 }
 
-/* Medians, and their ratios to the floor's. */
+/* Median and quartiles, of sorted times. */
+static const char *spread(char *to, size_t size, const double *t, unsigned rounds)
+{
+	snprintf(to, size, "%.2f (%.2f-%.2f)", t[rounds / 2], t[rounds / 4], t[rounds * 3 / 4]);
+	return to;
+}
+
+static void times(FILE *json, const char *what, const double *t, const double *floor, unsigned rounds)
+{
+	fprintf(json, ",\"%s\":{\"ms\":%.3f,\"least\":%.3f,\"quartiles\":[%.3f,%.3f],\"to-floor\":%.3f}", what,
+		t[rounds / 2], t[0], t[rounds / 4], t[rounds * 3 / 4], t[rounds / 2] / floor[rounds / 2]);
+}
+
+/* Medians, their quartiles, and their ratios to the floor's. */
 static void report(const struct command *c, unsigned n, unsigned rounds, FILE *json)
 {
 	unsigned m = rounds / 2;
+	char first[64], end[64];
 
-	printf("%-20s %9s %7s %9s %7s %9s %7s %9s %6s\n", "START", "first ms", "x floor", "exit ms", "x floor",
-	       "CPU ms", "x floor", "peak KiB", "status");
+	printf("%-18s %22s %7s %22s %7s %7s %7s %8s %6s\n", "START", "first ms (quartiles)", "x floor",
+	       "exit ms (quartiles)", "x floor", "CPU ms", "x floor", "peak KiB", "status");
 	for (unsigned i = 0; i < n; i++) {
 		int status = WIFEXITED(c[i].status) ? WEXITSTATUS(c[i].status) : -1;
 
 		/* It could not be started here, or the guest could not. */
 		if (c[i].first[0] == 0) {
-			printf("%-20s did not start its guest (status %d)\n", c[i].name, status);
+			printf("%-18s did not start its guest (status %d)\n", c[i].name, status);
 			continue;
 		}
-		printf("%-20s %9.2f %7.2f %9.2f %7.2f %9.2f %7.2f %9ld %6d\n", c[i].name, c[i].first[m],
-		       c[i].first[m] / c->first[m], c[i].end[m], c[i].end[m] / c->end[m], c[i].cpu[m],
+		printf("%-18s %22s %7.2f %22s %7.2f %7.2f %7.2f %8ld %6d\n", c[i].name,
+		       spread(first, sizeof(first), c[i].first, rounds), c[i].first[m] / c->first[m],
+		       spread(end, sizeof(end), c[i].end, rounds), c[i].end[m] / c->end[m], c[i].cpu[m],
 		       c[i].cpu[m] / c->cpu[m], c[i].rss, status);
-		if (json)
-			fprintf(json, "%s{\"name\":\"%s\",\"first_ms\":%.3f,\"exit_ms\":%.3f,"
-				      "\"min_first_ms\":%.3f,\"min_exit_ms\":%.3f,\"cpu_ms\":%.3f,"
-				      "\"first_to_floor\":%.3f,\"exit_to_floor\":%.3f,\"cpu_to_floor\":%.3f,"
-				      "\"peak_kib\":%ld,\"status\":%d,\"rounds\":%u}",
-				i ? ",\n" : "[\n", c[i].name, c[i].first[m], c[i].end[m], c[i].first[0],
-				c[i].end[0], c[i].cpu[m], c[i].first[m] / c->first[m],
-				c[i].end[m] / c->end[m], c[i].cpu[m] / c->cpu[m], c[i].rss, status, rounds);
+		if (!json)
+			continue;
+		fprintf(json, "%s{\"name\":\"%s\",\"rounds\":%u,\"peak-kib\":%ld,\"status\":%d", i ? ",\n" : "[\n",
+			c[i].name, rounds, c[i].rss, status);
+		times(json, "first", c[i].first, c->first, rounds);
+		times(json, "exit", c[i].end, c->end, rounds);
+		times(json, "cpu", c[i].cpu, c->cpu, rounds);
+		fputc('}', json);
 	}
 	if (json)
 		fputs("\n]\n", json);
