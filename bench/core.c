@@ -11,7 +11,8 @@
 #include <time.h>
 
 #include "apply.h"
-#include "host_json.h"
+#include "import.h"
+#include "json.h"
 #include "maskfile.h"
 #include "quick.h"
 
@@ -140,7 +141,7 @@ int main(int argc, char **argv)
 	unsigned accepted = 0, unsure = 0;
 	struct mv_err err = { 0 };
 
-	if (argc < 4 || argc > 5 || mv_host_load(base, argv[1], &err) ||
+	if (argc < 4 || argc > 5 || mv_host_import(base, argv[1], NULL, &err) ||
 	    mv_read_file(argv[2], 1 << 20, &default_text, &default_len, &err) ||
 	    mv_read_file(argv[3], 1 << 20, &override_text, &override_len, &err)) {
 		fprintf(stderr, "usage: core HOST.json DEFAULT.mask OVERRIDE.mask [FILE.json]%s%s\n",

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #define HOST_VERSION 1
-#define MAX_HOST_FILE (4u << 20)
 
 static struct json_object *table_to_json(const struct mv_table *t)
 {
@@ -429,24 +428,6 @@ int mv_host_from_json(struct mv_host *h, const char *file, struct json_object *o
 	if (!json_object_is_type(o, json_type_object))
 		return mv_err_at(err, MV_E_INPUT, file, 0, 0, "not a JSON object");
 	return from_json(h, &r);
-}
-
-int mv_host_load(struct mv_host *h, const char *path, struct mv_err *err)
-{
-	struct json_object *o = NULL;
-	char *text;
-	size_t len;
-	int rc = mv_read_file(path, MAX_HOST_FILE, &text, &len, err);
-
-	memset(h, 0, sizeof(*h));
-	if (rc)
-		return rc;
-	rc = mv_json_parse(&o, path, text, len, err);
-	if (rc == 0)
-		rc = mv_host_from_json(h, path, o, err);
-	json_object_put(o);
-	free(text);
-	return rc;
 }
 
 int mv_host_save(const struct mv_host *h, const char *path, struct mv_err *err)

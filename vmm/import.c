@@ -88,9 +88,8 @@ static int read_dump(struct mv_dump *d, enum content content, const char *text, 
 	return rc ? rc : mv_dump_host(d);
 }
 
-/* path: where our own files may be read from; NULL if there is only the text. */
-static int import(struct mv_host *h, const char *file, const char *path, const char *text,
-		  size_t len, struct mv_import *report, struct mv_err *err)
+int mv_host_import_text(struct mv_host *h, const char *file, const char *text, size_t len,
+			struct mv_import *report, struct mv_err *err)
 {
 	struct mv_import *own = report ? NULL : malloc(sizeof(*own));
 	struct mv_dump d = {
@@ -110,8 +109,7 @@ static int import(struct mv_host *h, const char *file, const char *path, const c
 		rc = -MV_E_INPUT;
 	} else if (content == CONTENT_OWN) {
 		mv_dump_format(&d, "minivmm host file");
-		rc = path ? mv_host_from_json(h, path, json, err)
-			  : mv_err_at(err, MV_E_INPUT, file, 0, 0, "a host file of our own");
+		rc = mv_host_from_json(h, file, json, err);
 	} else {
 		rc = read_dump(&d, content, text, len, json);
 	}
@@ -119,12 +117,6 @@ static int import(struct mv_host *h, const char *file, const char *path, const c
 	mv_dump_free(&d);
 	free(own);
 	return rc;
-}
-
-int mv_host_import_text(struct mv_host *h, const char *file, const char *text, size_t len,
-			struct mv_import *report, struct mv_err *err)
-{
-	return import(h, file, NULL, text, len, report, err);
 }
 
 int mv_host_import(struct mv_host *h, const char *path, struct mv_import *report,
@@ -140,7 +132,7 @@ int mv_host_import(struct mv_host *h, const char *path, struct mv_import *report
 			memset(report, 0, sizeof(*report));
 		return rc;
 	}
-	rc = import(h, path, path, text, len, report, err);
+	rc = mv_host_import_text(h, path, text, len, report, err);
 	free(text);
 	return rc;
 }

@@ -46,7 +46,7 @@ struct mv_import {
 int mv_host_import(struct mv_host *h, const char *path, struct mv_import *report,
 		   struct mv_err *err);
 
-/* The same from memory; text[len] must be 0. Our own files are refused: they go to mv_host_from_json. */
+/* The same from memory; text[len] must be 0, file is for messages. */
 int mv_host_import_text(struct mv_host *h, const char *file, const char *text, size_t len,
 			struct mv_import *report, struct mv_err *err);
 

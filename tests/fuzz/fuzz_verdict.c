@@ -6,10 +6,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "apply.h"
-#include "host_json.h"
 #include "import.h"
 #include "maskload.h"
 #include "quick.h"
@@ -85,14 +83,12 @@ static void both_ways(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mv_err err = { 0 };
-	char path[FUZZ_PATH];
-	int fd = fuzz_file(data, size, path);
+	char *text = fuzz_text(data, size);
 
 	if (!f.fixed.raw.n)
 		FUZZ_MUST(mv_host_import_text(&f.fixed, "h1", fuzz_dump, strlen(fuzz_dump), NULL, &err) == 0, "%s", err.msg);
-	if (fd >= 0 && mv_host_load(&f.any, path, &err) == 0)
+	if (mv_host_import_text(&f.any, "in", text, size, NULL, &err) == 0)
 		both_ways();
-	if (fd >= 0)
-		close(fd);
+	free(text);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include "explain.h"
 #include "guest-tests/linux/rows.h"
 #include "host_exec.h"
-#include "host_json.h"
+#include "import.h"
 #include "maskload.h"
 
 /* ---- bytes ---- */
@@ -193,7 +193,7 @@ static void guest(struct mv_policy *p, struct mv_notes *notes, const char *host,
 	fputs(text, f);
 	fclose(f);
 	snprintf(path, sizeof(path), "%s/tests/data/hosts/%s", MV_SOURCE_DIR, host);
-	cr_assert_eq(mv_host_load(&p->source, path, &err), 0, "%s", err.msg);
+	cr_assert_eq(mv_host_import(&p->source, path, NULL, &err), 0, "%s", err.msg);
 	req.vendor = mv_table_vendor(&p->source.raw);
 	cr_assert_eq(mv_masks_load(p, &req, &err), 0, "%s", err.msg);
 	cr_assert_eq(mv_apply(p, 1, notes, &err), 0, "%s", err.msg);

@@ -308,7 +308,7 @@ Test(import, every_error_in_its_place)
 		  "nor "
 		  "Firecracker's: no member \"minivmm-host\", \"guest_cpu_config\" or "
 		  "\"cpuid_modifiers\"" },
-		{ "JSON, ours", "{\"minivmm-host\":1}", 0, "a host file of our own" },
+		{ "JSON, ours", "{\"minivmm-host\":1}", 0, "member \"name\" is missing" },
 		{ "Firecracker, list", "{\"cpuid_modifiers\":{}}", 0,
 		  "member \"cpuid_modifiers\" is not array" },
 		{ "Firecracker, no list", "{\"guest_cpu_config\":{}}", 0,
