@@ -178,19 +178,6 @@ int mv_snapshot_memory(struct mv_snapshot *s, uint8_t *ram, struct mv_err *err)
 	return mv_manifest_load(&s->memory, &s->s, ram, err);
 }
 
-int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram,
-		     struct mv_err *err)
-{
-	int rc = mv_snapshot_state(s, state, err);
-
-	if (rc)
-		return rc;
-	rc = mv_snapshot_memory(s, ram, err);
-	if (rc)
-		mv_state_finish(state);
-	return rc;
-}
-
 const struct mv_manifest *mv_snapshot_manifest(const struct mv_snapshot *s)
 {
 	return &s->memory;

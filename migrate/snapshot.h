@@ -5,8 +5,7 @@
  *
  * Reading goes in steps, so that the verdict can be reached before anything exists:
  * mv_snapshot_open verifies the header, reads the static part and stops at STATIC_END;
- * mv_snapshot_state reads the other records, mv_snapshot_memory the pages. mv_snapshot_load does
- * the last two at once.
+ * mv_snapshot_state reads the other records, mv_snapshot_memory the pages.
  */
 #ifndef MV_MIGRATE_SNAPSHOT_H
 #define MV_MIGRATE_SNAPSHOT_H
@@ -37,16 +36,10 @@ int mv_snapshot_open(struct mv_snapshot **out, const char *path, struct mv_stati
 		     struct mv_err *err);
 
 /*
- * Read and verify the rest: state (initialised here, the caller finishes it) and memory into ram,
- * which is config.ram_size zero bytes. Every checksum has been verified when it returns 0; on error
- * the contents of ram are undefined.
- */
-int mv_snapshot_load(struct mv_snapshot *s, struct mv_state *state, uint8_t *ram,
-		     struct mv_err *err);
-
-/*
- * The same in two: the state, then memory (or the caller reads it by the manifest, which is there
- * from then on until s is closed, and verifies each chunk itself).
+ * Read and verify the rest, in this order: the state (initialised here, the caller finishes it unless this
+ * fails), then memory into ram, which is config.ram_size zero bytes and undefined after an error. Or the
+ * caller reads memory by the manifest, which is there from then on until s is closed, and verifies each chunk
+ * itself.
  */
 int mv_snapshot_state(struct mv_snapshot *s, struct mv_state *state, struct mv_err *err);
 int mv_snapshot_memory(struct mv_snapshot *s, uint8_t *ram, struct mv_err *err);

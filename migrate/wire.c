@@ -317,14 +317,6 @@ void mv_wire_zero(struct mv_wire *w, size_t len, const char *what)
 			mv_wire_fail(w, "%s is not zero", what);
 }
 
-void mv_wire_expect_u32(struct mv_wire *w, uint32_t v, const char *what)
-{
-	uint64_t x = integer(w, v, 4);
-
-	if (x != v)
-		mv_wire_fail(w, "%s is %" PRIu64 ", not %" PRIu32, what, x, v);
-}
-
 void mv_wire_expect_u64(struct mv_wire *w, uint64_t v, const char *what)
 {
 	uint64_t x = integer(w, v, 8);

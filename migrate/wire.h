@@ -83,7 +83,6 @@ void mv_wire_str(struct mv_wire *w, char *s, size_t size, const char *what);
 /* len bytes of zero. */
 void mv_wire_zero(struct mv_wire *w, size_t len, const char *what);
 /* The value itself is fixed. */
-void mv_wire_expect_u32(struct mv_wire *w, uint32_t v, const char *what);
 void mv_wire_expect_u64(struct mv_wire *w, uint64_t v, const char *what);
 
 /* Decoding: fails unless every byte was used. */

@@ -335,6 +335,18 @@ void fixture_save(const char *path)
 	cr_assert(!mv_snapshot_save(path, fx.st, &fx.state, fx.ram, NULL, &err), "%s", err.msg);
 }
 
+int fixture_read(struct mv_snapshot *s, struct mv_err *err)
+{
+	int rc = mv_snapshot_state(s, &fx.state2, err);
+
+	if (rc)
+		return rc;
+	rc = mv_snapshot_memory(s, fx.ram2, err);
+	if (rc)
+		mv_state_finish(&fx.state2);
+	return rc;
+}
+
 int fixture_load(const char *path, struct mv_err *err)
 {
 	struct mv_snapshot *s = NULL;
@@ -344,7 +356,7 @@ int fixture_load(const char *path, struct mv_err *err)
 	memset(fx.ram2, 0, RAM_SIZE);
 	rc = mv_snapshot_open(&s, path, fx.st2, err);
 	if (!rc) {
-		rc = mv_snapshot_load(s, &fx.state2, fx.ram2, err);
+		rc = fixture_read(s, err);
 		if (rc)
 			cr_expect_null(fx.state2.vcpus);
 		mv_state_finish(&fx.state2);

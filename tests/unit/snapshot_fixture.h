@@ -29,6 +29,8 @@ void fixture_fill(bool full);
 
 /* Save the first machine; it has to work. */
 void fixture_save(const char *path);
+/* Read all behind the static part into the second machine; the caller finishes its state unless this fails. */
+int fixture_read(struct mv_snapshot *s, struct mv_err *err);
 /* Open and load path into the second machine, whose state is gone again afterwards. */
 int fixture_load(const char *path, struct mv_err *err);
 

@@ -98,7 +98,7 @@ static void walk(struct mv_wire *w, enum kind kind)
 		mv_wire_zero(w, 2, "it");
 		break;
 	case EXPECT_7:
-		mv_wire_expect_u32(w, 7, "it");
+		mv_wire_expect_u64(w, 7, "it");
 		break;
 	case END:
 		break;
@@ -142,8 +142,8 @@ Test(stream, wire_canonical)
 		{ "text cut", STR_4, { 'a' }, 3, "too few" },
 		{ "zero", ZERO_2, { 0, 0 }, 2, "" },
 		{ "not zero", ZERO_2, { 0, 1 }, 2, "not zero" },
-		{ "7", EXPECT_7, { 7 }, 4, "" },
-		{ "8 for 7", EXPECT_7, { 8 }, 4, "8, not 7" },
+		{ "7", EXPECT_7, { 7 }, 8, "" },
+		{ "8 for 7", EXPECT_7, { 8 }, 8, "8, not 7" },
 		{ "end", END, { 0 }, 0, "" },
 		{ "not the end", END, { 0 }, 1, "1 bytes too many" },
 	};
