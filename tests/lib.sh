@@ -16,7 +16,7 @@ build=$(cd "$1" && pwd)
 minivmm=$build/minivmm
 guests=$build/guest-tests
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 # Sockets and cached proofs of tests stay among themselves.
 export XDG_RUNTIME_DIR=$tmp/run
 mkdir -m 700 "$XDG_RUNTIME_DIR"

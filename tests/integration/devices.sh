@@ -40,7 +40,6 @@ expect_status 2
 expect_err "more than 7 disks"
 check "bad input: --disk eight times"
 
-trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 need_kvm disk "snapshot with a disk" "moving with a disk" "random accesses" "64-bit code" || exit 0
 
 run "$hello" --guest-os linux32
@@ -262,8 +261,7 @@ expect_equal "$(wc -c <source.out)" "$laps" "bytes of the halted guest's output"
 wait "$pid"
 ran "$minivmm" resume mover
 expect_status 0
-grown() { [ "$(wc -c <source.out)" -gt "$laps" ]; }
-wait_for grown
+expect_grows source.out "$laps"
 run "$hello" --disk d.img
 expect_status 1
 expect_err "d.img: the disk image is in use"

@@ -38,6 +38,15 @@ wait_for() {
 	return 1
 }
 
+longer() { # FILE SIZE
+	[ "$(stat -c %s "$1")" -gt "$2" ]
+}
+
+# expect_grows FILE [SIZE]: it gets longer than SIZE, or than it is: the guest that prints into it runs.
+expect_grows() {
+	wait_for longer "$1" "${2:-$(stat -c %s "$1")}"
+}
+
 # start NAME COMMAND...: in the background, output in $tmp/NAME.out and .err; $pid. As from a
 # terminal: shells have what they start in the background ignore SIGINT.
 start() {

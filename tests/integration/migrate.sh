@@ -3,13 +3,10 @@
 # Live migration between two processes on this machine: the guest goes on where it was, with what it
 # had, and whatever fails, it runs in one place. MIGRATE_FAULTS=all tries every message there is.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 
-if ! have_kvm; then
-	skip migrate "no /dev/kvm"
-	exit 0
-fi
+need_kvm migrate || exit 0
 cd "$tmp" || exit 1
-trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 
 counter() { # NAME [OPTIONS]: a guest that counts, into NAME.out
 	local name=$1
@@ -18,7 +15,7 @@ counter() { # NAME [OPTIONS]: a guest that counts, into NAME.out
 	"$minivmm" run "$guests/hello.elf" --name "$name" --append \
 		"mode=counter ticks=100000000 delay=20000 nonce=$name" "$@" >"$name.out" 2>"$name.err" &
 	eval "pid_$name=$!"
-	until_true test -s "$name.out"
+	wait_for test -s "$name.out"
 }
 
 receiver() { # NAME ADDR [OPTIONS]: into NAME.out; $to is where it listens
@@ -27,29 +24,8 @@ receiver() { # NAME ADDR [OPTIONS]: into NAME.out; $to is where it listens
 	rm -f "$name.out" "$name.err"
 	"$minivmm" receive "$addr" "$@" >"$name.out" 2>"$name.err" &
 	eval "pid_$name=$!"
-	until_true grep -q listening "$name.err"
+	wait_for grep -q listening "$name.err"
 	to=$(sed -n 's/.*listening on //p' "$name.err")
-}
-
-until_true() { # COMMAND: within 20 s
-	local i
-	for i in $(seq 200); do
-		"$@" 2>/dev/null && return 0
-		sleep 0.1
-	done
-	problem "in vain: $*"
-	return 1
-}
-
-grows() { # FILE
-	local before
-	before=$(stat -c %s "$1")
-	sleep 0.4
-	[ "$(stat -c %s "$1")" != "$before" ]
-}
-
-expect_grows() {
-	grows "$1" || problem "$1: the guest does not run"
 }
 
 # The outputs are one guest's: every number once, in order, and its own word with each.
@@ -68,6 +44,20 @@ gone() { # NAME: its process ended; $code is how
 	code=$?
 }
 
+moved() { # a runs in b, and its name came with it, as soon as the source had let go of it
+	gone a
+	expect_equal "$code" 0 "the source's exit status"
+	expect_grows b.out
+	wait_for "$minivmm" status a
+}
+
+stopped() { # where it is now
+	ran "$minivmm" stop a
+	expect_status 0
+	gone b
+	expect_equal "$code" 0 "the destination's exit status"
+}
+
 # ---- it moves ----
 
 for addr in "unix:$tmp/sock" tcp:127.0.0.1:0 'tcp:[::1]:0'; do
@@ -83,19 +73,12 @@ for addr in "unix:$tmp/sock" tcp:127.0.0.1:0 'tcp:[::1]:0'; do
 	for key in processed remaining total iteration dirty-rate downtime; do
 		expect_out "\"$key\":"
 	done
-	gone a
-	expect_equal "$code" 0 "the source's exit status"
-	expect_grows b.out
+	moved
 	expect_one_guest a a.out b.out
 	# The kernel may have some of its own there, by other names; ThreadSanitizer has one more of this name.
 	own=${TSAN_OPTIONS:+1}
 	expect_equal "$(cat /proc/"$pid_b"/task/*/comm | grep -c minivmm)" $((3 + ${own:-0})) "threads: a vCPU, input, the rest"
-	# Its name came with it, as soon as the source had let go of it.
-	until_true "$minivmm" status a >/dev/null
-	ran "$minivmm" stop a
-	expect_status 0
-	gone b
-	expect_equal "$code" 0 "the destination's exit status"
+	stopped
 	check "migrate: over ${addr%:*}, while it counts"
 done
 
@@ -108,6 +91,7 @@ for hop in 1 2 3 4; do
 	expect_status 0
 	from=hop$hop
 	expect_grows "h$hop.out"
+	wait_for "$minivmm" status "$from"
 done
 expect_one_guest a a.out h1.out h2.out h3.out h4.out
 ran "$minivmm" stop hop4
@@ -134,7 +118,7 @@ open("p.out", "wb").write(got + p.stdout.read())
 sys.exit(p.wait())
 EOF
 pid_p=$!
-until_true test -e p.half
+wait_for test -e p.half
 receiver q "unix:$tmp/sock"
 ran "$minivmm" migrate p "$to"
 expect_status 0
@@ -163,19 +147,17 @@ expect_equal "$code" 3 "the destination's exit status"
 receiver b "unix:$tmp/sock" --intercept none --unsafe-ignore-cpu interception
 ran "$minivmm" migrate a "$to"
 expect_status 0
-expect_grows b.out
-ran "$minivmm" stop a
-gone b
+moved
+stopped
 check "migrate: a guest that was kept to its table, to where nothing would: refused, and why"
 
 counter a --intercept none
 receiver b "unix:$tmp/sock"
 ran "$minivmm" migrate a "$to"
 expect_status 0
-expect_grows b.out
+moved
 grep -q "intercept none" b.err || problem "it does not say that it goes on without"
-ran "$minivmm" stop a
-gone b
+stopped
 check "migrate: a guest that saw the host's own CPUID goes on so, where that is the same"
 
 # ---- a guest that writes faster than the link carries ----
@@ -190,7 +172,7 @@ writer() { # [DELAY [FROM [OPTIONS]]]: writes 8 MiB again and again, and checks 
 	"$minivmm" run "$guests/hello.elf" --name a --append \
 		"mode=writer mib=8 from=${2:-8} delay=${1:-10000} ticks=100000000" "${@:3}" >a.out 2>a.err &
 	pid_a=$!
-	until_true test -s a.out
+	wait_for test -s a.out
 }
 
 writer
@@ -228,11 +210,9 @@ python3 - .out <<-'EOF2' || problem "the progress makes no sense"
 	assert max(x["dirty-rate"] for x in p) > 100 and max(x["bandwidth"] for x in p) < 40 << 20, "rates"
 	assert "end" in lines[-1] and not any("end" in l for l in lines[:-1]), "end"
 EOF2
-expect_grows b.out
+moved
 expect_passes a.out b.out
-gone a
-ran "$minivmm" stop a
-gone b
+stopped
 check "migrate: --throttle slows it down until it fits, and no page is lost"
 
 if have_memory 4096; then
@@ -240,11 +220,9 @@ if have_memory 4096; then
 	receiver b "unix:$tmp/sock"
 	ran "$minivmm" migrate a "$to" --throttle 99 --downtime-ms 50
 	expect_status 0
-	expect_grows b.out
+	moved
 	expect_passes a.out b.out
-	gone a
-	ran "$minivmm" stop a
-	gone b
+	stopped
 	check "migrate: a guest that writes on both sides of the gap between 3 and 4 GiB"
 else
 	skip "migrate: a guest of 4 GiB" "this machine has less"
@@ -255,11 +233,9 @@ receiver b "unix:$tmp/sock"
 ran "$minivmm" migrate a "$to" --bandwidth 20M --downtime-ms 1 --max-rounds 3 --on-timeout stop
 expect_status 0
 expect_err "3 rounds"
-expect_grows b.out
+moved
 expect_passes a.out b.out
-gone a
-ran "$minivmm" stop a
-gone b
+stopped
 check "migrate: --on-timeout stop moves it all the same"
 
 counter a --cpus 3 --memory 256M
@@ -274,14 +250,11 @@ grep -qE '^(copying|stopped) [0-9]+ \[[#.]{20}\] +[0-9]+ %, [0-9]+ MiB' tty.txt 
 [ "$(wc -L <tty.txt)" -le 110 ] && ! grep -E '\[[#.]{20}\]' tty.txt | grep -qE '.{80}' ||
 	problem "the progress line is longer than 79 columns"
 grep -qE 'moved to .*: 0\.[0-9] MiB in' tty.txt || problem "256 MiB of zeros cost more than 1 MiB: $(tail -1 tty.txt)"
-gone a
-expect_grows b.out
+moved
 expect_one_guest a a.out b.out
-until_true "$minivmm" status a >/dev/null
 ran "$minivmm" status a
 expect_out "cpus       3"
-ran "$minivmm" stop a
-gone b
+stopped
 check "migrate: three CPUs, a progress bar on a terminal, zeros cost nothing"
 
 # ---- it stays ----
@@ -324,10 +297,8 @@ if getent hosts localhost >/dev/null; then
 	receiver b tcp:localhost:0
 	ran "$minivmm" migrate a "$to"
 	expect_status 0
-	until_true "$minivmm" status a >/dev/null
-	ran "$minivmm" stop a
-	expect_status 0
-	gone b
+	moved
+	stopped
 	counter a
 fi
 check "migrate: names are looked up by the command, not by the VM"
@@ -364,10 +335,10 @@ check "migrate: not while it is paused"
 python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_UNIX); s.bind("mute"); s.listen(9); time.sleep(60)' &
 mute=$!
-until_true test -S mute
+wait_for test -S mute
 "$minivmm" migrate a "unix:$tmp/mute" >m.out 2>m.err &
 pid_m=$!
-until_true sh -c "'$minivmm' status a | grep -q 'state *moving'"
+wait_for sh -c "'$minivmm' status a | grep -q 'state *moving'"
 ran "$minivmm" snapshot a "$tmp/no.snap"
 expect_status 1
 expect_err "it is being migrated"
@@ -380,10 +351,10 @@ expect_equal "$code" 1 "the cancelled migration's exit status"
 grep -q cancelled m.err || problem "it does not say that it was cancelled"
 "$minivmm" migrate a "unix:$tmp/mute" >m.out 2>m.err &
 pid_m=$!
-until_true sh -c "'$minivmm' status a | grep -q 'state *moving'"
+wait_for sh -c "'$minivmm' status a | grep -q 'state *moving'"
 kill -TERM $pid_m
 gone m
-until_true sh -c "'$minivmm' status a | grep -q 'state *running'"
+wait_for sh -c "'$minivmm' status a | grep -q 'state *running'"
 ran "$minivmm" migrate a "unix:$tmp/mute" --peer-timeout 0.3
 expect_status 1
 expect_err "sent nothing for 0.3 s"
@@ -397,13 +368,12 @@ check "migrate: cancelled, given up, timed out"
 receiver b "unix:$tmp/sock"
 python3 -c 'import socket
 s = socket.socket(socket.AF_UNIX); s.connect("sock"); s.send(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"); s.recv(1)' 2>/dev/null
-until_true grep -q "not a VM" b.err
+wait_for grep -q "not a VM" b.err
 ran "$minivmm" migrate a "$to"
 expect_status 0
-expect_grows b.out
+moved
 expect_one_guest a a.out b.out
-ran "$minivmm" stop a
-wait
+stopped
 check "migrate: who connects and is no minivmm is let go"
 
 ran "$minivmm" receive "unix:$tmp/sock" --timeout 0.5

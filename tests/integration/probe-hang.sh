@@ -3,12 +3,10 @@
 # A probe that never comes back, or ends its guest: minivmm probe says which one it was. The program
 # is linked anew, with the misbehaving rows of guest-tests/probes-bad.def in place of its probe guest.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
 
-if ! have_kvm; then
-	skip "a probe that hangs is named" "no /dev/kvm"
-	exit 0
-fi
+need_kvm "a probe that hangs is named" || exit 0
 
 read -r cc flags <"$build/.flags"
 libs=$(make -s --no-print-directory OUT="$build" print-VMM_LIBS)

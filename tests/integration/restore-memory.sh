@@ -5,10 +5,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/helpers.sh"
 
-have_kvm || {
-	skip "restore: memory" "no /dev/kvm"
-	exit 0
-}
+need_kvm "restore: memory" || exit 0
 hello=$guests/hello.elf
 
 filled() { # FILE WORDS: a snapshot of a guest of 32 MiB, all written to

@@ -349,7 +349,7 @@ ran "$minivmm" pause ctl
 expect_status 0
 ran "$minivmm" resume ctl
 expect_status 0
-wait_for sh -c "[ \$(stat -c %s '$tmp/ctl.out') -gt $size ]"
+expect_grows "$tmp/ctl.out" "$size"
 ran "$minivmm" stop ctl
 expect_status 0
 ended ctl

@@ -5,7 +5,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/helpers.sh"
 cd "$tmp" || exit 1
-export XDG_RUNTIME_DIR=$tmp
 hello=$guests/hello.elf
 rows=("saving: others are answered" "saving: given up by who asked" "saving: while the file is written"
 	"saving: a VM that ends" "saving: at a sync point")

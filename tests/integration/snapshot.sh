@@ -384,8 +384,7 @@ for target in "${targets[@]}"; do
 done
 expect_equal "$(cat "$tmp/old.snap")" old "the old file"
 [ ${#targets[@]} = 3 ] || [ -c "$tmp/device" ] || problem "a device was replaced"
-size=$(stat -c %s "$tmp/live.out")
-wait_for sh -c "[ \$(stat -c %s '$tmp/live.out') -gt $size ]"
+expect_grows "$tmp/live.out"
 ran "$minivmm" status live --json
 expect_json_is state running
 check "failed saves: the guest goes on"

@@ -3,35 +3,22 @@
 # Live migration over TLS: both sides show a certificate and check the other's. Whatever is wrong with
 # one, the message says what, and the guest goes on where it is.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 
-if ! have_kvm; then
-	skip tls "no /dev/kvm"
-	exit 0
-fi
+need_kvm tls || exit 0
 if ! command -v certtool >/dev/null; then
 	skip tls "no certtool (gnutls-bin)"
 	exit 0
 fi
 cd "$tmp" || exit 1
-trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 "$top/tests/make-certs.sh" certs || exit 1
-
-until_true() { # COMMAND: within 20 s
-	local i
-	for i in $(seq 400); do
-		"$@" 2>/dev/null && return 0
-		sleep 0.05
-	done
-	problem "in vain: $*"
-	return 1
-}
 
 counter() { # a guest that counts, into a.out
 	rm -f a.out
 	"$minivmm" run "$guests/hello.elf" --name a --append "mode=counter ticks=100000000 delay=20000" \
 		>a.out 2>a.err &
 	pid_a=$!
-	until_true test -s a.out
+	wait_for test -s a.out
 }
 
 receiver() { # TLS-DIR|- [ADDR]: $to is where it listens
@@ -41,7 +28,7 @@ receiver() { # TLS-DIR|- [ADDR]: $to is where it listens
 	[ "$dir" = - ] || set -- "$@" --tls-dir "certs/$dir"
 	"$minivmm" receive "$@" --peer-timeout 2 >b.out 2>b.err &
 	pid_b=$!
-	until_true grep -q listening b.err
+	wait_for grep -q listening b.err
 	to=$(sed -n 's/.*listening on //p' b.err)
 }
 
@@ -50,23 +37,13 @@ end_receiver() {
 	wait $pid_b 2>/dev/null
 }
 
-grows() { # FILE
-	local before i
-	before=$(stat -c %s "$1")
-	for i in $(seq 20); do
-		sleep 0.05
-		[ "$(stat -c %s "$1")" = "$before" ] || return 0
-	done
-	return 1
-}
-
 # What went wrong, here and there; the guest goes on here, and the receiver waits for another source.
 expect_failure() { # HERE [THERE]
 	expect_status 1
 	expect_err "$1"
 	expect_err "a goes on here"
-	[ -z "${2:-}" ] || until_true grep -qF -- "$2" b.err
-	grows a.out || problem "the guest does not run"
+	[ -z "${2:-}" ] || wait_for grep -qF -- "$2" b.err
+	expect_grows a.out
 	[ ! -s b.out ] || problem "the destination printed something"
 	kill -0 $pid_b 2>/dev/null || problem "the receiver is gone: $(tail -1 b.err)"
 }
@@ -77,7 +54,7 @@ counter
 receiver good
 ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_status 0
-grows b.out || problem "the guest does not run at the destination"
+expect_grows b.out
 [ "$status" != 0 ] || wait $pid_a || problem "the source's exit status is $?"
 cat a.out b.out | tr -d '\r' | sed '$d' | awk '$2 != NR { exit 1 }' || problem "the guest did not go on where it was"
 end_receiver
@@ -128,7 +105,7 @@ for row in "no certificate:shows no certificate:NORMAL:-VERS-ALL:+VERS-TLS1.3" \
 	IFS=: read -r name said priority <<<"$row"
 	timeout 10 gnutls-cli --x509cafile certs/good/ca-cert.pem --priority "$priority" -p "$port" 127.0.0.1 \
 		</dev/null >cli.out 2>&1
-	until_true grep -q "$said" b.err
+	wait_for grep -q "$said" b.err
 	: >b.err
 	check "tls: a stranger with $name is let go"
 done
@@ -136,7 +113,7 @@ timeout 10 gnutls-cli --x509cafile certs/good/ca-cert.pem --x509certfile certs/g
 	--x509keyfile certs/good/client-key.pem -p "$port" 127.0.0.1 \
 	--priority "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0:%COMPAT" </dev/null >cli.out 2>&1 &&
 	problem "TLS 1.1 was taken: $(tail -2 cli.out)"
-until_true grep -q "not a VM" b.err
+wait_for grep -q "not a VM" b.err
 grep -qiE "version|something else than TLS 1.2" b.err || problem "no word on the version: $(cat b.err)"
 : >b.err
 check "tls: older than 1.2 is refused by the destination"
@@ -152,7 +129,7 @@ timeout 30 python3 - "$port" <<-'EOF2'
 	s.send(bytes.fromhex("1603010200010001fc0303") + bytes(40))
 	s.close()
 EOF2
-until_true grep -q "or broke off" b.err
+wait_for grep -q "or broke off" b.err
 check "tls: cut in the handshake, seen by the destination"
 timeout 30 python3 - "$port" <<-'EOF2'
 	import socket, sys
@@ -160,11 +137,11 @@ timeout 30 python3 - "$port" <<-'EOF2'
 	s.send(bytes.fromhex("1603010200010001fc0303") + bytes(40))
 	s.recv(100)
 EOF2
-until_true grep -q "sent nothing for 2 s" b.err
+wait_for grep -q "sent nothing for 2 s" b.err
 check "tls: silence in the handshake ends, seen by the destination"
 ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_status 0
-grows b.out || problem "the guest does not run at the destination"
+expect_grows b.out
 end_receiver
 check "tls: after all those strangers it still takes a VM"
 
@@ -187,7 +164,7 @@ timeout 30 python3 - >port <<-'EOF2' &
 	c.recv(10000)
 	c.recv(1)
 EOF2
-until_true test -s port
+wait_for test -s port
 ran timeout 30 "$minivmm" migrate a "tcp:127.0.0.1:$(cat port)" --tls-dir certs/good
 expect_status 1
 expect_err "a goes on here"
@@ -203,7 +180,7 @@ gnutls-serv --x509certfile certs/good/server-cert.pem --x509keyfile certs/good/s
 	--x509cafile certs/good/ca-cert.pem --priority "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0:%COMPAT" \
 	-p "$port" --quiet >serv.out 2>&1 &
 pid_s=$!
-until_true bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
 ran timeout 30 "$minivmm" migrate a "tcp:127.0.0.1:$port" --tls-dir certs/good --peer-timeout 3
 expect_status 1
 grep -qiE "version|something else than TLS 1.2" <<<"$err" || problem "no word on the version: $err"
@@ -244,7 +221,7 @@ expect_status 2
 ran timeout 30 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/good --insecure
 [ "$status" != 0 ] || problem "it did not fail"
 expect_err "contradict"
-grows a.out || problem "the guest does not run"
+expect_grows a.out
 check "tls: files that are missing, unusable or open to others are named"
 
 # The library is not part of anything that does not ask for TLS.

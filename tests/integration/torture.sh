@@ -7,10 +7,7 @@
 . "$(dirname "$0")/helpers.sh"
 cycles=${2:-100}
 
-have_kvm || {
-	skip "torture" "no /dev/kvm"
-	exit 0
-}
+need_kvm torture || exit 0
 
 # What the default mask hides, as far as this host's KVM offers it.
 cat >"$tmp/all.mask" <<-END
