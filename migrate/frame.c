@@ -3,6 +3,8 @@
 
 #include <xxhash.h>
 
+#include "le.h"
+
 void mv_frame_unpack(struct mv_frame *f, const uint8_t head[MV_FRAME_SIZE])
 {
 	f->sum = mv_load_le(head, 8);

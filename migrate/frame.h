@@ -26,23 +26,6 @@ void mv_frame_seal(uint8_t *record, uint32_t type, uint64_t length);
 /* Of the len bytes behind the checksum: the rest of the frame, and the payload. */
 uint64_t mv_frame_sum(const void *covered, size_t len);
 
-/* Little-endian numbers of size bytes, 8 at most; store returns what is behind it. */
-static inline uint64_t mv_load_le(const uint8_t *p, size_t size)
-{
-	uint64_t v = 0;
-
-	while (size--)
-		v = v << 8 | p[size];
-	return v;
-}
-
-static inline uint8_t *mv_store_le(uint8_t *p, uint64_t v, size_t size)
-{
-	for (; size--; v >>= 8)
-		*p++ = (uint8_t)v;
-	return p;
-}
-
 /* Zero bytes behind a payload, up to a multiple of 8. */
 static inline size_t mv_frame_padding(uint64_t length)
 {

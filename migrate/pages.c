@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "le.h"
 #include "records.h"
 
 #define HEAD 8			/* flags, count */

@@ -7,6 +7,7 @@
 
 #include <xxhash.h>
 
+#include "le.h"
 #include "pages.h"
 
 #define SUM_SIZE MV_FRAME_SUM_SIZE

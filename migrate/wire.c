@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frame.h"
+#include "le.h"
 
 uint8_t *mv_buf_grow(struct mv_buf *b, size_t len)
 {
@@ -148,12 +148,6 @@ void mv_wire_i64(struct mv_wire *w, int64_t *v)
 		*v = (int64_t)x;
 }
 
-/* In one expression: compilers make one load of it. */
-static uint32_t load32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 void mv_wire_u32s(struct mv_wire *w, uint32_t *v, size_t n)
 {
 	const uint8_t *in = mv_wire_decoding(w) ? take(w, n * 4) : NULL;
@@ -163,7 +157,7 @@ void mv_wire_u32s(struct mv_wire *w, uint32_t *v, size_t n)
 		if (out)
 			out = mv_store_le(out, v[i], 4);
 		else if (mv_wire_decoding(w))
-			v[i] = in ? load32(in + 4 * i) : 0;
+			v[i] = in ? mv_le32(in + 4 * i) : 0;
 	}
 }
 
@@ -176,7 +170,7 @@ void mv_wire_u64s(struct mv_wire *w, uint64_t *v, size_t n)
 		if (out)
 			out = mv_store_le(out, v[i], 8);
 		else if (mv_wire_decoding(w))
-			v[i] = in ? load32(in + 8 * i) | (uint64_t)load32(in + 8 * i + 4) << 32 : 0;
+			v[i] = in ? mv_le64(in + 8 * i) : 0;
 	}
 }
 

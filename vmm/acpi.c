@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "le.h"
 #include "virtio.h"
 
 struct header {			/* 5.2.6 */
@@ -272,12 +273,6 @@ static size_t build_madt(uint8_t *p, unsigned ncpus)
 	return n;
 }
 
-static void store32(uint8_t *p, uint32_t v)
-{
-	for (unsigned i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 /* Scope (\_SB), again, around a Device for each virtio device. */
 static size_t add_virtio(uint8_t *p, unsigned n)
 {
@@ -294,8 +289,8 @@ static size_t add_virtio(uint8_t *p, unsigned n)
 		memcpy(p, virtio_aml, sizeof(virtio_aml));
 		p[AML_NAME] = (uint8_t)('0' + i);
 		p[AML_UID] = (uint8_t)i;
-		store32(p + AML_ADDRESS, MV_VIRTIO_AT + i * MV_VIRTIO_SIZE);
-		store32(p + AML_IRQ, MV_VIRTIO_IRQ + i);
+		mv_store_le(p + AML_ADDRESS, MV_VIRTIO_AT + i * MV_VIRTIO_SIZE, 4);
+		mv_store_le(p + AML_IRQ, MV_VIRTIO_IRQ + i, 4);
 	}
 	return 1 + length;
 }

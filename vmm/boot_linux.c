@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "acpi.h"
+#include "le.h"
 
 /* Offsets in boot_params (Documentation/arch/x86/zero-page.rst). */
 #define ZP_RSDP 0x070
@@ -32,16 +33,6 @@
 #define PTE_LARGE 0x80u
 #define TABLE_PAGES 6		/* PML4, PDPT, four directories */
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
 static void boot_params(struct mv_vm *vm, const struct mv_image *img)
 {
 	uint8_t *zp = vm->ram + MV_BOOT_PARAMS_AT;
@@ -54,17 +45,17 @@ static void boot_params(struct mv_vm *vm, const struct mv_image *img)
 	memcpy(zp + ZP_SETUP, img->data + ZP_SETUP, end - ZP_SETUP);
 	zp[ZP_LOADER_TYPE] = LOADER_UNKNOWN;
 	zp[ZP_LOADFLAGS] &= (uint8_t)~CAN_USE_HEAP;
-	put32(zp + ZP_CMDLINE_AT, MV_BOOT_CMDLINE_AT);
-	put32(zp + ZP_INITRD_AT, (uint32_t)mv_initrd_at(img, vm->ram_size));
-	put32(zp + ZP_INITRD_SIZE, (uint32_t)img->initrd_size);
-	put64(zp + ZP_RSDP, MV_ACPI_AT);
+	mv_store_le(zp + ZP_CMDLINE_AT, MV_BOOT_CMDLINE_AT, 4);
+	mv_store_le(zp + ZP_INITRD_AT, (uint32_t)mv_initrd_at(img, vm->ram_size), 4);
+	mv_store_le(zp + ZP_INITRD_SIZE, (uint32_t)img->initrd_size, 4);
+	mv_store_le(zp + ZP_RSDP, MV_ACPI_AT, 8);
 	zp[ZP_E820_N] = (uint8_t)n;
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t *e = zp + ZP_E820 + i * 20;
 
-		put64(e, map[i].addr);
-		put64(e + 8, map[i].size);
-		put32(e + 16, map[i].type);
+		mv_store_le(e, map[i].addr, 8);
+		mv_store_le(e + 8, map[i].size, 8);
+		mv_store_le(e + 16, map[i].type, 4);
 	}
 }
 
@@ -74,13 +65,13 @@ void mv_boot_page_tables(struct mv_vm *vm)
 	uint64_t next = MV_BOOT_PAGES_AT + MV_PAGE_SIZE;
 
 	memset(p, 0, TABLE_PAGES * MV_PAGE_SIZE);
-	put64(p, next | PTE_PRESENT_WRITABLE);
+	mv_store_le(p, next | PTE_PRESENT_WRITABLE, 8);
 	p += MV_PAGE_SIZE;
 	for (unsigned i = 0; i < 4; i++)
-		put64(p + i * 8, (next + (i + 1) * MV_PAGE_SIZE) | PTE_PRESENT_WRITABLE);
+		mv_store_le(p + i * 8, (next + (i + 1) * MV_PAGE_SIZE) | PTE_PRESENT_WRITABLE, 8);
 	p += MV_PAGE_SIZE;
 	for (uint64_t i = 0; i < 4 * 512; i++)
-		put64(p + i * 8, i << 21 | PTE_LARGE | PTE_PRESENT_WRITABLE);
+		mv_store_le(p + i * 8, i << 21 | PTE_LARGE | PTE_PRESENT_WRITABLE, 8);
 }
 
 static int enter(struct mv_vcpu *vcpu, uint64_t entry, struct mv_err *err)

@@ -5,21 +5,7 @@
 #include <string.h>
 
 #include "guest-tests/abi.h"
-
-static uint32_t load_le(const uint8_t *p, unsigned size)
-{
-	uint32_t v = 0;
-
-	for (unsigned i = 0; i < size; i++)
-		v |= (uint32_t)p[i] << 8 * i;
-	return v;
-}
-
-static void store_le(uint8_t *p, uint32_t v)
-{
-	for (unsigned i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
+#include "le.h"
 
 /* ---- the test ports of guest-tests/abi.h ---- */
 
@@ -58,7 +44,7 @@ static enum mv_io_result info_out(struct mv_devices *d, uint16_t port, unsigned 
 {
 	(void)port;
 	if (size == 4) {
-		d->info.block = load_le(data, 4);
+		d->info.block = mv_le32(data);
 		d->info.cursor = 0;
 	}
 	return MV_IO_DONE;
@@ -70,7 +56,7 @@ static void info_in(struct mv_devices *d, uint16_t port, unsigned size, uint8_t 
 	memset(data, 0xff, size);
 	if (size != 4)
 		return;
-	store_le(data, info_word(&d->info, d->info.cursor));
+	mv_store_le(data, info_word(&d->info, d->info.cursor), 4);
 	if (d->info.cursor < UINT32_MAX)
 		d->info.cursor++;
 }
@@ -79,7 +65,7 @@ static enum mv_io_result exit_out(struct mv_devices *d, uint16_t port, unsigned 
 				  const uint8_t *data)
 {
 	(void)port;
-	d->value = load_le(data, size);
+	d->value = (uint32_t)mv_load_le(data, size);
 	return MV_IO_EXIT;
 }
 
@@ -87,7 +73,7 @@ static enum mv_io_result sync_out(struct mv_devices *d, uint16_t port, unsigned 
 				  const uint8_t *data)
 {
 	(void)port;
-	d->value = load_le(data, size);
+	d->value = (uint32_t)mv_load_le(data, size);
 	return MV_IO_SYNC;
 }
 
@@ -95,7 +81,7 @@ static enum mv_io_result fault_out(struct mv_devices *d, uint16_t port, unsigned
 				   const uint8_t *data)
 {
 	(void)port;
-	d->fault = load_le(data, size);
+	d->fault = (uint32_t)mv_load_le(data, size);
 	return MV_IO_DONE;
 }
 
@@ -308,14 +294,14 @@ static bool load_serial(struct mv_devices *d, const uint8_t *data)
 
 static void save_info(const struct mv_devices *d, uint8_t *data)
 {
-	store_le(data, d->info.block);
-	store_le(data + 4, d->info.cursor);
+	mv_store_le(data, d->info.block, 4);
+	mv_store_le(data + 4, d->info.cursor, 4);
 }
 
 static bool load_info(struct mv_devices *d, const uint8_t *data)
 {
-	d->info.block = load_le(data, 4);
-	d->info.cursor = load_le(data + 4, 4);
+	d->info.block = mv_le32(data);
+	d->info.cursor = mv_le32(data + 4);
 	return true;
 }
 

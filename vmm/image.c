@@ -12,6 +12,7 @@
 
 #include "file_kind.h"
 #include "guest-tests/abi.h"
+#include "le.h"
 
 #define MAX_IMAGE (UINT64_C(1) << 30)
 #define XEN_ELFNOTE_GUEST_OS 6
@@ -39,21 +40,6 @@
 #define LINUX_ENTRY64 0x200
 
 #define BAD(img, ...) mv_err_at(err, MV_E_INPUT, (img)->name, 0, 0, __VA_ARGS__)
-
-static uint32_t le16(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8;
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static uint64_t le64(const uint8_t *p)
-{
-	return le32(p) | (uint64_t)le32(p + 4) << 32;
-}
 
 static bool inside(const struct mv_image *img, uint64_t offset, uint64_t size)
 {
@@ -94,7 +80,7 @@ static bool take_note(struct mv_image *img, const uint8_t *owner, uint32_t owner
 {
 	if (owner_size == 4 && !memcmp(owner, "Xen", 4) && type == XEN_ELFNOTE_PHYS32_ENTRY &&
 	    desc_size >= 4) {
-		img->entry = le32(desc);
+		img->entry = mv_le32(desc);
 		img->boot = MV_BOOT_PVH;
 		return true;
 	}
@@ -103,7 +89,7 @@ static bool take_note(struct mv_image *img, const uint8_t *owner, uint32_t owner
 	if (owner_size != sizeof(MV_NOTE_OWNER) || memcmp(owner, MV_NOTE_OWNER, owner_size))
 		return false;
 	if (type == MV_NOTE_FLAGS && desc_size >= 4)
-		img->note_flags = le32(desc);
+		img->note_flags = mv_le32(desc);
 	if (type == MV_NOTE_CPUID) {
 		img->sites = desc;
 		img->nsites = desc_size / 8;
@@ -117,12 +103,12 @@ static bool parse_notes(struct mv_image *img, uint64_t offset, uint64_t size)
 
 	while (size >= 12 && inside(img, offset, 12)) {
 		const uint8_t *p = img->data + offset;
-		uint64_t name = le32(p), desc = le32(p + 4);
+		uint64_t name = mv_le32(p), desc = mv_le32(p + 4);
 		uint64_t need = 12 + ((name + 3) & ~UINT64_C(3)) + ((desc + 3) & ~UINT64_C(3));
 
 		if (need > size || !inside(img, offset, need))
 			break;
-		pvh |= take_note(img, p + 12, (uint32_t)name, le32(p + 8),
+		pvh |= take_note(img, p + 12, (uint32_t)name, mv_le32(p + 8),
 				 p + 12 + ((name + 3) & ~UINT64_C(3)), (uint32_t)desc);
 		offset += need;
 		size -= need;
@@ -134,10 +120,10 @@ static bool parse_notes(struct mv_image *img, uint64_t offset, uint64_t size)
 static int parse_segments(struct mv_image *img, bool *pvh, struct mv_err *err)
 {
 	const uint8_t *d = img->data;
-	uint64_t phoff = img->elf64 ? le64(d + 32) : le32(d + 28);
-	unsigned phnum = img->elf64 ? le32(d + 56) & 0xffff : le32(d + 44) & 0xffff;
+	uint64_t phoff = img->elf64 ? mv_le64(d + 32) : mv_le32(d + 28);
+	unsigned phnum = img->elf64 ? mv_le32(d + 56) & 0xffff : mv_le32(d + 44) & 0xffff;
 	unsigned phsize = img->elf64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
-	unsigned entsize = (img->elf64 ? le32(d + 54) : le32(d + 42)) & 0xffff;
+	unsigned entsize = (img->elf64 ? mv_le32(d + 54) : mv_le32(d + 42)) & 0xffff;
 
 	if (phnum && entsize != phsize)
 		return BAD(img, "its program headers have %u bytes each, not %u", entsize, phsize);
@@ -145,12 +131,12 @@ static int parse_segments(struct mv_image *img, bool *pvh, struct mv_err *err)
 		return BAD(img, "truncated: the program headers lie outside the file");
 	for (unsigned i = 0; i < phnum; i++) {
 		const uint8_t *p = d + phoff + (size_t)i * phsize;
-		uint32_t type = le32(p), flags = le32(p + (img->elf64 ? 4 : 24));
+		uint32_t type = mv_le32(p), flags = mv_le32(p + (img->elf64 ? 4 : 24));
 		struct mv_segment_map s = {
-			.offset = img->elf64 ? le64(p + 8) : le32(p + 4),
-			.gpa = img->elf64 ? le64(p + 24) : le32(p + 12),
-			.file_size = img->elf64 ? le64(p + 32) : le32(p + 16),
-			.mem_size = img->elf64 ? le64(p + 40) : le32(p + 20),
+			.offset = img->elf64 ? mv_le64(p + 8) : mv_le32(p + 4),
+			.gpa = img->elf64 ? mv_le64(p + 24) : mv_le32(p + 12),
+			.file_size = img->elf64 ? mv_le64(p + 32) : mv_le32(p + 16),
+			.mem_size = img->elf64 ? mv_le64(p + 40) : mv_le32(p + 20),
 			.exec = flags & PF_X,
 			.write = flags & PF_W,
 		};
@@ -168,8 +154,8 @@ static int parse_segments(struct mv_image *img, bool *pvh, struct mv_err *err)
 static int find_symbols(struct mv_image *img, struct mv_err *err)
 {
 	const uint8_t *d = img->data;
-	uint64_t shoff = img->elf64 ? le64(d + 40) : le32(d + 32);
-	unsigned shnum = img->elf64 ? le32(d + 60) & 0xffff : le32(d + 48) & 0xffff;
+	uint64_t shoff = img->elf64 ? mv_le64(d + 40) : mv_le32(d + 32);
+	unsigned shnum = img->elf64 ? mv_le32(d + 60) & 0xffff : mv_le32(d + 48) & 0xffff;
 	unsigned shsize = img->elf64 ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
 
 	/* They come last in the file: where they are missing, more may be. */
@@ -177,10 +163,10 @@ static int find_symbols(struct mv_image *img, struct mv_err *err)
 		return BAD(img, "truncated: the section headers lie outside the file");
 	for (unsigned i = 0; i < shnum; i++) {
 		const uint8_t *s = d + shoff + (size_t)i * shsize;
-		uint64_t offset = img->elf64 ? le64(s + 24) : le32(s + 16);
-		uint64_t size = img->elf64 ? le64(s + 32) : le32(s + 20);
+		uint64_t offset = img->elf64 ? mv_le64(s + 24) : mv_le32(s + 16);
+		uint64_t size = img->elf64 ? mv_le64(s + 32) : mv_le32(s + 20);
 
-		if (le32(s + 4) != SHT_SYMTAB || !inside(img, offset, size))
+		if (mv_le32(s + 4) != SHT_SYMTAB || !inside(img, offset, size))
 			continue;
 		img->symtab = offset;
 		img->symsize = img->elf64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
@@ -194,8 +180,8 @@ static int find_symbols(struct mv_image *img, struct mv_err *err)
 static long multiboot_header(const struct mv_image *img)
 {
 	for (size_t o = 0; o + 12 <= img->size && o + 12 <= MULTIBOOT_SEARCH; o += 4)
-		if (le32(img->data + o) == MULTIBOOT_MAGIC &&
-		    le32(img->data + o) + le32(img->data + o + 4) + le32(img->data + o + 8) == 0)
+		if (mv_le32(img->data + o) == MULTIBOOT_MAGIC &&
+		    mv_le32(img->data + o) + mv_le32(img->data + o + 4) + mv_le32(img->data + o + 8) == 0)
 			return (long)o;
 	return -1;
 }
@@ -208,10 +194,10 @@ static int parse_kludge(struct mv_image *img, size_t header, struct mv_err *err)
 
 	if (!inside(img, header, 32))
 		return BAD(img, "truncated: the multiboot header is cut off");
-	header_addr = le32(h + 12);
-	load = le32(h + 16);
-	load_end = le32(h + 20);
-	bss_end = le32(h + 24);
+	header_addr = mv_le32(h + 12);
+	load = mv_le32(h + 16);
+	load_end = mv_le32(h + 20);
+	bss_end = mv_le32(h + 24);
 	if (load > header_addr || header_addr - load > header)
 		return BAD(img, "the multiboot header's load address 0x%x does not fit it", load);
 	if (load_end && load_end < load)
@@ -221,13 +207,13 @@ static int parse_kludge(struct mv_image *img, size_t header, struct mv_err *err)
 	s.file_size = load_end ? (uint64_t)load_end - load : img->size - s.offset;
 	s.mem_size = bss_end > load && bss_end - load > s.file_size ? bss_end - load : s.file_size;
 	s.gpa = load;
-	img->entry = le32(h + 28);
+	img->entry = mv_le32(h + 28);
 	return add_segment(img, s, err);
 }
 
 static bool is_linux(const struct mv_image *img)
 {
-	return img->size >= SETUP_HEADER_END && le16(img->data + SETUP_BOOT_FLAG) == 0xaa55 &&
+	return img->size >= SETUP_HEADER_END && mv_le16(img->data + SETUP_BOOT_FLAG) == 0xaa55 &&
 	       !memcmp(img->data + SETUP_MAGIC, "HdrS", 4);
 }
 
@@ -238,7 +224,7 @@ static bool is_linux(const struct mv_image *img)
 static int parse_linux(struct mv_image *img, struct mv_err *err)
 {
 	const uint8_t *h = img->data;
-	uint32_t version = le16(h + SETUP_VERSION), init_size = le32(h + SETUP_INIT_SIZE);
+	uint32_t version = mv_le16(h + SETUP_VERSION), init_size = mv_le32(h + SETUP_INIT_SIZE);
 	struct mv_segment_map s = { .exec = true, .write = true };
 
 	img->boot = MV_BOOT_LINUX;
@@ -248,12 +234,12 @@ static int parse_linux(struct mv_image *img, struct mv_err *err)
 				"with 2.12 (Linux 3.8)", version >> 8, version & 0xff);
 	if (!(h[SETUP_LOADFLAGS] & LOADED_HIGH))
 		return BAD(img, "a Linux zImage; a bzImage is needed");
-	if (!(le16(h + SETUP_XLOADFLAGS) & XLF_KERNEL_64))
+	if (!(mv_le16(h + SETUP_XLOADFLAGS) & XLF_KERNEL_64))
 		return BAD(img, "a Linux kernel without a 64-bit entry point");
-	s.gpa = le64(h + SETUP_PREF_ADDRESS);
+	s.gpa = mv_le64(h + SETUP_PREF_ADDRESS);
 	s.offset = ((h[SETUP_SECTS] ? h[SETUP_SECTS] : 4) + 1) * UINT64_C(512);
 	/* In units of 16 bytes; what follows in the file, a signature, is not for memory. */
-	s.file_size = le32(h + SETUP_SYSSIZE) * UINT64_C(16);
+	s.file_size = mv_le32(h + SETUP_SYSSIZE) * UINT64_C(16);
 	s.mem_size = init_size > s.file_size ? init_size : s.file_size;
 	if (s.gpa > UINT32_MAX - LINUX_ENTRY64)
 		return BAD(img, "its load address 0x%llx is above 4 GiB", (unsigned long long)s.gpa);
@@ -261,8 +247,8 @@ static int parse_linux(struct mv_image *img, struct mv_err *err)
 		return BAD(img, "a Linux kernel of %llu bytes has no room for its entry point",
 			   (unsigned long long)s.file_size);
 	img->entry = (uint32_t)s.gpa + LINUX_ENTRY64;
-	img->cmdline_max = le32(h + SETUP_CMDLINE_SIZE);
-	img->initrd_top = le32(h + SETUP_INITRD_MAX);
+	img->cmdline_max = mv_le32(h + SETUP_CMDLINE_SIZE);
+	img->initrd_top = mv_le32(h + SETUP_INITRD_MAX);
 	return add_segment(img, s, err);
 }
 
@@ -282,7 +268,7 @@ static int parse_elf(struct mv_image *img, bool *pvh, struct mv_err *err)
 	if (d[EI_DATA] != ELFDATA2LSB ||
 	    ((d[18] | d[19] << 8) != EM_X86_64 && (d[18] | d[19] << 8) != EM_386))
 		return BAD(img, "an ELF file, but not for x86");
-	img->entry = le32(d + 24);
+	img->entry = mv_le32(d + 24);
 	rc = parse_segments(img, pvh, err);
 	return rc ? rc : find_symbols(img, err);
 }
@@ -322,7 +308,7 @@ static int parse(struct mv_image *img, struct mv_err *err)
 		return -MV_E_INPUT;
 	}
 	img->boot = MV_BOOT_MULTIBOOT;
-	if (le32(img->data + header + 4) & MULTIBOOT_KLUDGE) {
+	if (mv_le32(img->data + header + 4) & MULTIBOOT_KLUDGE) {
 		img->nsegments = 0;
 		img->top = 0;
 		rc = parse_kludge(img, (size_t)header, err);
@@ -330,9 +316,9 @@ static int parse(struct mv_image *img, struct mv_err *err)
 	}
 	if (!elf)
 		return BAD(img, "a multiboot header without load addresses in a file that is not ELF");
-	if (img->elf64 && le32(img->data + 28))
+	if (img->elf64 && mv_le32(img->data + 28))
 		return BAD(img, "its entry point 0x%llx is above 4 GiB",
-			   (unsigned long long)le64(img->data + 24));
+			   (unsigned long long)mv_le64(img->data + 24));
 	return check_entry(img, err);
 }
 

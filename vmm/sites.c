@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "guest-tests/abi.h"
+#include "le.h"
 
 /* What is known of a byte of an executable segment. */
 enum { UNKNOWN, START, INTERIOR, CONFLICT /* two decodings disagree */ };
@@ -23,15 +24,6 @@ struct decoding {
 };
 
 #define CODE32 (UINT64_C(1) << 63)
-
-static uint64_t le64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 7; i >= 0; i--)
-		v = v << 8 | p[i];
-	return v;
-}
 
 static int push(struct decoding *d, uint64_t address)
 {
@@ -135,7 +127,7 @@ static int push_symbols(struct decoding *d)
 	for (size_t i = 0; i < img->nsyms; i++) {
 		const uint8_t *p = img->data + img->symtab + i * img->symsize;
 		uint8_t info = img->elf64 ? p[4] : p[12];
-		uint64_t value = img->elf64 ? le64(p + 8) : le64(p + 4) & UINT32_MAX;
+		uint64_t value = img->elf64 ? mv_le64(p + 8) : mv_le32(p + 4);
 
 		if (ELF64_ST_TYPE(info) != STT_FUNC || !mark(d, MODE64, value))
 			continue;
@@ -171,7 +163,7 @@ static int listed_sites(struct mv_sites *s, struct decoding *d, struct mv_err *e
 	const struct mv_image *img = d->img;
 
 	for (uint32_t i = 0; i < img->nsites; i++) {
-		uint64_t gpa = le64(img->sites + (size_t)i * 8);
+		uint64_t gpa = mv_le64(img->sites + (size_t)i * 8);
 		const uint8_t *code = mark(d, MODE64, gpa) ? mv_image_at(img, gpa, 2) : NULL;
 		int rc;
 

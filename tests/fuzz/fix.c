@@ -5,6 +5,7 @@
 
 #include <xxhash.h>
 
+#include "le.h"
 #include "stream.h"
 
 #define HEADER_SUM (MV_STREAM_HEADER_SIZE - MV_FRAME_SUM_SIZE)

@@ -8,6 +8,7 @@
 
 #include "frame.h"
 #include "fuzz.h"
+#include "le.h"
 #include "live.h"
 #include "stream.h"
 

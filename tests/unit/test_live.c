@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fake_vm.h"
+#include "le.h"
 #include "peer.h"
 #include "snapshot_fixture.h"
 #include "stream.h"

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "le.h"
 #include "peer.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
