@@ -5,8 +5,6 @@
 
 #include "xstate.h"
 
-#define MSR_ARCH_CAPABILITIES 0x10a
-
 struct work {
 	struct mv_baseline *b;
 	const struct mv_mask *def;
@@ -267,10 +265,10 @@ static void arch_capabilities(struct work *w)
 {
 	uint64_t first = 0, other;
 
-	mv_host_msr(w->hosts[0], MSR_ARCH_CAPABILITIES, &first);
+	mv_host_msr(w->hosts[0], MV_MSR_ARCH_CAPABILITIES, &first);
 	for (uint32_t i = 1; i < w->n; i++) {
 		other = 0;
-		mv_host_msr(w->hosts[i], MSR_ARCH_CAPABILITIES, &other);
+		mv_host_msr(w->hosts[i], MV_MSR_ARCH_CAPABILITIES, &other);
 		if (other != first)
 			lose(w, MV_F_ARCH_CAPABILITIES, MV_BL_MSR, 0, 0, i);
 	}

@@ -105,19 +105,12 @@ extern const struct mv_field mv_fields[MV_NFIELDS];
  */
 const struct mv_feature *mv_feature_by_name(const char *name, size_t len);
 
-/* No feature has that name: add to err which ones are spelled nearly so, or that systems differ over it. */
-void mv_feature_hint(struct mv_err *err, const char *name, size_t len);
-
-/* What needs what (deps.def): a visible child without its parent is of no use. */
-struct mv_dep {
-	uint16_t child, parent;	/* enum mv_feature_id */
-};
-extern const struct mv_dep mv_deps[];
-extern const unsigned mv_ndeps;
-
 /* The same among the spellings of one system: for what that system wrote. */
 enum mv_spelling { MV_SPELL_LINUX, MV_SPELL_QEMU, MV_SPELL_XEN, MV_SPELL_VMWARE };
 const struct mv_feature *mv_feature_by_alias(enum mv_spelling system, const char *name, size_t len);
+
+/* No feature has that name: add to err which ones are spelled nearly so, or that systems differ over it. */
+void mv_feature_hint(struct mv_err *err, const char *name, size_t len);
 
 /* The feature at a position; NULL if the bit has no row. */
 const struct mv_feature *mv_feature_at(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
@@ -125,6 +118,13 @@ const struct mv_feature *mv_feature_at(uint32_t leaf, uint32_t subleaf, unsigned
 /* The field of that name or covering that bit; NULL if there is none. */
 const struct mv_field *mv_field_by_name(const char *name, size_t len);
 const struct mv_field *mv_field_at(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
+
+/* What needs what (deps.def): a visible child without its parent is of no use. */
+struct mv_dep {
+	uint16_t child, parent;	/* enum mv_feature_id */
+};
+extern const struct mv_dep mv_deps[];
+extern const unsigned mv_ndeps;
 
 /* The direct prerequisites of feature id: writes up to cap ids, returns how many there are. */
 size_t mv_feature_parents(enum mv_feature_id id, enum mv_feature_id *out, size_t cap);

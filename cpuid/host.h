@@ -39,6 +39,11 @@ static inline void mv_featset_add(struct mv_featset *s, enum mv_feature_id id)
 	s->w[id / 64] |= UINT64_C(1) << (id % 64);
 }
 
+static inline void mv_featset_remove(struct mv_featset *s, enum mv_feature_id id)
+{
+	s->w[id / 64] &= ~(UINT64_C(1) << (id % 64));
+}
+
 /*
  * Is the bit's value the VMM's or the guest's doing? Such bits tell nothing about a host, and no
  * symbol compares or refuses for them.
@@ -49,17 +54,13 @@ static inline bool mv_feature_computed(const struct mv_feature *f)
 	       f->cls == MV_FC_MIRROR;
 }
 
-static inline void mv_featset_remove(struct mv_featset *s, enum mv_feature_id id)
-{
-	s->w[id / 64] &= ~(UINT64_C(1) << (id % 64));
-}
-
 struct mv_msr {
 	uint32_t index;
 	uint64_t value;
 };
 
 #define MV_HOST_MSRS 64
+#define MV_MSR_ARCH_CAPABILITIES 0x10a
 
 /* How a guest's CPUID is answered from the guest table; numbered as in guest-tests/abi.h. */
 enum mv_intercept {

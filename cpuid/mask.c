@@ -27,6 +27,20 @@ int mv_sym_parse(char c)
 	}
 }
 
+enum mv_sym mv_mask_msr_sym(const struct mv_mask_msr *m, unsigned bit)
+{
+	return (enum mv_sym)((m->plane[2] >> bit & 1) << 2 | (m->plane[1] >> bit & 1) << 1 |
+			     (m->plane[0] >> bit & 1));
+}
+
+void mv_mask_msr_set(struct mv_mask_msr *m, unsigned bit, enum mv_sym s)
+{
+	for (unsigned p = 0; p < 3; p++) {
+		m->plane[p] &= ~(UINT64_C(1) << bit);
+		m->plane[p] |= (uint64_t)(s >> p & 1) << bit;
+	}
+}
+
 uint64_t mv_mask_msr_with(const struct mv_mask_msr *m, enum mv_sym s)
 {
 	return ~((m->plane[0] ^ (s & 1 ? UINT64_MAX : 0)) |

@@ -73,7 +73,9 @@ struct mv_mask {
 	struct mv_mask_msr msrs[MV_MASK_MSRS];
 };
 
-/* The bits of an MSR line that have symbol s. */
+/* Of an MSR line: the symbol of a bit, and the bits that have symbol s. */
+enum mv_sym mv_mask_msr_sym(const struct mv_mask_msr *m, unsigned bit);
+void mv_mask_msr_set(struct mv_mask_msr *m, unsigned bit, enum mv_sym s);
 uint64_t mv_mask_msr_with(const struct mv_mask_msr *m, enum mv_sym s);
 
 enum mv_sym mv_mask_reg_sym(const struct mv_mask_reg *r, unsigned bit);

@@ -345,8 +345,7 @@ static int parse_msr(struct parser *ps, struct mv_lex *l)
 	if (i == MV_MASK_MSRS)
 		return FAIL(ps, w.col, "more than %d MSRs in one mask", MV_MASK_MSRS);
 	for (unsigned bit = 0; bit < 64; bit++)
-		for (unsigned p = 0; p < 3; p++)
-			msr.plane[p] |= (uint64_t)(syms[bit] >> p & 1) << bit;
+		mv_mask_msr_set(&msr, bit, (enum mv_sym)syms[bit]);
 	m->msrs[i] = msr;
 	if (i == m->nmsrs)
 		m->nmsrs++;

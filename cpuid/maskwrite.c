@@ -41,11 +41,6 @@ static void put(struct writer *w, const char *fmt, ...)
 	w->len += n > 0 ? (size_t)n : 0;
 }
 
-static bool empty(const struct mv_mask_reg *r)
-{
-	return !(r->plane[0] | r->plane[1] | r->plane[2]);
-}
-
 /* The same symbol in all bits: one line says it best. */
 static bool uniform(const struct mv_mask_reg *r)
 {
@@ -108,7 +103,7 @@ static void put_features(struct writer *w, const struct mv_mask_reg *r)
 		put(w, "feature %s = %c\n", f->name, mv_sym_char(s));
 		mv_mask_reg_set(&rest, bit, MV_SYM_INHERIT, 0);
 	}
-	if (empty(&rest))
+	if (!mv_mask_reg_named(&rest))
 		return;
 	w->losses->unnamed++;
 	put_guide(w, &rest);
@@ -116,7 +111,7 @@ static void put_features(struct writer *w, const struct mv_mask_reg *r)
 
 static void put_register(struct writer *w, const struct mv_mask_reg *r, enum mv_mask_form form)
 {
-	if (empty(r))
+	if (!mv_mask_reg_named(r))
 		return;
 	if (form == MV_FORM_VMX) {
 		w->losses->sublevels += r->subleaf != 0;
@@ -142,13 +137,8 @@ static void put_field(struct writer *w, const struct mv_mask_field *f)
 static void put_msr(struct writer *w, const struct mv_mask_msr *m)
 {
 	put(w, "msr 0x%x = \"", m->index);
-	for (int bit = 63; bit >= 0; bit--) {
-		unsigned s = (unsigned)(m->plane[2] >> bit & 1) << 2 |
-			     (unsigned)(m->plane[1] >> bit & 1) << 1 |
-			     (unsigned)(m->plane[0] >> bit & 1);
-
-		put(w, "%c%s", mv_sym_char((enum mv_sym)s), bit % 4 == 0 && bit ? " " : "");
-	}
+	for (unsigned bit = 64; bit--;)
+		put(w, "%c%s", mv_sym_char(mv_mask_msr_sym(m, bit)), bit % 4 == 0 && bit ? " " : "");
 	put(w, "\"\n");
 }
 

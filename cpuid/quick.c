@@ -177,7 +177,7 @@ void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	v->asks_clflush = mv_table_has(&p->guest, MV_F_CLFLUSH);
 	v->tsc_khz = p->source.tsc_khz;
 	v->asks_caps = mv_table_has(&p->guest, MV_F_ARCH_CAPABILITIES);
-	v->caps = mv_policy_msr(p, MSR_ARCH_CAPABILITIES, &v->caps_named);
+	v->caps = mv_policy_msr(p, MV_MSR_ARCH_CAPABILITIES, &v->caps_named);
 	v->can_patch = p->patchable && p->patch_cpl3;
 	v->kvm_controls = mv_kvm_controls_needed(p, MV_VERDICT_GUIDE);
 }
@@ -214,7 +214,7 @@ void mv_quick_host_init(struct mv_quick_host *h, const struct mv_quick_layout *l
 	h->clflush = mv_table_field(&offer, MV_FIELD_CLFLUSH_SIZE);
 	h->tsc_khz = host->tsc_khz;
 	h->tsc_scaling = host->tsc_scaling;
-	mv_host_msr(host, MSR_ARCH_CAPABILITIES, &h->caps);
+	mv_host_msr(host, MV_MSR_ARCH_CAPABILITIES, &h->caps);
 	h->answers_any = mv_host_intercepts(host) ||
 			 host->proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH;
 	h->answers_patch = host->proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH;

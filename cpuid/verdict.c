@@ -264,7 +264,7 @@ static bool msr_shown(const struct mv_policy *p, uint32_t index)
 		uint32_t index;
 		enum mv_feature_id id;
 	} told[] = {
-		{ MSR_ARCH_CAPABILITIES, MV_F_ARCH_CAPABILITIES },
+		{ MV_MSR_ARCH_CAPABILITIES, MV_F_ARCH_CAPABILITIES },
 		{ MSR_CORE_CAPABILITIES, MV_F_CORE_CAPABILITIES },
 		{ MSR_PERF_CAPABILITIES, MV_F_PDCM },
 	};

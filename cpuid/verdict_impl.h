@@ -6,7 +6,6 @@
 #include "verdict.h"
 
 #define MSR_CORE_CAPABILITIES 0xcf
-#define MSR_ARCH_CAPABILITIES 0x10a
 #define MSR_PERF_CAPABILITIES 0x345
 
 struct mv_compare {

@@ -62,7 +62,7 @@ bool mv_hazard_excused(const struct mv_compare *c, enum mv_feature_id id, bool g
 		return false;
 	switch (id) {
 	case MV_F_MD_CLEAR:
-		return mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &caps) && caps & ARCH_CAP_MDS_NO;
+		return mv_host_msr(c->dst, MV_MSR_ARCH_CAPABILITIES, &caps) && caps & ARCH_CAP_MDS_NO;
 	case MV_F_VERW_CLEAR:
 		return mv_table_has(&c->dst->raw, MV_F_TSA_SQ_NO) &&
 		       mv_table_has(&c->dst->raw, MV_F_TSA_L1_NO);
@@ -303,8 +303,8 @@ static void arch_caps(struct mv_compare *c)
 
 	if (!mv_table_has(&c->p->guest, MV_F_ARCH_CAPABILITIES))
 		return;
-	want = mv_policy_msr(c->p, MSR_ARCH_CAPABILITIES, &named);
-	mv_host_msr(c->dst, MSR_ARCH_CAPABILITIES, &have);
+	want = mv_policy_msr(c->p, MV_MSR_ARCH_CAPABILITIES, &named);
+	mv_host_msr(c->dst, MV_MSR_ARCH_CAPABILITIES, &have);
 	mv_arch_caps_compare(want, named, have, &lost, &gained);
 	if (!lost && !gained)
 		return;

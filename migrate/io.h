@@ -69,7 +69,7 @@ int mv_io_pending(struct mv_io *io, int ms, struct mv_err *err);
  */
 void mv_io_drain(struct mv_io *io, int ms);
 
-/* Milliseconds and nanoseconds of a clock that never jumps. */
+/* Nanoseconds of a clock that never jumps. */
 uint64_t mv_io_now_ns(void);
 
 #endif

@@ -115,12 +115,6 @@ void mv_losses_free(struct mv_losses *l)
 
 /* ---- masks ---- */
 
-enum mv_sym mv_mask_msr_sym(const struct mv_mask_msr *m, unsigned bit)
-{
-	return (enum mv_sym)((m->plane[2] >> bit & 1) << 2 | (m->plane[1] >> bit & 1) << 1 |
-			     (m->plane[0] >> bit & 1));
-}
-
 bool mv_dialect_u32(const char *text, uint32_t *out)
 {
 	unsigned long long n;
@@ -131,6 +125,20 @@ bool mv_dialect_u32(const char *text, uint32_t *out)
 	*out = (uint32_t)n;
 	/* strtoull takes blanks and a sign, too. */
 	return *text >= '0' && *text <= '9' && !*end && !errno && n <= UINT32_MAX;
+}
+
+char mv_dialect_reduce(enum mv_sym s, const char **lost)
+{
+	*lost = NULL;
+	switch (s) {
+	case MV_SYM_T: *lost = "T: set, but a host that lacks it is not refused"; return '1';
+	case MV_SYM_F: *lost = "F: cleared, but a host that has it is not refused"; return '0';
+	case MV_SYM_1: return '1';
+	case MV_SYM_0: return '0';
+	case MV_SYM_H: *lost = "H: the host's value, source and destination are not compared"; return 'x';
+	case MV_SYM_R: *lost = "R: cleared, but source and destination hardware are not compared"; return '0';
+	default: return 'x';
+	}
 }
 
 int mv_dialect_set(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,
@@ -167,10 +175,7 @@ int mv_dialect_set_msr(struct mv_mask *m, uint32_t index, unsigned bit, enum mv_
 		return -MV_E_INPUT;
 	if (i == m->nmsrs)
 		m->msrs[m->nmsrs++] = (struct mv_mask_msr){ .index = index, .at = at };
-	for (unsigned p = 0; p < 3; p++) {
-		m->msrs[i].plane[p] &= ~(UINT64_C(1) << bit);
-		m->msrs[i].plane[p] |= (uint64_t)((unsigned)s >> p & 1) << bit;
-	}
+	mv_mask_msr_set(&m->msrs[i], bit, s);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "err.h"
+#include "host.h"
 #include "mask.h"
 
 #define MV_LOSS_ITEM 160		/* bytes of its text */
@@ -86,15 +87,16 @@ void mv_dialect_write_numbers(FILE *out, const struct mv_mask *m, const struct m
 /* The whole of text as a number of 32 bits, written as in C: no sign, nothing cut off. */
 bool mv_dialect_u32(const char *text, uint32_t *out);
 
+/* What s comes down to where hosts are not refused: '1', '0' or the host's value, 'x'; what that loses, or NULL. */
+char mv_dialect_reduce(enum mv_sym s, const char **lost);
+
 /* Put s at a feature, or a position; -MV_E_INPUT if the mask is full. */
 int mv_dialect_set(struct mv_mask *m, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit,
 		   enum mv_sym s, mv_at at);
 int mv_dialect_set_field(struct mv_mask *m, enum mv_field_id id, uint32_t value, mv_at at);
 int mv_dialect_set_msr(struct mv_mask *m, uint32_t index, unsigned bit, enum mv_sym s, mv_at at);
-enum mv_sym mv_mask_msr_sym(const struct mv_mask_msr *m, unsigned bit);
 
 /* Bits of IA32_ARCH_CAPABILITIES by their names in QEMU and Xen ("" where there is none). */
-#define MV_MSR_ARCH_CAPABILITIES 0x10a
 struct mv_caps_bit {
 	uint8_t bit;
 	const char *qemu, *xen;

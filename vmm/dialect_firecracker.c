@@ -206,20 +206,13 @@ static int firecracker_from(struct mv_mask *m, const char *file, const char *tex
 
 /* ---- writing ---- */
 
-/* What a symbol comes down to where there is only 0, 1 and the host's value. */
 static char reduced(enum mv_sym s, const char **lost)
 {
-	*lost = NULL;
-	switch (s) {
-	case MV_SYM_T: *lost = "T: set, but a host that lacks it is not refused"; return '1';
-	case MV_SYM_F: *lost = "F: cleared, but a host that has it is not refused"; return '0';
-	case MV_SYM_1: return '1';
-	case MV_SYM_0: return '0';
-	case MV_SYM_H: *lost = "H: the host's value, source and destination are not compared"; return 'x';
-	case MV_SYM_R: *lost = "R: cleared, but source and destination hardware are not compared"; return '0';
-	case MV_SYM_X: *lost = "x: says the same there, but reads back as '-'"; return 'x';
-	default: return 'x';
-	}
+	char c = mv_dialect_reduce(s, lost);
+
+	if (s == MV_SYM_X)
+		*lost = "x: says the same there, but reads back as '-'";
+	return c;
 }
 
 static struct json_object *register_json(const struct mv_mask_reg *r, struct mv_losses *l)

@@ -190,7 +190,7 @@ static int parse_leaf(struct reader *rd, char *text)
 }
 
 /* A string in quotes of either kind, cut out in place; *p moves behind it. NULL: no string here. */
-static char *quoted(struct reader *rd, char **p)
+static char *quoted(char **p)
 {
 	char *start = *p + 1, *end;
 
@@ -199,7 +199,6 @@ static char *quoted(struct reader *rd, char **p)
 	end = strchr(start, **p);
 	if (!end || memchr(start, '\n', (size_t)(end - start)))
 		return NULL;
-	(void)rd;
 	*end = '\0';
 	*p = end + 1;
 	return start;
@@ -229,7 +228,7 @@ static int parse_value(struct reader *rd, char *p)
 		blanks(rd, &p);
 		if (list && *p == ']')
 			return 0;
-		s = quoted(rd, &p);
+		s = quoted(&p);
 		if (!s)
 			return FAIL("a string in quotes is expected%s", list ? ", or ]" : "");
 		rc = list ? parse_leaf(rd, s) : parse_libxl(rd, s);
@@ -305,17 +304,14 @@ static int xl_from(struct mv_mask *m, const char *file, const char *text, size_t
 
 static char reduced(enum mv_sym s, const char **lost)
 {
+	char c = mv_dialect_reduce(s, lost);
+
+	if (s == MV_SYM_X)
+		*lost = "x: Xen's default policy decides, not the host alone";
+	if (s != MV_SYM_H)
+		return c;
 	*lost = NULL;
-	switch (s) {
-	case MV_SYM_T: *lost = "T: set, but a host that lacks it is not refused"; return '1';
-	case MV_SYM_F: *lost = "F: cleared, but a host that has it is not refused"; return '0';
-	case MV_SYM_1: return '1';
-	case MV_SYM_0: return '0';
-	case MV_SYM_H: return 'k';
-	case MV_SYM_R: *lost = "R: cleared, but source and destination hardware are not compared"; return '0';
-	case MV_SYM_X: *lost = "x: Xen's default policy decides, not the host alone"; return 'x';
-	default: return 'x';
-	}
+	return 'k';
 }
 
 /* H is equality here and a value kept over migration there. */

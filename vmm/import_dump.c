@@ -8,7 +8,6 @@
 #define MAX_LEAVES 1024		/* of one logical CPU; real dumps have some 150 */
 #define MAX_CPUS 65536
 #define MSR_UCODE_REV 0x8b
-#define MSR_ARCH_CAPABILITIES 0x10a
 
 int mv_dump_bad(struct mv_dump *d, const char *fmt, ...)
 {
@@ -343,7 +342,7 @@ int mv_dump_leaf(struct mv_dump *d, uint32_t leaf, uint32_t subleaf, const uint3
 void mv_dump_msr(struct mv_dump *d, uint32_t index, uint64_t value)
 {
 	/* The first CPU's: they come in the same order. */
-	if (index == MSR_ARCH_CAPABILITIES && !d->has_caps) {
+	if (index == MV_MSR_ARCH_CAPABILITIES && !d->has_caps) {
 		d->caps = value;
 		d->has_caps = true;
 	}

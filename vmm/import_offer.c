@@ -12,7 +12,6 @@
 #include "import.h"
 #include "xstate.h"
 
-#define MSR_ARCH_CAPABILITIES 0x10a
 
 /* Features that KVM passes on where the CPU has them; all it does not name, it hides. */
 static const uint16_t passed[] = {
@@ -431,7 +430,7 @@ static void arch_capabilities(struct assuming *a, struct mv_host *h, const uint6
 		v |= CAP_SSB_NO;
 	if (!mv_table_has(a->raw, MV_F_RTM))
 		v &= ~CAP_TAA_NO;
-	h->msrs[h->nmsrs++] = (struct mv_msr){ MSR_ARCH_CAPABILITIES, v };
+	h->msrs[h->nmsrs++] = (struct mv_msr){ MV_MSR_ARCH_CAPABILITIES, v };
 }
 
 static uint32_t max_extended(const struct assuming *a)

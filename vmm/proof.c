@@ -288,11 +288,10 @@ static void cache_write(const struct mv_host *h, unsigned known)
 		unlink(tmp);
 }
 
-void mv_proof_forget(const struct mv_host *h)
+void mv_proof_forget(void)
 {
 	char path[256];
 
-	(void)h;
 	mv_host_cache_forget();
 	if (cache_path(path, sizeof(path)) == 0)
 		unlink(path);

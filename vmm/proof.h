@@ -36,6 +36,6 @@ int mv_prove_detail(struct mv_proof_detail *d, unsigned wanted, const struct mv_
 		    struct mv_err *err);
 
 /* Forget what was kept: prove again. */
-void mv_proof_forget(const struct mv_host *h);
+void mv_proof_forget(void);
 
 #endif
