@@ -10,13 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apply.h"
 #include "host_native.h"
 #include "json.h"
-#include "sites.h"
-#include "vm.h"
+#include "trial.h"
 
-#define RAM (UINT64_C(4) << 20)
 #define TIMEOUT_MS 120000
 
 static unsigned tries = 3;	/* of which the fastest counts */
@@ -32,73 +29,13 @@ struct counts {
 /* What is measured: the guest's words. */
 enum job { IDLE, CPUIDS, BETWEEN, NJOBS };
 
-struct output {
-	size_t len;
-	char text[4096];
-};
-
-static void collect(void *ctx, const uint8_t *data, size_t len)
-{
-	struct output *o = ctx;
-
-	if (len > sizeof(o->text) - 1 - o->len)
-		len = sizeof(o->text) - 1 - o->len;
-	memcpy(o->text + o->len, data, len);
-	o->len += len;
-	o->text[o->len] = '\0';
-}
-
-static void plant(struct mv_table *t, const struct mv_host *h)
-{
-	struct mv_leaf *brand;
-
-	*t = h->kvm;
-	brand = mv_table_add(t, 0x80000002, 0);
-	if (brand)
-		memcpy(brand->reg, planted_brand, sizeof(brand->reg));
-}
-
-/* As in the proof: where KVM is not to answer, it gets a table without what is planted. */
-static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, const struct mv_image *img,
-		     enum mv_intercept how, const char *words, struct output *out, struct mv_err *err)
-{
-	const struct mv_console console = { .write = collect, .ctx = out };
-	struct mv_static *st = calloc(1, sizeof(*st));
-	bool kernel = how <= MV_INTERCEPTION_KERNEL;
-	struct mv_event event = { 0 };
-	struct mv_vm *vm = NULL;
-	int rc;
-
-	if (!st)
-		return mv_err_set(err, MV_E_FAILED, "out of memory");
-	st->config.ram_size = RAM;
-	st->config.nvcpus = 1;
-	st->policy.source = *h;
-	st->policy.intercept = (uint8_t)(kernel ? MV_INTERCEPTION_NONE : how);
-	plant(&st->policy.guest, h);
-	rc = mv_vm_create(&vm, kvm, st, &h->raw, &console, err);
-	if (rc == 0)
-		rc = mv_vm_boot(vm, img, words, err);
-	if (rc == 0 && how != MV_INTERCEPTION_KERNEL)
-		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, err);
-	if (rc == 0)
-		rc = mv_sites_find(&vm->sites, img, err);
-	if (rc == 0 && how == MV_INTERCEPTION_PATCH)
-		rc = mv_vm_patch(vm, err);
-	if (rc == 0)
-		rc = mv_vm_start(vm, err);
-	if (rc == 0)
-		mv_vm_wait(vm, TIMEOUT_MS, &event);
-	mv_vm_destroy(vm);
-	free(st);
-	return rc;
-}
-
 static int measure(const struct mv_kvm *kvm, const struct mv_host *h, const struct mv_image *img,
 		   enum mv_intercept how, enum job job, unsigned rounds, unsigned irqs, struct counts *best,
 		   struct mv_err *err)
 {
 	static const char *const extra[NJOBS] = { "", " cpuid", " cpuid ports" };
+	static struct mv_trial t;
+	static struct mv_table planted;
 	uint32_t expect;
 	char words[160];
 	int rc = 0;
@@ -107,13 +44,13 @@ static int measure(const struct mv_kvm *kvm, const struct mv_host *h, const stru
 	snprintf(words, sizeof(words), "rounds=%u expect=%u irqs=%u%s", rounds, expect, job == BETWEEN ? irqs : 0,
 		 extra[job]);
 	memset(best, 0, sizeof(*best));
+	mv_trial_plant(&planted, h, planted_brand);
 	for (unsigned i = 0; i < (job == BETWEEN ? 1 : tries) && rc == 0; i++) {
-		struct output out = { 0 };
 		struct counts c = { 0 };
 		const char *line;
 
-		rc = run_guest(kvm, h, img, how, words, &out, err);
-		line = strstr(out.text, "cpuids: rounds ");
+		rc = mv_trial_run(&t, kvm, h, img, words, how, &planted, TIMEOUT_MS, err);
+		line = strstr(t.text, "cpuids: rounds ");
 		c.ended = line && sscanf(line, "cpuids: rounds %lu asked %lu wrong %u ports %lu interrupts %lu ticks %lu",
 					 &c.rounds, &c.asked, &c.wrong, &c.ports, &c.interrupts, &c.ticks) == 6;
 		if (c.ended && (!best->ended || c.ticks < best->ticks))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "proof.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +10,9 @@
 #include "apply.h"
 #include "builtin.h"
 #include "host_cache.h"
-#include "vm.h"
+#include "trial.h"
 #include "xstate.h"
 
-#define PROOF_RAM (UINT64_C(4) << 20)
 #define PROOF_TIMEOUT_MS 60000	/* an emulated host is slow; a guest that hangs is not waited for */
 
 /* What the guest is asked to see: a brand of our own and these features gone. */
@@ -25,35 +23,14 @@ static const enum mv_feature_id cleared[] = {
 };
 #define NCLEARED (sizeof(cleared) / sizeof(cleared[0]))
 
-struct output {
-	size_t len;
-	char text[16384];
-};
-
-static void collect(void *ctx, const uint8_t *data, size_t len)
-{
-	struct output *o = ctx;
-
-	if (len > sizeof(o->text) - 1 - o->len)
-		len = sizeof(o->text) - 1 - o->len;
-	memcpy(o->text + o->len, data, len);
-	o->len += len;
-	o->text[o->len] = '\0';
-}
-
 static void plant(struct mv_table *t, const struct mv_host *h)
 {
-	struct mv_leaf *brand;
-
-	*t = h->kvm;
+	mv_trial_plant(t, h, planted_brand);
 	for (size_t i = 0; i < NCLEARED; i++)
 		mv_table_set_feature(t, cleared[i], false);
 	for (unsigned i = 0; i < MV_NFEATURES; i++)
 		if (mv_features[i].cls == MV_FC_DYNAMIC)
 			mv_table_set_feature(t, (enum mv_feature_id)i, false);
-	brand = mv_table_add(t, 0x80000002, 0);
-	if (brand)
-		memcpy(brand->reg, planted_brand, sizeof(brand->reg));
 }
 
 /* What the guest asks for: the planted brand, then leaves with bits that are cleared. */
@@ -62,7 +39,7 @@ static const struct {
 } asked[MV_PROOF_LEAVES] = { { 0x80000002, 0 }, { 1, 0 }, { 7, 0 }, { 0x80000001, 0 } };
 
 /* Did the guest see the table in this leaf? A missing line is a no. */
-static bool saw_leaf(const struct output *o, const char *how, unsigned cpl, unsigned i,
+static bool saw_leaf(const struct mv_trial *t, const char *how, unsigned cpl, unsigned i,
 		     const struct mv_table *cpu0)
 {
 	const struct mv_cpu_now now = { .xcr0 = 1 };
@@ -70,9 +47,9 @@ static bool saw_leaf(const struct output *o, const char *how, unsigned cpl, unsi
 	const char *line;
 	char key[64];
 
-	snprintf(key, sizeof(key), "\nproof: %scpl%u leaf=%08x sub=%x ", how, cpl, asked[i].leaf,
+	snprintf(key, sizeof(key), "proof: %scpl%u leaf=%08x sub=%x ", how, cpl, asked[i].leaf,
 		 asked[i].subleaf);
-	line = strstr(o->text, key);
+	line = strstr(t->text, key);
 	if (!line || sscanf(line + strlen(key), "%x %x %x %x", &got[0], &got[1], &got[2], &got[3]) != 4)
 		return false;
 	mv_table_answer(cpu0, &now, asked[i].leaf, asked[i].subleaf, want);
@@ -83,7 +60,7 @@ static bool saw_leaf(const struct output *o, const char *how, unsigned cpl, unsi
 }
 
 /* The leaves in which the guest saw the table, bit i for asked[i]. */
-static uint8_t saw_leaves(const struct output *o, const char *how, unsigned cpl,
+static uint8_t saw_leaves(const struct mv_trial *t, const char *how, unsigned cpl,
 			  const struct mv_table *table)
 {
 	struct mv_table cpu0;
@@ -91,96 +68,73 @@ static uint8_t saw_leaves(const struct output *o, const char *how, unsigned cpl,
 
 	mv_table_for_cpu(&cpu0, table, 0);
 	for (unsigned i = 0; i < MV_PROOF_LEAVES; i++)
-		seen |= (uint8_t)(saw_leaf(o, how, cpl, i, &cpu0) << i);
+		seen |= (uint8_t)(saw_leaf(t, how, cpl, i, &cpu0) << i);
 	return seen;
 }
 
-/* Run the proof guest under one mechanism. */
-static int run_guest(const struct mv_kvm *kvm, const struct mv_host *h, enum mv_intercept how,
-		     const char *words, struct mv_static *st, struct output *out, struct mv_err *err)
+/* The proof guest under one mechanism, and the table that it is to see. */
+struct run {
+	struct mv_table planted;
+	struct mv_trial t;
+};
+
+static int run_guest(struct run **out, const struct mv_kvm *kvm, const struct mv_host *h, enum mv_intercept how,
+		     const char *words, struct mv_err *err)
 {
 	const struct mv_builtin *file = mv_builtin_find("proof.elf");
-	const struct mv_console console = { .write = collect, .ctx = out };
-	struct mv_event event = { 0 };
-	struct mv_vm *vm = NULL;
+	struct run *r = *out = calloc(1, sizeof(*r));
 	struct mv_image img;
 	int rc;
 
-	collect(out, (const uint8_t *)"\n", 1);
-	memset(st, 0, sizeof(*st));
-	st->config.ram_size = PROOF_RAM;
-	st->config.nvcpus = 1;
-	st->policy.source = *h;
-	/* What KVM keeps of its table is judged by what the guest sees, not by reading it back. */
-	st->policy.intercept = (uint8_t)(how == MV_INTERCEPTION_KERNEL ? MV_INTERCEPTION_NONE : how);
-	plant(&st->policy.guest, h);
+	if (!r)
+		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	plant(&r->planted, h);
 	rc = mv_image_parse(&img, "proof.elf", file->data, file->size, err);
 	if (rc == 0)
-		rc = mv_vm_create(&vm, kvm, st, &h->raw, &console, err);
-	if (rc == 0)
-		rc = mv_vm_boot(vm, &img, words, err);
-	/* KVM gets another table: what the guest sees of the planted one came from the mechanism. */
-	if (rc == 0 && how != MV_INTERCEPTION_KERNEL)
-		rc = mv_vcpu_set_cpuid(&vm->vcpu[0], &h->kvm, err);
-	if (rc == 0)
-		rc = mv_sites_find(&vm->sites, &img, err);
-	if (rc == 0 && how == MV_INTERCEPTION_PATCH)
-		rc = mv_vm_patch(vm, err);
-	if (rc == 0)
-		rc = mv_vm_start(vm, err);
-	/* However it ends: what it printed until then counts. */
-	if (rc == 0)
-		mv_vm_wait(vm, PROOF_TIMEOUT_MS, &event);
-	mv_vm_destroy(vm);
+		rc = mv_trial_run(&r->t, kvm, h, &img, words, how, &r->planted, PROOF_TIMEOUT_MS, err);
 	return rc;
 }
 
 static int prove_one(struct mv_host *h, const struct mv_kvm *kvm, enum mv_intercept how,
 		     struct mv_err *err)
 {
-	struct mv_static *st = calloc(1, sizeof(*st));
-	struct output *out = calloc(1, sizeof(*out));
-	int rc = st && out ? run_guest(kvm, h, how, "", st, out, err)
-			   : mv_err_set(err, MV_E_FAILED, "out of memory");
+	struct run *r;
+	int rc = run_guest(&r, kvm, h, how, "", err);
 
 	h->proof[how] = 0;
 	if (rc == 0) {
-		if (saw_leaves(out, "", 0, &st->policy.guest) == MV_PROOF_ALL_LEAVES)
+		if (saw_leaves(&r->t, "", 0, &r->planted) == MV_PROOF_ALL_LEAVES)
 			h->proof[how] |= MV_PROOF_CPL0;
-		if (saw_leaves(out, "", 3, &st->policy.guest) == MV_PROOF_ALL_LEAVES)
+		if (saw_leaves(&r->t, "", 3, &r->planted) == MV_PROOF_ALL_LEAVES)
 			h->proof[how] |= MV_PROOF_CPL3;
 		/* Some mechanisms end the guest before it gets there: then this run tells nothing. */
-		if (strstr(out->text, "\nproof: cpl3 paddd ran"))
-			h->cpl0_interpreted = !strstr(out->text, "\nproof: cpl0 paddd ran");
+		if (strstr(r->t.text, "proof: cpl3 paddd ran"))
+			h->cpl0_interpreted = !strstr(r->t.text, "proof: cpl0 paddd ran");
 	}
-	free(st);
-	free(out);
+	free(r);
 	return rc;
 }
 
 int mv_prove_detail(struct mv_proof_detail *d, unsigned wanted, const struct mv_host *h, const struct mv_kvm *kvm,
 		    struct mv_err *err)
 {
-	struct mv_static *st = calloc(1, sizeof(*st));
-	struct output *out = calloc(1, sizeof(*out));
-	int rc = st && out ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+	static const unsigned cpl[2] = { 0, 3 };
+	int rc = 0;
 
 	memset(d, 0, sizeof(*d));
 	for (unsigned how = MV_INTERCEPTION_KERNEL; how < MV_NINTERCEPTIONS && rc == 0; how++) {
-		static const unsigned cpl[2] = { 0, 3 };
+		struct run *r;
 
 		if (!(wanted >> how & 1))
 			continue;
 		d->tried |= 1u << how;
-		memset(out, 0, sizeof(*out));
-		rc = run_guest(kvm, h, (enum mv_intercept)how, "runtime", st, out, err);
+		rc = run_guest(&r, kvm, h, (enum mv_intercept)how, "runtime", err);
 		for (unsigned l = 0; l < 2 && rc == 0; l++) {
-			d->seen[how][l] = saw_leaves(out, "", cpl[l], &st->policy.guest);
-			d->runtime[how][l] = saw_leaves(out, "runtime ", cpl[l], &st->policy.guest);
+			d->seen[how][l] = saw_leaves(&r->t, "", cpl[l], &r->planted);
+			d->runtime[how][l] = saw_leaves(&r->t, "runtime ", cpl[l], &r->planted);
 		}
+		free(r);
 	}
-	free(st);
-	free(out);
 	return rc;
 }
 
@@ -202,7 +156,7 @@ static bool xcr0_accepted(const struct mv_vm *vm, uint64_t xcr0)
 
 static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
 {
-	const struct mv_console console = { .write = collect };
+	const struct mv_console silent = { 0 };	/* nothing runs */
 	struct mv_static *st = calloc(1, sizeof(*st));
 	const uint64_t all = mv_xstate_xcr0(&h->raw) & 0x2e7;
 	uint64_t candidates[] = { all, all & 0xe7, all & 7, all & 3 }, got = 0;
@@ -210,7 +164,7 @@ static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
 
 	if (!st)
 		return 0;
-	st->config.ram_size = PROOF_RAM;
+	st->config.ram_size = MV_TRIAL_RAM;
 	st->config.nvcpus = 1;
 	st->policy.guest = h->kvm;
 	mv_table_set_feature(&st->policy.guest, MV_F_XSAVE, true);
@@ -221,7 +175,7 @@ static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
 		if (e)
 			*e = h->raw.e[i];
 	}
-	if (mv_vm_create(&vm, kvm, st, &h->raw, &console, NULL) == 0)
+	if (mv_vm_create(&vm, kvm, st, &h->raw, &silent, NULL) == 0)
 		for (size_t i = 0; i < 4 && !got; i++)
 			if (candidates[i] && xcr0_accepted(vm, candidates[i]))
 				got = candidates[i];
