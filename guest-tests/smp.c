@@ -2,7 +2,6 @@
 /* Tables and start of another CPU: see smp.h, and ap.S for its first instructions. */
 #include "smp.h"
 
-#define TRAMPOLINE 0x8000	/* as in ap.S */
 #define APIC 0xfee00000ull
 #define APIC_ID 0x20
 #define APIC_SVR 0xf0
@@ -114,9 +113,9 @@ bool mv_cpu_start(struct mv_cpu *c, uint32_t apic_id)
 {
 	ap_cpu = c;
 	mv_at_cpl0(lend0, 0, 0);
-	memcpy((void *)TRAMPOLINE, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+	memcpy((void *)AP_TRAMPOLINE, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
 	mv_at_cpl0(send0, apic_id, ICR_INIT);
-	mv_at_cpl0(send0, apic_id, ICR_STARTUP | TRAMPOLINE >> 12);
+	mv_at_cpl0(send0, apic_id, ICR_STARTUP | AP_TRAMPOLINE >> 12);
 	return mv_await(&c->started);
 }
 

@@ -3,9 +3,10 @@
 #ifndef MV_GUEST_SMP_H
 #define MV_GUEST_SMP_H
 
+#include "entry.h"
 #include "rt.h"
 
-#define MV_GDT_TSS 8
+#define MV_GDT_TSS (SEL_TSS / 8)
 #define MV_IO_BITMAP (0x800 / 8)	/* bytes: ports up to the ELCRs */
 
 /* GDTR or IDTR. */

@@ -12,33 +12,10 @@
  * here works, too, if long mode is already on and virtual is physical (MV_NOTE_PAGED_ENTRY).
  */
 #include "abi.h"
+#include "entry.h"
 
 #define MULTIBOOT_MAGIC	0x1badb002
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
-
-#define CR0_PE		0x00000001
-#define CR0_MP		0x00000002
-#define CR0_EM		0x00000004
-#define CR0_TS		0x00000008
-#define CR0_NE		0x00000020
-#define CR0_WP		0x00010000
-#define CR0_CD_NW	0x60000000
-#define CR0_PG		0x80000000
-#define CR4_PAE		0x020
-#define CR4_OSFXSR	0x200
-#define CR4_OSXMMEXCPT	0x400
-#define MSR_EFER	0xc0000080
-#define EFER_LME	0x100
-
-/* Linux's own selector numbers: some hypervisors run CPL 3 natively only with these. */
-#define SEL_CODE32	0x08	/* until 64-bit mode */
-#define SEL_CODE0	0x10
-#define SEL_DATA0	0x18
-#define SEL_DATA3	0x2b
-#define SEL_CODE3	0x33
-#define SEL_TSS		0x40
-
-#define RFLAGS_IOPL3	0x3002
 
 #define GATES		48	/* exceptions, and what the two PICs may raise */
 
@@ -94,7 +71,7 @@ mv_start:
 	movl	$pml4, %eax
 	movl	%eax, %cr3
 	movl	%cr4, %eax
-	orl	$(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT), %eax
+	orl	$CR4_ON, %eax
 	movl	%eax, %cr4
 	movl	$MSR_EFER, %ecx
 	rdmsr
@@ -105,7 +82,7 @@ mv_start:
 	jz	no_64bit
 	movl	%cr0, %eax
 	andl	$~(CR0_EM | CR0_TS | CR0_CD_NW), %eax
-	orl	$(CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_PE), %eax
+	orl	$CR0_ON, %eax
 	movl	%eax, %cr0
 	ljmp	$SEL_CODE0, $start64
 
@@ -142,14 +119,7 @@ no_64bit:
 
 	.code64
 start64:
-	movl	$SEL_DATA0, %eax
-	movl	%eax, %ss
-	movl	$SEL_DATA3, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	xorl	%eax, %eax
-	movl	%eax, %fs
-	movl	%eax, %gs
+	load_segments
 	movl	$stack0_top, %esp
 
 	/* A TSS descriptor holds its base in pieces, which no relocation can fill in. */
@@ -179,12 +149,7 @@ start64:
 	movb	$1, idt + 8 * 16 + 4	/* #DF has a stack of its own */
 	lidt	idt_pointer
 
-	pushq	$SEL_DATA3
-	pushq	$stack3_top
-	pushq	$RFLAGS_IOPL3
-	pushq	$SEL_CODE3
-	pushq	$start3
-	iretq
+	to_cpl3	$stack3_top, start3
 
 start3:
 	xorl	%ebp, %ebp

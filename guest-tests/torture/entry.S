@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the torture guest can't say in C: the sync point itself, and interrupts. */
 #include "abi.h"
+#include "entry.h"
 
-#define SEL_TSS		0x40
 #define SEL_LDT		0x50
 
 	.text
