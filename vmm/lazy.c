@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "thread.h"
+
 /* Holes in what is stored that are large enough are left to the kernel. */
 #define HOLE (UINT64_C(2) << 20)
 /* Zero pages that are put in place at once. */
@@ -387,7 +389,7 @@ static int set_up(struct mv_lazy *l, struct mv_snapshot *snap, struct mv_err *er
 	if (!watch_runs(l))
 		return mv_err_set(err, MV_E_FAILED, "UFFDIO_REGISTER: %s", strerror(errno));
 	l->vm->ram_plain = false;
-	l->started = !pthread_create(&l->thread, NULL, serve, l);
+	l->started = !mv_thread_start(&l->thread, serve, l, 0);
 	return l->started ? 0 : mv_err_set(err, MV_E_FAILED, "no thread for the guest's memory");
 }
 
@@ -412,18 +414,11 @@ int mv_lazy_start(struct mv_vm *vm, struct mv_snapshot *snap, struct mv_err *err
 	return rc;
 }
 
-static void wake(const struct mv_lazy *l)
-{
-	if (write(l->stop_fd, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0) {
-		/* a counter this far from full takes it */
-	}
-}
-
 void mv_lazy_stop(struct mv_lazy *l)
 {
 	if (!l)
 		return;
-	wake(l);
+	mv_thread_wake(l->stop_fd);
 	pthread_join(l->thread, NULL);
 	release(l);
 }
@@ -432,7 +427,7 @@ void mv_lazy_stop(struct mv_lazy *l)
 static int outcome(const struct mv_lazy *l, struct mv_err *err)
 {
 	if (l->err.code) {
-		wake(l);
+		mv_thread_wake(l->stop_fd);
 		if (err)
 			*err = l->err;
 	}

@@ -2,7 +2,6 @@
 #include "mig_ops.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include "guest-tests/abi.h"
 #include "lazy.h"
 #include "ram.h"
+#include "thread.h"
 #include "tls.h"
 
 #define SLICE_NS UINT64_C(5000000)	/* how long a throttled guest runs at a time */
@@ -39,15 +39,6 @@ struct mv_move {
 	pthread_cond_t throttled;
 	uint32_t percent;		/* under lock */
 };
-
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) < 0) {
-		/* an eventfd this far from full takes it */
-	}
-}
 
 /* ---- the operations ---- */
 
@@ -141,7 +132,7 @@ static bool ask(struct mv_move *m, enum mv_move_want want)
 
 	pthread_mutex_lock(&m->lock);
 	m->want = want;
-	signal_fd(m->event_fd);
+	mv_thread_wake(m->event_fd);
 	while (m->want == want && !m->abandoned)
 		pthread_cond_wait(&m->answered, &m->lock);
 	done = m->want != want && m->done;
@@ -208,7 +199,7 @@ static void op_throttle(void *ctx, uint32_t percent)
 	if (ran && !runs)
 		pthread_join(m->throttler, NULL);
 	/* Without the thread the guest is not slowed down, and the rounds go on as they would. */
-	if (!ran && runs && pthread_create(&m->throttler, NULL, throttle_main, m))
+	if (!ran && runs && mv_thread_start(&m->throttler, throttle_main, m, 0))
 		m->percent = 0;
 }
 
@@ -239,7 +230,7 @@ static void op_progress(void *ctx, const struct mv_live_progress *p)
 	if (p->phase != m->progress.phase || now - m->news_ns >= NEWS_NS) {
 		/* Who watches would be woken at the expense of a guest just halted: only if it takes long. */
 		if (p->phase == m->progress.phase || !halted)
-			signal_fd(m->event_fd);
+			mv_thread_wake(m->event_fd);
 		m->news_ns = now;
 	}
 	m->progress = *p;
@@ -302,7 +293,7 @@ static void *move_main(void *arg)
 	mv_tls_close(tls);
 	pthread_mutex_lock(&m->lock);
 	m->over = true;
-	signal_fd(m->event_fd);
+	mv_thread_wake(m->event_fd);
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
 }
@@ -325,7 +316,6 @@ int mv_move_start(struct mv_move **out, struct mv_vm *vm, const struct mv_move_o
 	int rc = mv_vm_check_savable(vm, err);
 	struct mv_move *m = rc == 0 ? calloc(1, sizeof(*m)) : NULL;
 	pthread_condattr_t steady;
-	sigset_t all, old;
 
 	*out = NULL;
 	if (rc)
@@ -354,10 +344,7 @@ int mv_move_start(struct mv_move **out, struct mv_vm *vm, const struct mv_move_o
 		release(m);
 		return rc;
 	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&m->thread, NULL, move_main, m);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = mv_thread_start(&m->thread, move_main, m, 0);
 	if (rc) {
 		rc = mv_err_set(err, MV_E_FAILED, "a thread to migrate: %s", strerror(rc));
 		mv_vm_forget_disks(vm);
@@ -418,7 +405,7 @@ bool mv_move_cancel(struct mv_move *m)
 	can = !m->committed && !m->over;
 	if (can) {
 		m->cancelled = true;
-		signal_fd(m->cancel_fd);
+		mv_thread_wake(m->cancel_fd);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return can;

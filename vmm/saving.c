@@ -2,7 +2,6 @@
 #include "saving.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,6 +9,7 @@
 
 #include "disk.h"
 #include "save.h"
+#include "thread.h"
 
 struct mv_saving {
 	struct mv_vm *vm;
@@ -28,12 +28,8 @@ struct mv_saving {
 
 static void tell(struct mv_saving *s, enum mv_saving_want want)
 {
-	uint64_t one = 1;
-
 	s->want = want;
-	if (write(s->event_fd, &one, sizeof(one)) < 0) {
-		/* an eventfd this far from full takes it */
-	}
+	mv_thread_wake(s->event_fd);
 }
 
 /* From here on it can't be cancelled. */
@@ -81,7 +77,6 @@ static void release(struct mv_saving *s)
 int mv_saving_start(struct mv_saving **out, struct mv_vm *vm, const char *path, bool compress, struct mv_err *err)
 {
 	struct mv_saving *s = calloc(1, sizeof(*s));
-	sigset_t all, old;
 	int rc = 0;
 
 	*out = NULL;
@@ -96,10 +91,7 @@ int mv_saving_start(struct mv_saving **out, struct mv_vm *vm, const char *path, 
 	if (!s->path || s->event_fd < 0)
 		rc = mv_err_set(err, MV_E_FAILED, "a thread to save it: %s", strerror(errno));
 	if (rc == 0) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		rc = pthread_create(&s->thread, NULL, saving_main, s);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		rc = mv_thread_start(&s->thread, saving_main, s, 0);
 		if (rc)
 			rc = mv_err_set(err, MV_E_FAILED, "a thread to save it: %s", strerror(rc));
 	}

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "kvm.h"
+#include "thread.h"
 #include "trace.h"
 
 #define BUFFER_PAGES 256	/* a CPU; 1 MiB holds some 10000 CPUIDs, read 100 times a second */
@@ -287,7 +287,7 @@ static int start(struct mv_trace_kernel *k, struct mv_err *err)
 		rc = find_tracepoint(&k->cpuid, err);
 	for (unsigned i = 0; i < k->nbuffers && rc == 0; i++)
 		rc = open_buffer(k, &k->buffer[i], (int)i, err);
-	if (rc == 0 && pthread_create(&k->reader, NULL, reader, k))
+	if (rc == 0 && mv_thread_start(&k->reader, reader, k, 0))
 		rc = mv_err_set(err, MV_E_FAILED, "a thread to read the tracepoints can't be started");
 	k->running = rc == 0;
 	return rc;

@@ -15,6 +15,7 @@
 #include "lazy.h"
 #include "manifest.h"
 #include "ram.h"
+#include "thread.h"
 
 static int create_irqchip(struct mv_vm *vm, struct mv_err *err)
 {
@@ -61,20 +62,11 @@ static void set_irq(void *ctx, unsigned irq, bool level)
 	mv_kvm_do(vm->fd, KVM_IRQ_LINE, &l, NULL);
 }
 
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) < 0) {
-		/* a counter that is never read up to its limit does not fill up */
-	}
-}
-
 static void wants_input(void *ctx)
 {
 	const struct mv_vm *vm = ctx;
 
-	signal_fd(vm->input_fd);
+	mv_thread_wake(vm->input_fd);
 }
 
 /* A device wrote into guest memory; under mmio_lock. */
@@ -269,20 +261,14 @@ int mv_vm_start(struct mv_vm *vm, struct mv_err *err)
 	sigaction(SIGRTMIN, &sa, NULL);
 	for (unsigned i = 0; i < vm->nvcpus; i++) {
 		struct mv_vcpu *vcpu = &vm->vcpu[i];
-		sigset_t all, old;
 		int rc;
 
-		/* Signals meant for the program go to its main thread. */
-		sigfillset(&all);
-		sigdelset(&all, SIGRTMIN);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
 		/* An earlier vCPU may post an event at any time: it must find this one running, or not at all. */
 		pthread_mutex_lock(&vm->lock);
-		rc = pthread_create(&vcpu->thread, NULL, mv_vcpu_main, vcpu);
+		rc = mv_thread_start(&vcpu->thread, mv_vcpu_main, vcpu, SIGRTMIN);
 		vcpu->started = rc == 0;
 		vcpu->parked = rc != 0;
 		pthread_mutex_unlock(&vm->lock);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
 		if (rc)
 			return mv_err_set(err, MV_E_FAILED, "a thread for vCPU %u: %s", i,
 					  strerror(rc));
@@ -337,7 +323,7 @@ void mv_vm_resume(struct mv_vm *vm)
 	if (vm->event.kind == MV_EVENT_NONE) {
 		set_pausing(vm, false);
 		pthread_cond_broadcast(&vm->changed);
-		signal_fd(vm->input_fd);
+		mv_thread_wake(vm->input_fd);
 	}
 	pthread_mutex_unlock(&vm->lock);
 }
@@ -352,7 +338,7 @@ void mv_vm_post(struct mv_vm *vm, const struct mv_event *event)
 			vm->ending = event->ending;
 		set_pausing(vm, true);
 		kick_all(vm);
-		signal_fd(vm->event_fd);
+		mv_thread_wake(vm->event_fd);
 	}
 	pthread_mutex_unlock(&vm->lock);
 }

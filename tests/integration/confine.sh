@@ -45,6 +45,8 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	if (request == KVM_RUN && getenv("SHIM_VCPU_CALL"))
+		syscall(atoi(getenv("SHIM_VCPU_CALL")), 0, 0, 0, 0);
 	if (request == KVM_CHECK_EXTENSION && (unsigned long)arg == KVM_CAP_MAX_VCPUS && getenv("SHIM_CPUS"))
 		return atoi(getenv("SHIM_CPUS"));
 	return (int)syscall(SYS_ioctl, fd, request, arg);
@@ -76,6 +78,10 @@ else
 		expect_err "minivmm: the system call $name is not allowed (--no-seccomp runs without the filter)"
 		check "filter: $name is not allowed, and that is told"
 	done
+	ran env LD_PRELOAD="$shim" SHIM_VCPU_CALL=165 "$minivmm" run "$hello" -q --timeout 30
+	expect_status 1
+	expect_err "minivmm: the system call mount is not allowed"
+	check "filter: it is told whichever thread tried"
 	ran env LD_PRELOAD="$shim" SHIM_CALL=165 "$minivmm" run "$hello" -q --timeout 30 --no-seccomp
 	expect_status 0
 	check "filter: --no-seccomp"

@@ -304,6 +304,13 @@ expect_equal "$(status_of NoNewPrivs)" "1;"
 ended confined
 check "restore: whoever reads the file has no more rights than the guest's other threads"
 
+lurking stopped "$tmp/blind.snap"
+kill -TERM "$pid"
+ended stopped
+expect_status 143
+expect_no_file "$XDG_RUNTIME_DIR/minivmm/stopped.sock"
+check "restore: a signal is not for whoever reads the file"
+
 lurking saver "$tmp/bad.snap"
 ran "$minivmm" snapshot saver "$tmp/bad.snap"
 expect_status 1

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "thread.h"
 
 #define ESCAPE 0x01	/* Ctrl-A */
 #define RETRY_MS 500	/* until a terminal that others have may be ours again */
@@ -169,7 +169,6 @@ static void *pass_on(void *unused)
 
 int mv_terminal_start(struct mv_vm *vm, struct mv_err *err)
 {
-	sigset_t all, old;
 	int rc;
 
 	/* A received VM has it since before it ran. */
@@ -180,10 +179,7 @@ int mv_terminal_start(struct mv_vm *vm, struct mv_err *err)
 	term.stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (term.stop_fd < 0)
 		return mv_err_set(err, MV_E_FAILED, "eventfd: %s", strerror(errno));
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&term.thread, NULL, pass_on, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = mv_thread_start(&term.thread, pass_on, NULL, 0);
 	if (rc) {
 		close(term.stop_fd);
 		return mv_err_set(err, MV_E_FAILED, "a thread for input: %s", strerror(rc));
