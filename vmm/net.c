@@ -251,9 +251,10 @@ void mv_net_unlisten(struct mv_listener *l)
 {
 	if (l->fd < 0)
 		return;
-	close(l->fd);
+	/* In this order: without a listener it would look stale, and become somebody else's. */
 	if (!l->addr.tcp)
 		unlink(l->addr.path);
+	close(l->fd);
 	l->fd = -1;
 }
 
@@ -277,17 +278,19 @@ static void describe(const struct mv_listener *l, const struct sockaddr *sa, soc
 		snprintf(peer, MV_ADDR_TEXT, "the source");
 }
 
-int mv_net_accept(const struct mv_listener *l, int timeout_ms, char peer[MV_ADDR_TEXT],
+int mv_net_accept(const struct mv_listener *l, int cancel_fd, char peer[MV_ADDR_TEXT],
 		  struct mv_err *err)
 {
-	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+	struct pollfd p[2] = {
+		{ .fd = l->fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN },
+	};
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	int fd, n;
 
 	do {
-		n = poll(&p, 1, timeout_ms);
-		if (n == 0)
+		n = poll(p, 2, -1);
+		if (n > 0 && p[1].revents)
 			return mv_err_set(err, MV_E_FAILED, "nobody came in time");
 		fd = n < 0 ? -1 : accept4(l->fd, (struct sockaddr *)&ss, &len, SOCKET_FLAGS);
 	} while (fd < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED));

@@ -46,9 +46,9 @@ struct mv_listener {
 int mv_net_listen(struct mv_listener *l, const struct mv_addr *a, bool anywhere,
 		  struct mv_err *err);
 /*
- * The next connection, or -MV_E_FAILED once timeout_ms (-1: never) are over. peer tells who it is.
+ * The next connection, or -MV_E_FAILED once cancel_fd (-1: none) becomes readable. peer tells who it is.
  */
-int mv_net_accept(const struct mv_listener *l, int timeout_ms, char peer[MV_ADDR_TEXT],
+int mv_net_accept(const struct mv_listener *l, int cancel_fd, char peer[MV_ADDR_TEXT],
 		  struct mv_err *err);
 void mv_net_unlisten(struct mv_listener *l);	/* removes a Unix socket */
 

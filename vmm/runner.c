@@ -429,18 +429,28 @@ static void on_request(struct runner *r, unsigned client)
 
 /* ---- set-up and loop ---- */
 
-static int open_signals(struct mv_err *err)
+int mv_signals_open(struct mv_err *err)
 {
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction sa;
 	sigset_t set;
 	int fd;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	/* A signal that is ignored is dropped only as long as it is not blocked. */
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (sigaction(ends[i], NULL, &sa) == 0 && sa.sa_handler != SIG_IGN)
+			sigaddset(&set, ends[i]);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd >= 0 ? fd : mv_err_set(err, MV_E_FAILED, "signalfd: %s", strerror(errno));
+}
+
+int mv_signal_taken(int fd)
+{
+	struct signalfd_siginfo si;
+
+	return read(fd, &si, sizeof(si)) == sizeof(si) ? (int)si.ssi_signo : 0;
 }
 
 static int open_timer(double seconds, struct mv_err *err)
@@ -479,7 +489,6 @@ static int loop(struct runner *r, struct mv_err *err)
 			{ .fd = r->move ? mv_move_fd(r->move) : -1, .events = POLLIN },
 			{ .fd = r->saving ? mv_saving_fd(r->saving) : -1, .events = POLLIN },
 		};
-		struct signalfd_siginfo si;
 
 		for (unsigned i = 0; i < MV_CONTROL_CLIENTS; i++)
 			p[CLIENTS + i] = (struct pollfd){ .fd = r->control.client[i].fd,
@@ -498,9 +507,10 @@ static int loop(struct runner *r, struct mv_err *err)
 			rc = on_saving(r, err);
 		if (rc < 0)
 			return rc;
-		if (!r->done && p[1].revents && read(r->signal_fd, &si, sizeof(si)) == sizeof(si)) {
-			r->result->signal = (int)si.ssi_signo;
-			end(r, MV_END_STOPPED);
+		if (!r->done && p[1].revents) {
+			r->result->signal = mv_signal_taken(r->signal_fd);
+			if (r->result->signal)
+				end(r, MV_END_STOPPED);
 		}
 		if (!r->done && p[2].revents)
 			end(r, MV_END_TIMEOUT);
@@ -511,6 +521,22 @@ static int loop(struct runner *r, struct mv_err *err)
 		if (!r->done && p[3].revents)
 			mv_control_accept(&r->control);
 	}
+	return 0;
+}
+
+/* A guest that runs already is not lost for the lack of a socket: the loop claims one. */
+static int take_name(struct runner *r, struct mv_err *err)
+{
+	struct mv_err why = { 0 };
+
+	if (!r->opts->name || r->opts->started || !mv_control_open(&r->control, r->opts->name, &why))
+		return 0;
+	if (r->opts->name_required) {
+		*err = why;
+		return -why.code;
+	}
+	if (r->opts->nameless)
+		r->opts->nameless(&why);
 	return 0;
 }
 
@@ -525,13 +551,9 @@ int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_resul
 
 	memset(result, 0, sizeof(*result));
 	mv_control_init(&r.control);
-	/* A guest that runs already is not lost for the lack of a socket: the loop claims one. */
-	if (opts->name && !opts->started) {
-		rc = mv_control_open(&r.control, opts->name, opts->name_required ? err : NULL);
-		if (rc && opts->name_required)
-			return rc;
-	}
-	rc = r.signal_fd = open_signals(err);
+	rc = r.signal_fd = mv_signals_open(err);
+	if (rc >= 0)
+		rc = take_name(&r, err);
 	if (rc >= 0 && opts->timeout_s > 0)
 		rc = r.timer_fd = open_timer(opts->timeout_s, err);
 	if (rc >= 0 && !opts->started)

@@ -9,6 +9,7 @@
 struct mv_run_opts {
 	const char *name;		/* for the control socket; NULL: none */
 	bool name_required;		/* without a socket it must not run */
+	void (*nameless)(const struct mv_err *why);	/* told that it runs without; may be NULL */
 	const char *snapshot_on_sync;	/* save at the first sync point; may be NULL */
 	bool stop_after_sync;		/* … and end the VM there, if it could be saved */
 	double timeout_s;		/* 0 = none */
@@ -33,6 +34,13 @@ struct mv_run_result {
 	int signal;			/* STOPPED by this signal, 0 otherwise */
 	char moved_to[MV_ADDR_TEXT];
 };
+
+/*
+ * SIGINT, SIGTERM and SIGHUP no longer end the program but come out of this descriptor; those that whoever
+ * started it had it ignore (nohup) stay ignored. mv_signal_taken: which one waits there, 0 for none.
+ */
+int mv_signals_open(struct mv_err *err);
+int mv_signal_taken(int fd);
 
 /*
  * Start the VM and stay with it until it ends; then it runs no more here. A negative return is a failure of

@@ -382,6 +382,46 @@ expect_err "nobody came in time"
 expect_no_file "$tmp/sock"
 check "migrate: nobody comes"
 
+for row in "TERM 143" "INT 130" "HUP 129"; do
+	read -r signal want <<<"$row"
+	rm -f r.err
+	env --default-signal=INT "$minivmm" receive "unix:$tmp/sock" 2>r.err &
+	pid_r=$!
+	until_true grep -q listening r.err
+	kill -"$signal" "$pid_r"
+	gone r
+	expect_equal "$code" "$want" "exit status after SIG$signal"
+	expect_no_file "$tmp/sock"
+	grep -q "no VM came: ended by signal $signal" r.err || problem "not told: $(tail -1 r.err)"
+done
+# The same with somebody at the door, who keeps silent.
+receiver r "unix:$tmp/sock"
+perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => shift) or exit 1; open F, ">", "door"; close F; $s->read($_, 1)' "$tmp/sock" &
+until_true test -e door
+kill -TERM "$pid_r"
+gone r
+expect_equal "$code" 143
+expect_no_file "$tmp/sock"
+wait $!
+check "migrate: a destination that is told to end before a VM came"
+
+# Its messages are read up to the address, as scripts do; then a guest is here.
+counter a
+rm -f door
+mkfifo listening
+"$minivmm" receive "unix:$tmp/sock" --name there >there.out 2>listening &
+pid_r=$!
+until_true grep -m1 -q listening listening
+ran "$minivmm" migrate a "unix:$tmp/sock"
+expect_status 0
+gone a
+expect_grows there.out
+ran "$minivmm" stop there
+expect_status 0
+gone r
+expect_equal "$code" 0 "the destination's exit status"
+check "migrate: whoever reads the destination's messages goes away"
+
 # ---- it breaks ----
 
 for f in a b; do rm -f $f.out $f.err; done

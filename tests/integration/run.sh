@@ -262,6 +262,38 @@ expect_json_is end stopped
 expect_json_is signal 15
 check "signals: as JSON"
 
+# nohup's shell has it ignored, and a script's those of a terminal.
+start deaf sh -c 'trap "" HUP INT; exec "$@"' - "$minivmm" run "$hello" --name deaf --append mode=hang
+wait_for "$minivmm" status deaf
+kill -HUP "$pid"
+kill -INT "$pid"
+sleep 0.2
+ran "$minivmm" status deaf
+expect_status 0
+kill -TERM "$pid"
+ended deaf
+expect_status 143
+check "signals: those that are ignored when it starts remain so"
+
+# ---- standard descriptors ----
+
+# A disk that is opened first would be standard output.
+head -c 1M /dev/zero >"$tmp/zeros"
+for closed in 0 1 2 012; do
+	cp "$tmp/zeros" "$tmp/disk.img"
+	redirect=
+	for ((i = 0; i < ${#closed}; i++)); do
+		redirect+=" ${closed:i:1}>&-"
+	done
+	ran bash -c "exec \"\$@\" $redirect" - "$minivmm" run "$hello" --append "mode=triple" --disk "$tmp/disk.img"
+	cmp -s "$tmp/disk.img" "$tmp/zeros" || problem "the guest's words are on its disk, without descriptors $closed"
+done
+check "standard descriptors: a closed one is nobody's else"
+ran bash -c 'exec "$@" >&-' - "$minivmm" list --json
+expect_status 1
+expect_err "standard output: Bad file descriptor"
+check "standard descriptors: a result without an output is a failure"
+
 # ---- names ----
 
 start one "$minivmm" run "$hello" --name one --append mode=hang

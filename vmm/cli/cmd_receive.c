@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm receive: wait for a VM that moves here, judge it, take it, run it. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -24,7 +26,8 @@ struct receive_args {
 	const char *tls_dir;
 	struct mv_tls *tls;	/* NULL: a plain connection */
 	double timeout_s, peer_timeout_s;
-	int timer_fd;
+	int timer_fd, signal_fd;
+	int end_fd;		/* readable once either is */
 };
 
 enum { OPT_RULE = 256, OPT_IGNORE, OPT_TIMEOUT, OPT_PEER_TIMEOUT, OPT_TLS_DIR, OPT_INSECURE };
@@ -138,15 +141,32 @@ static int start_timer(struct receive_args *a, struct mv_err *err)
 	return 0;
 }
 
-/* Milliseconds left; -1: no limit. */
-static int time_left(const struct receive_args *a)
+/* From here on a signal ends waiting, too, so that what was made is cleared away. */
+static int watch_ends(struct receive_args *a, struct mv_err *err)
 {
-	struct itimerspec t;
+	struct epoll_event e = { .events = EPOLLIN };
+	int rc = a->signal_fd = mv_signals_open(err);
 
-	if (a->timer_fd < 0)
-		return -1;
-	timerfd_gettime(a->timer_fd, &t);
-	return (int)(t.it_value.tv_sec * 1000 + t.it_value.tv_nsec / 1000000);
+	if (rc >= 0)
+		rc = start_timer(a, err);
+	if (rc < 0)
+		return rc;
+	a->end_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (a->end_fd < 0 || epoll_ctl(a->end_fd, EPOLL_CTL_ADD, a->signal_fd, &e) ||
+	    (a->timer_fd >= 0 && epoll_ctl(a->end_fd, EPOLL_CTL_ADD, a->timer_fd, &e)))
+		return mv_err_set(err, MV_E_FAILED, "waiting for signals: %s", strerror(errno));
+	return 0;
+}
+
+static void close_ends(struct receive_args *a)
+{
+	int *const fds[] = { &a->end_fd, &a->timer_fd, &a->signal_fd };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
 }
 
 /* What comes over one connection. *heard as mv_live_receive's. */
@@ -162,8 +182,8 @@ static int converse(struct receive_args *a, int fd, const char *peer, bool *hear
 	int rc = 0;
 
 	mv_io_socket(&io, fd, peer, (int)(a->peer_timeout_s * 1e3));
-	io.cancel_fd = a->timer_fd;
-	io.cancelled = "the time allowed is over";
+	io.cancel_fd = a->end_fd;
+	io.cancelled = a->timer_fd < 0 ? "it was told to end" : "it was told to end, or the time allowed is over";
 	if (a->tls)
 		rc = mv_tls_start(&session, a->tls, &io, NULL, err);
 	if (rc == 0)
@@ -181,7 +201,7 @@ static int take_one(struct receive_args *a, const struct mv_listener *l, struct 
 	int fd, rc;
 
 	for (;;) {
-		fd = mv_net_accept(l, time_left(a), peer, err);
+		fd = mv_net_accept(l, a->end_fd, peer, err);
 		if (fd < 0)
 			return fd;
 		heard = false;
@@ -200,21 +220,39 @@ static int take_one(struct receive_args *a, const struct mv_listener *l, struct 
 	}
 }
 
+/* As run and restore end by a signal (launch_report.c). */
+static int told_to_end(int sig)
+{
+	struct json_object *o = json_object_new_object();
+	int code = 128 + sig;
+
+	json_object_object_add(o, "end", json_object_new_string("stopped"));
+	json_object_object_add(o, "signal", json_object_new_int(sig));
+	json_object_object_add(o, "exit", json_object_new_int(code));
+	if (mv_output.json)
+		mv_cli_json(o);
+	else
+		json_object_put(o);
+	mv_cli_note("no VM came: ended by signal %s", sigabbrev_np(sig));
+	return code;
+}
+
+/* 0: a VM is here; what a program ends with that this signal ends; or an error. */
 static int receive(struct receive_args *a, struct mv_err *err)
 {
 	struct mv_launch *l = &a->launch;
 	struct mv_listener listener = { .fd = -1 };
 	char text[MV_ADDR_TEXT];
-	int rc;
+	int rc, sig;
 
 	l->st = calloc(1, sizeof(*l->st));
 	rc = l->st ? mv_launch_host(l, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
 	if (rc == 0 && a->tls_dir)
 		rc = mv_tls_open(&a->tls, a->tls_dir, MV_TLS_SERVER, err);
 	if (rc == 0)
-		rc = mv_net_listen(&listener, &a->addr, a->insecure || a->tls, err);
+		rc = watch_ends(a, err);
 	if (rc == 0)
-		rc = start_timer(a, err);
+		rc = mv_net_listen(&listener, &a->addr, a->insecure || a->tls, err);
 	if (rc == 0) {
 		mv_addr_format(&listener.addr, text);
 		mv_cli_note("listening on %s", text);
@@ -224,16 +262,17 @@ static int receive(struct receive_args *a, struct mv_err *err)
 		rc = take_one(a, &listener, err);
 	mv_net_unlisten(&listener);
 	mv_tls_close(a->tls);
-	if (a->timer_fd >= 0)
-		close(a->timer_fd);
-	return rc;
+	/* One that comes when the VM is here already is for the VM. */
+	sig = rc && a->signal_fd >= 0 ? mv_signal_taken(a->signal_fd) : 0;
+	close_ends(a);
+	return sig ? told_to_end(sig) : rc;
 }
 
 static int run(int argc, char **argv)
 {
 	struct receive_args a = {
 		.verdict = { .mode = MV_VERDICT_GUIDE }, .console = mv_launch_console(),
-		.peer_timeout_s = MV_PEER_TIMEOUT_MS / 1e3, .timer_fd = -1,
+		.peer_timeout_s = MV_PEER_TIMEOUT_MS / 1e3, .timer_fd = -1, .signal_fd = -1, .end_fd = -1,
 	};
 	struct mv_run_result result;
 	struct mv_err err = { 0 };
@@ -263,7 +302,7 @@ static int run(int argc, char **argv)
 	if (rc == 0)
 		code = mv_launch_report(&a.launch, &result);
 	else	/* a refusal was reported in full already */
-		code = rc == -MV_E_REFUSED ? MV_EXIT_REFUSED : mv_cli_error(&err);
+		code = rc > 0 ? rc : rc == -MV_E_REFUSED ? MV_EXIT_REFUSED : mv_cli_error(&err);
 	mv_launch_finish(&a.launch);
 	return code;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -129,11 +130,19 @@ struct mv_console mv_launch_console(void)
 				    .note = note_breach, .lost = lost };
 }
 
+static void nameless(const struct mv_err *why)
+{
+	mv_cli_note("%s: this VM has no control socket", why->msg);
+	if (*why->hint)
+		mv_cli_note("hint: %s", why->hint);
+}
+
 void mv_launch_set_name(struct mv_launch *l, const char *fallback)
 {
 	snprintf(l->name, sizeof(l->name), "%.63s", l->asked_name ? l->asked_name : fallback);
 	l->run.name = mv_name_valid(l->name) ? l->name : NULL;
 	l->run.name_required = l->asked_name;
+	l->run.nameless = nameless;
 }
 
 struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor)
@@ -341,6 +350,9 @@ static void forbidden(const char *name)
 
 int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
 {
+	/* A reader of ours that goes away, or a limit on files, is an error to tell, and no end of the guest. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	/* Asking the kernel for its tracepoints takes rights and calls that are gone afterwards. */
 	int rc = l->trace ? mv_trace_open(&l->vm->trace, l->trace, &l->st->policy, err) : 0;
 

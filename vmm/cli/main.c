@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm: the command table. Help, options and exit codes derive from the rows. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "virt.h"
@@ -279,8 +281,22 @@ static int written(int code)
 	return MV_EXIT_FAILED;
 }
 
+/*
+ * What is opened next must not get the number of a standard descriptor that is closed: the guest's console, or a
+ * message, would go into a disk. Something that can't be used takes it, so that this is still noticed.
+ */
+static bool keep_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
+	if (!keep_standard_descriptors())
+		return MV_EXIT_FAILED;
 	if (argc < 2) {
 		print_help(stderr);
 		return MV_EXIT_USAGE;
