@@ -387,7 +387,7 @@ for row in "TERM 143" "INT 130" "HUP 129"; do
 	rm -f r.err
 	env --default-signal=INT "$minivmm" receive "unix:$tmp/sock" 2>r.err &
 	pid_r=$!
-	until_true grep -q listening r.err
+	wait_for grep -q listening r.err
 	kill -"$signal" "$pid_r"
 	gone r
 	expect_equal "$code" "$want" "exit status after SIG$signal"
@@ -397,7 +397,7 @@ done
 # The same with somebody at the door, who keeps silent.
 receiver r "unix:$tmp/sock"
 perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => shift) or exit 1; open F, ">", "door"; close F; $s->read($_, 1)' "$tmp/sock" &
-until_true test -e door
+wait_for test -e door
 kill -TERM "$pid_r"
 gone r
 expect_equal "$code" 143
@@ -411,7 +411,7 @@ rm -f door
 mkfifo listening
 "$minivmm" receive "unix:$tmp/sock" --name there >there.out 2>listening &
 pid_r=$!
-until_true grep -m1 -q listening listening
+wait_for grep -m1 -q listening listening
 ran "$minivmm" migrate a "unix:$tmp/sock"
 expect_status 0
 gone a
