@@ -526,6 +526,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 	mv_table_set_feature(&offer, MV_F_HYPERVISOR, true);
 	mv_mask_copy(&p->effective, &p->final);
 	p->kvm_controls = p->source.kvm_controls;
+	p->given = (struct mv_given){ 0 };
 	p->guest.n = 0;
 	notes->n = notes->refusals = 0;
 	for (uint32_t i = 0; i < p->final.nregs; i++) {

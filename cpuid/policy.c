@@ -3,11 +3,49 @@
 
 #include <string.h>
 
+#define MSR_ARCH_CAPABILITIES 0x10a
+
+uint32_t mv_policy_tsc_khz(const struct mv_policy *p)
+{
+	return p->given.kept ? p->given.tsc_khz : p->source.tsc_khz;
+}
+
+bool mv_given_by(const struct mv_given *g, const struct mv_host *h)
+{
+	uint64_t caps = 0;
+
+	mv_host_msr(h, MSR_ARCH_CAPABILITIES, &caps);
+	return g->tsc_khz == h->tsc_khz && g->arch_caps == caps;
+}
+
+/* Without the masks' lines. */
+static uint64_t given_msr(const struct mv_policy *p, uint32_t index)
+{
+	uint64_t value = 0;
+
+	if (p->given.kept && index == MSR_ARCH_CAPABILITIES)
+		return p->given.arch_caps;
+	mv_host_msr(&p->source, index, &value);
+	return value;
+}
+
+void mv_policy_move(struct mv_policy *p, const struct mv_host *to)
+{
+	struct mv_given given = {
+		.kept = true, .tsc_khz = mv_policy_tsc_khz(p),
+		.arch_caps = given_msr(p, MSR_ARCH_CAPABILITIES),
+	};
+
+	if (!given.tsc_khz)
+		given.tsc_khz = to->tsc_khz;
+	p->source = *to;
+	p->given = mv_given_by(&given, to) ? (struct mv_given){ 0 } : given;
+}
+
 uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named)
 {
-	uint64_t value = 0, by_symbol = 0;
+	uint64_t value = given_msr(p, index), by_symbol = 0;
 
-	mv_host_msr(&p->source, index, &value);
 	for (uint32_t i = 0; i < p->final.nmsrs; i++) {
 		const struct mv_mask_msr *m = &p->final.msrs[i];
 

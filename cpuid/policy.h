@@ -12,12 +12,23 @@
 /* Room for the name of every feature, field and rule, once. */
 #define MV_IGNORED_TEXT 16384
 
+/*
+ * What a guest was given for good where it started, and a later source may have otherwise: how fast its
+ * TSC counts, and ARCH_CAPABILITIES without the masks' `msr` lines.
+ */
+struct mv_given {
+	bool kept;	/* false: both are as the source has them */
+	uint32_t tsc_khz;
+	uint64_t arch_caps;
+};
+
 struct mv_policy {
 	struct mv_table guest;		/* what CPUID returns in the guest (CPU 0) */
 	struct mv_mask final;		/* default + override */
 	struct mv_mask effective;	/* after dependency closure */
 	struct mv_mask_files files;	/* what mv_at in the masks refers to */
 	struct mv_host source;		/* where it runs, or ran when it was saved */
+	struct mv_given given;
 	char guest_os[32];		/* the default mask's name */
 	uint8_t intercept;		/* enum mv_intercept in force */
 	uint32_t kvm_controls;		/* MV_KVM_CONTROL_BIT in force: all that the source has */
@@ -26,8 +37,17 @@ struct mv_policy {
 	char ignored[MV_IGNORED_TEXT];	/* refusals overridden so far, comma-separated, each once */
 };
 
+/* Are those the host's own values? */
+bool mv_given_by(const struct mv_given *g, const struct mv_host *h);
+
+/* How fast the guest's TSC counts; 0 = unknown. */
+uint32_t mv_policy_tsc_khz(const struct mv_policy *p);
+
+/* From now on the VM runs on that host: it is the source, and what the guest was given stays. */
+void mv_policy_move(struct mv_policy *p, const struct mv_host *to);
+
 /*
- * A feature MSR as the guest reads it: the source's value with the masks' `msr` lines applied. named
+ * A feature MSR as the guest reads it: the value it was given with the masks' `msr` lines applied. named
  * (may be NULL) receives the bits that have a symbol there: it alone says how they are compared.
  */
 uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named);

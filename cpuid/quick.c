@@ -175,7 +175,7 @@ void mv_quick_vm_init(struct mv_quick_vm *v, const struct mv_quick_layout *l,
 	if (mv_table_has(&p->guest, MV_F_CLFLUSH))
 		v->clflush = mv_table_field(&p->guest, MV_FIELD_CLFLUSH_SIZE);
 	v->asks_clflush = mv_table_has(&p->guest, MV_F_CLFLUSH);
-	v->tsc_khz = p->source.tsc_khz;
+	v->tsc_khz = mv_policy_tsc_khz(p);
 	v->asks_caps = mv_table_has(&p->guest, MV_F_ARCH_CAPABILITIES);
 	v->caps = mv_policy_msr(p, MV_MSR_ARCH_CAPABILITIES, &v->caps_named);
 	v->can_patch = p->patchable && p->patch_cpl3;

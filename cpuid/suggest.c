@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "leak.h"
+#include "verdict_impl.h"
 #include "xstate.h"
 
 #define ROUNDS 64	/* each adds a line: more than the deepest chain of dependencies */
@@ -184,13 +185,12 @@ static enum mv_feature_id user_of(enum mv_feature_id component)
 static bool component_fits(const struct mv_table *guest, const struct mv_table *dst, unsigned n)
 {
 	uint64_t have = mv_xstate_xcr0(dst) | mv_xstate_xss(dst);
-	const struct mv_leaf *s = mv_table_find(guest, 0xd, n), *d = mv_table_find(dst, 0xd, n);
+	const uint32_t *s = mv_compare_leaf(guest, 0xd, n), *d = mv_compare_leaf(dst, 0xd, n);
 
 	if (!(have >> n & 1))
 		return false;
-	return n < 2 || !s || !d ||
-	       (s->reg[MV_EAX] == d->reg[MV_EAX] && s->reg[MV_EBX] == d->reg[MV_EBX] &&
-		s->reg[MV_ECX] == d->reg[MV_ECX]);
+	return n < 2 ||
+	       (s[MV_EAX] == d[MV_EAX] && s[MV_EBX] == d[MV_EBX] && s[MV_ECX] == d[MV_ECX]);
 }
 
 /* The xsave rule names components in words: hide what uses those that don't fit. */

@@ -269,7 +269,7 @@ bool mv_tsc_fits(uint64_t want_khz, uint64_t have_khz, bool scaling)
 
 static void tsc(struct mv_compare *c)
 {
-	uint64_t want = c->p->source.tsc_khz, have = c->dst->tsc_khz;
+	uint64_t want = mv_policy_tsc_khz(c->p), have = c->dst->tsc_khz;
 	char text[96];
 
 	if ((c->p->source.partial && !want) || (c->dst->partial && !have))

@@ -220,6 +220,8 @@ void mv_walk_source_host(struct mv_wire *w, struct mv_records *rs, uint32_t inde
 	uint32_t i;
 
 	(void)index;
+	if (mv_wire_decoding(w))
+		rs->policy->given = (struct mv_given){ 0 };
 	mv_wire_str(w, h->name, sizeof(h->name), "the host's name");
 	mv_wire_str(w, h->kernel, sizeof(h->kernel), "the host's kernel");
 	mv_wire_str(w, h->source, sizeof(h->source), "the description's source");
@@ -244,6 +246,19 @@ void mv_walk_source_host(struct mv_wire *w, struct mv_records *rs, uint32_t inde
 		mv_wire_u8_max(w, &h->proof[i], MV_PROOF_BOTH, "a proof");
 	mv_wire_bool(w, &h->proved, "proved");
 	mv_wire_bool(w, &h->cpl0_interpreted, "cpl0_interpreted");
+}
+
+/* Absent, it would say the same. */
+void mv_walk_given(struct mv_wire *w, struct mv_records *rs, uint32_t index)
+{
+	struct mv_given *g = &rs->policy->given;
+
+	(void)index;
+	mv_wire_u32(w, &g->tsc_khz);
+	mv_wire_u64(w, &g->arch_caps);
+	g->kept = true;
+	if (mv_wire_ok(w) && mv_given_by(g, &rs->policy->source))
+		mv_wire_fail(w, "that is what the source has");
 }
 
 void mv_walk_mask_files(struct mv_wire *w, struct mv_records *rs, uint32_t index)

@@ -46,6 +46,11 @@ static uint32_t count_ignored(const struct mv_records *rs)
 	return !memchr(rs->policy->ignored, '\0', MV_POLICY_IGNORED);
 }
 
+static uint32_t count_given(const struct mv_records *rs)
+{
+	return rs->policy->given.kept;
+}
+
 static uint32_t count_rng(const struct mv_records *rs)
 {
 	return rs->config->rng;
@@ -88,6 +93,7 @@ const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS] = {
 	{ MV_REC_POLICY, "POLICY", 1, 1, 4096, one, mv_walk_policy },
 	{ MV_REC_IGNORED, "IGNORED", 0, 1, MV_IGNORED_TEXT, count_ignored, mv_walk_ignored },
 	{ MV_REC_SOURCE_HOST, "SOURCE_HOST", 1, 1, 65536, one, mv_walk_source_host },
+	{ MV_REC_GIVEN, "GIVEN", 0, 1, 64, count_given, mv_walk_given },
 	{ MV_REC_GUEST_TABLE, "GUEST_TABLE", 1, 1, 8192, one, mv_walk_guest_table },
 	{ MV_REC_MASK_FILES, "MASK_FILES", 1, 1, 8192, one, mv_walk_mask_files },
 	{ MV_REC_MASK_FINAL, "MASK_FINAL", 1, 1, 131072, one, mv_walk_mask_final },

@@ -18,6 +18,7 @@ enum mv_record_type {
 	MV_REC_POLICY = 0x0110,
 	MV_REC_IGNORED = MV_REC_OPTIONAL | 0x0118,
 	MV_REC_SOURCE_HOST = 0x0120,
+	MV_REC_GIVEN = MV_REC_OPTIONAL | 0x0128,
 	MV_REC_GUEST_TABLE = 0x0130,
 	MV_REC_MASK_FILES = 0x0140,
 	MV_REC_MASK_FINAL = 0x0150,
@@ -61,7 +62,7 @@ struct mv_record_def {
 	void (*walk)(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 };
 
-#define MV_NRECORD_DEFS 20
+#define MV_NRECORD_DEFS 21
 extern const struct mv_record_def mv_record_defs[MV_NRECORD_DEFS];
 
 const struct mv_record_def *mv_record_def(uint32_t type);	/* NULL: unknown */
@@ -72,6 +73,7 @@ void mv_walk_config(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_policy(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_ignored(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_source_host(struct mv_wire *w, struct mv_records *rs, uint32_t index);
+void mv_walk_given(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_guest_table(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_files(struct mv_wire *w, struct mv_records *rs, uint32_t index);
 void mv_walk_mask_final(struct mv_wire *w, struct mv_records *rs, uint32_t index);

@@ -49,7 +49,7 @@ def as_inspect(r):
     """What the reader found, in the shape of `inspect --json`."""
     one = {name: found[0] if found else None for name, found in r.items()}
     header, config, policy, source = one["HEADER"], one["CONFIG"], one["POLICY"], one["SOURCE_HOST"]
-    memory, more = one["MEMORY"], one["IGNORED"]
+    memory, more, given = one["MEMORY"], one["IGNORED"], one["GIVEN"]
     return {
         "format": f"{header['major']}.{header['minor']}", "file-size": header["file_size"],
         "memory-in-file": header["file_size"] - header["data_offset"],
@@ -71,6 +71,7 @@ def as_inspect(r):
                    "raw": sorted(rows(source["raw"]["entries"])), "kvm": sorted(rows(source["kvm"]["entries"])),
                    "msrs": {hex(m["index"]): m["value"] for m in source["msrs"]},
                    "exec": [e["ran"] for e in source["exec"]]},
+        "given": given and {"tsc-khz": given["tsc_khz"], "arch-capabilities": given["arch_caps"]},
         "state": {"clock_ns": one["CLOCK"]["clock_ns"], "irqchip": one["IRQCHIP"], "devices": r["DEVICE"],
                   "cpuid-sites": one["CPUID_SITES"]["sites"],
                   "vcpus": [{**v, "xcrs": rows(v["xcrs"]), "msrs": rows(v["msrs"])} for v in r["VCPU"]]},

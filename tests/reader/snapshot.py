@@ -28,6 +28,8 @@ RULES = {
     "TABLE": lambda v, *_: distinct(v["entries"], "leaf", "subleaf"),
     "GUEST_TABLE": lambda v, *_: v["table"]["entries"],
     "SOURCE_HOST": lambda v, *_: all([*a.values()][:4] < [*b.values()][:4] for a, b in zip(v["exec"], v["exec"][1:])),
+    "GIVEN": lambda v, seen, vm: any(v["tsc_khz"] != s["tsc_khz"] or v["arch_caps"] != {
+        m["index"]: m["value"] for m in s["msrs"]}.get(0x10a, 0) for s in seen["SOURCE_HOST"]),
     "MASK": lambda v, seen, vm: distinct(v["regs"], "leaf", "subleaf", "reg", "vendor") and distinct(v["msrs"], "index")
     and distinct(v["fields"], "leaf", "subleaf", "reg", "lo", "hi")
     and all(p == 0 or 0 < p >> 24 <= len(seen["MASK_FILES"][0]["files"])

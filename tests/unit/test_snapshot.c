@@ -112,6 +112,21 @@ Test(snapshot, round_trip_ignored)
 	}
 }
 
+/* What a guest from elsewhere was given has a record of its own. */
+Test(snapshot, round_trip_given)
+{
+	fixture_fill(false);
+	fx.st->policy.given.kept = true;
+	fx.st->policy.given.tsc_khz = 1999999;
+	fx.st->policy.given.arch_caps = UINT64_C(0x8000000000000001);
+	round_trip();
+	cr_expect_eq(fx.st2->policy.given.arch_caps, UINT64_C(0x8000000000000001));
+	/* None, read where there was one before. */
+	fx.st->policy.given = (struct mv_given){ 0 };
+	round_trip();
+	cr_expect(!fx.st2->policy.given.kept);
+}
+
 /* More than is read at once, in many short runs. */
 Test(snapshot, round_trip_larger_memory)
 {

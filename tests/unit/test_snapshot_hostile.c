@@ -555,6 +555,35 @@ Test(hostile, ignored)
 	free(p);
 }
 
+/* One encoding: GIVEN is there only if it says something. */
+Test(hostile, given)
+{
+	struct mv_given *g = &fx.st->policy.given;
+	struct mv_err err;
+	size_t len;
+	uint8_t *p, *r;
+
+	fixture_fill(false);
+	fx.st->policy.source.nmsrs = 1;
+	fx.st->policy.source.msrs[0] = (struct mv_msr){ 0x10a, 0x2b };
+	g->kept = true;
+	g->tsc_khz = fx.st->policy.source.tsc_khz;
+	g->arch_caps = 0x2a;
+	fixture_save(fx.file);
+	cr_expect(!fixture_load(fx.file, &err), "another MSR: %s", err.msg);
+	g->tsc_khz--;
+	g->arch_caps = 0x2b;
+	fixture_save(fx.file);
+	cr_expect(!fixture_load(fx.file, &err), "another frequency: %s", err.msg);
+	p = slurp(fx.file, &len);
+	r = find(p, MV_REC_GIVEN, 0);
+	set(r + 24, fx.st->policy.source.tsc_khz, 4);
+	fix_sum(r);
+	spill(fx.file, p, len);
+	expect_refused("neither", "that is what the source has");
+	free(p);
+}
+
 /* A position of no feature is dropped, not refused. */
 Test(hostile, unknown_feature)
 {

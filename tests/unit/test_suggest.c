@@ -218,6 +218,23 @@ Test(suggest, applied_it_is_accepted_and_no_line_can_go)
 	cr_expect_gt(blocked, 5u);
 }
 
+/* Old dumps name a component and don't say where it lies: it fits nowhere, and hiding what uses it helps. */
+Test(suggest, a_component_without_a_place)
+{
+	struct mv_table *t = &hosts[0].kvm;
+	uint32_t n = 0;
+
+	make_vm("haswell", "generic64", "");
+	make_hosts(WORDS("haswell"));
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->e[i].leaf != 0xd || t->e[i].subleaf != 2)
+			t->e[n++] = t->e[i];
+	t->n = n;
+	cr_assert_eq(suggest(NULL), 0);
+	cr_expect_str_eq(lines(), "feature AVX = 0", "%s", lines());
+	cr_expect_eq(s->nblocks, 0u);
+}
+
 /* ---- by name ---- */
 
 Test(suggest, cases)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quick.h"
 #include "support.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -340,6 +341,66 @@ static const struct row arch_caps_rows[] = {
 	{ "a bit promised by T", "cascadelake msr:10a=0", "msr:10a[0]=T", "cascadelake msr:10a=0",
 	  "msr 10a[0]", NULL },
 };
+
+/*
+ * A VM that moved runs by what its first host gave it: the way back is open, and what another host has
+ * instead is nothing to it.
+ */
+Test(verdict, what_the_guest_was_given_moves_with_it)
+{
+	static const struct {
+		const char *name, *first, *now, *to, *expected;
+	} rows[] = {
+		{ "scaled, and back", "skylake-sp tsc=2000000", "skylake-sp tsc=3000000 scaling",
+		  "skylake-sp tsc=2000000", "" },
+		{ "scaled, and on to where it can't be", "skylake-sp tsc=2000000",
+		  "skylake-sp tsc=3000000 scaling", "skylake-sp tsc=3000000", "tsc" },
+		{ "small steps add up", "skylake-sp tsc=2000000", "skylake-sp tsc=2000400",
+		  "skylake-sp tsc=2000800", "tsc" },
+		{ "unknown where it started", "skylake-sp tsc=0", "skylake-sp tsc=3000000",
+		  "skylake-sp tsc=2000000", "tsc" },
+		{ "the same everywhere", "skylake-sp tsc=2000000", "skylake-sp tsc=2000000",
+		  "skylake-sp tsc=2000000", "" },
+		{ "more promises, and back", "cascadelake msr:10a=0x21", "cascadelake msr:10a=0x2b",
+		  "cascadelake msr:10a=0x21", "" },
+		{ "more promises, and fewer", "cascadelake msr:10a=0x21", "cascadelake msr:10a=0x2b",
+		  "cascadelake msr:10a=0x2a", "arch-caps" },
+		{ "a hazard fewer, and back", "cascadelake msr:10a=" RSBA, "cascadelake msr:10a=0",
+		  "cascadelake msr:10a=" RSBA, "" },
+		{ "neither promises", "cascadelake msr:10a=0", "cascadelake msr:10a=0",
+		  "cascadelake msr:10a=" RSBA, "arch-caps" },
+	};
+	struct mv_quick_layout *layout = calloc(1, sizeof(*layout));
+	struct mv_quick_host *host = calloc(1, sizeof(*host));
+	struct mv_quick_vm *vm = calloc(1, sizeof(*vm));
+
+	cr_assert(layout && host && vm);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fixture f;
+
+		fixture_init(&f);
+		cr_expect_eq(make_verdict(&f, rows[i].first, "", rows[i].now, NULL), 0);
+		cr_expect_eq(f.v->refusals, 0, "row %s: %s", rows[i].name, verdict_text(f.v));
+		mv_policy_move(f.p, f.dst);
+		make_host(f.dst, rows[i].to);
+		cr_expect_eq(mv_verdict(f.v, f.p, f.dst, NULL, NULL), 0);
+		cr_expect_str_eq(verdict_text(f.v), rows[i].expected, "row %s: %s", rows[i].name,
+				 verdict_text(f.v));
+		layout->n = 0;
+		cr_assert_eq(mv_quick_layout_add(layout, f.p), 0);
+		mv_quick_vm_init(vm, layout, f.p);
+		mv_quick_host_init(host, layout, f.dst);
+		cr_expect_eq(mv_quick_verdict(vm, host), *rows[i].expected ? MV_QUICK_REFUSE : MV_QUICK_ACCEPT,
+			     "row %s", rows[i].name);
+		/* Started anew, it is given what is there. */
+		cr_expect_eq(mv_apply(f.p, 1, f.notes, NULL), 0);
+		cr_expect_eq(mv_policy_tsc_khz(f.p), f.p->source.tsc_khz, "row %s", rows[i].name);
+		fixture_finish(&f);
+	}
+	free(layout);
+	free(host);
+	free(vm);
+}
 
 Test(verdict, arch_caps)
 {

@@ -87,6 +87,6 @@ int mv_cli_admit(struct mv_launch *l, const struct mv_verdict_opts *opts, char *
 	/* What was overridden is no longer in force. */
 	l->st->policy.kvm_controls &= l->host->kvm_controls;
 	if (rc == 0)
-		l->st->policy.source = *l->host;
+		mv_policy_move(&l->st->policy, l->host);
 	return rc;
 }

@@ -56,6 +56,20 @@ static struct json_object *disks_to_json(const struct mv_config *c)
 	return list;
 }
 
+/* null: what the source has. */
+static struct json_object *given_to_json(const struct mv_given *g)
+{
+	struct json_object *o = g->kept ? json_object_new_object() : NULL;
+	char caps[24];
+
+	if (!o)
+		return NULL;
+	snprintf(caps, sizeof(caps), "0x%llx", (unsigned long long)g->arch_caps);
+	json_object_object_add(o, "tsc-khz", json_object_new_int64(g->tsc_khz));
+	json_object_object_add(o, "arch-capabilities", json_object_new_string(caps));
+	return o;
+}
+
 static void print_json(const struct mv_static *st, const struct mv_snapshot_info *info,
 		       const struct mv_state *state, const struct mv_manifest *memory)
 {
@@ -91,6 +105,7 @@ static void print_json(const struct mv_static *st, const struct mv_snapshot_info
 	json_object_object_add(o, "final-mask", mv_json_mask(&p->final, &p->files));
 	json_object_object_add(o, "effective-mask", mv_json_mask(&p->effective, &p->files));
 	json_object_object_add(o, "source", mv_host_to_json(&p->source));
+	json_object_object_add(o, "given", given_to_json(&p->given));
 	json_object_object_add(o, "state", mv_state_to_json(state));
 	json_object_object_add(o, "pages", mv_manifest_to_json(memory));
 	mv_cli_json(o);
@@ -135,6 +150,9 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	if (c->rng)
 		printf("rng0       random bytes from the host\n");
 	printf("source     %s: %s, Linux %s\n", p->source.name, brand, p->source.kernel);
+	if (p->given.kept)
+		printf("given      where it started: TSC %u kHz, ARCH_CAPABILITIES 0x%llx\n",
+		       p->given.tsc_khz, (unsigned long long)p->given.arch_caps);
 	printf("masks      guest OS %s;", p->guest_os);
 	for (uint32_t i = 0; i < p->files.n; i++)
 		printf(" %s", p->files.name[i]);
