@@ -190,6 +190,26 @@ Test(dialect, msr_bits_go_by_name_or_by_bit)
 	}
 }
 
+/* Bits that have no name everywhere, and the highest one that has. */
+Test(dialect, names_of_the_newer_msr_bits)
+{
+	char line[128] = "msr 0x10a = \"", *p = line + strlen(line);
+
+	for (int bit = 63; bit >= 0; bit--)
+		*p++ = bit == 62 || bit == 18 ? '1' : bit == 32 || bit == 25 ? '0' : '-';
+	strcpy(p, "\"");
+	parse(line);
+	write_as("xl", (struct mv_dialect_opts){ 0 });
+	cr_assert_str_eq(text, "cpuid = \"host,fb-clear-ctrl=1,gds-ctrl=0,pb-opt-ctrl=0,its-no=1\"\n");
+	cr_assert_eq(losses.n, 0);
+	cr_assert_eq(read_as("xl", text), 0);
+	cr_assert_arr_eq(again->msrs[0].plane, mask->msrs[0].plane, sizeof(mask->msrs[0].plane));
+	write_as("qemu", (struct mv_dialect_opts){ .model = "max" });
+	cr_assert_str_eq(text, "max,+its-no\n");
+	cr_assert_eq(read_as("qemu", "max,+its-no,-rdctl-no\n"), 0);
+	cr_assert_eq(again->msrs[0].plane[2], UINT64_C(1) << 62 | 1);
+}
+
 Test(dialect, lines_for_a_vendor_need_a_choice)
 {
 	parse("cpuid.1.ecx.amd = \"---0:----:----:----:----:----:----:----\"\n");
