@@ -445,6 +445,17 @@ static uint32_t max_extended(const struct assuming *a)
 	return least(max, MAX_EXT);
 }
 
+/*
+ * On Intel a VMX control, which CPUID does not tell. Every CPU from Ice Lake and Tremont on has it, and
+ * those are the ones with GFNI.
+ */
+static bool scales_tsc(const struct assuming *a)
+{
+	if (a->amd)
+		return mv_table_has(a->raw, MV_F_TSCRATEMSR);
+	return a->vendor == MV_VENDOR_INTEL && mv_table_has(a->raw, MV_F_GFNI);
+}
+
 void mv_host_assume(struct mv_host *h, const uint64_t *caps)
 {
 	struct assuming a = {
@@ -472,7 +483,7 @@ void mv_host_assume(struct mv_host *h, const uint64_t *caps)
 	drop_empty(&h->kvm);
 	mv_table_sort(&h->kvm);
 	arch_capabilities(&a, h, caps);
-	h->tsc_scaling = a.amd && mv_table_has(&h->raw, MV_F_TSCRATEMSR);
+	h->tsc_scaling = scales_tsc(&a);
 	h->proof[MV_INTERCEPTION_KERNEL] = MV_PROOF_BOTH;
 	h->proved = false;
 	h->assumed = true;

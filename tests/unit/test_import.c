@@ -508,6 +508,28 @@ Test(import, what_else_a_dump_tells)
 	cr_expect_eq(host->tsc_khz, 3225600);
 }
 
+/* Whether VMX can scale the TSC no leaf says; whether the CPU is one of those that can, one does. */
+Test(import, tsc_scaling_is_assumed_by_generation)
+{
+	static const struct {
+		const char *name, *text;
+		bool scales;
+	} rows[] = {
+		{ "Skylake", "CPUID 00000000: 00000016-756E6547-6C65746E-49656E69\n" A1 "\n"
+		  "CPUID 00000007: 00000000-029C6FBF-00000000-00000000\n", false },
+		{ "Ice Lake: GFNI", "CPUID 00000000: 00000016-756E6547-6C65746E-49656E69\n" A1 "\n"
+		  "CPUID 00000007: 00000000-F2BF27EF-40405F4E-BC000410\n", true },
+		{ "an AMD CPU with GFNI tells of its own kind",
+		  "CPUID 00000000: 00000010-68747541-444D4163-69746E65\n" A1 "\n"
+		  "CPUID 00000007: 00000000-F1BF97A9-00405FC6-00000010\n", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cr_assert_eq(import(rows[i].text), 0, "%s: %s", rows[i].name, err.msg);
+		cr_expect_eq(host->tsc_scaling, rows[i].scales, "%s", rows[i].name);
+	}
+}
+
 /* ---- files ---- */
 
 static void import_file(const char *path, int want)
