@@ -278,6 +278,47 @@ static void closure(struct mv_policy *p, const struct mv_table *offer, struct mv
 
 /* ---- what follows from the visible bits ---- */
 
+/* The bits of a register that describe a feature which the guest does not see. */
+static uint32_t of_hidden_features(const struct mv_policy *p, const struct mv_mask_reg *r)
+{
+	enum mv_feature_id leaf = mv_leaf_owner(r->leaf);
+	uint32_t bits = 0;
+
+	if (leaf < MV_NFEATURES)
+		return mv_table_has(&p->guest, leaf) ? 0 : UINT32_MAX;
+	for (unsigned i = 0; i < mv_nowned_fields; i++) {
+		const struct mv_field *f = &mv_fields[mv_owned_fields[i].field];
+
+		if (f->leaf == r->leaf && f->subleaf == r->subleaf && f->reg == r->reg &&
+		    !mv_table_has(&p->guest, (enum mv_feature_id)mv_owned_fields[i].feature))
+			bits |= UINT32_MAX >> (31 - f->hi + f->lo) << f->lo;
+	}
+	return bits;
+}
+
+/*
+ * Numbers go with what they describe: the AMX palette with AMX, AVX10's version with AVX10. What the mask
+ * insists on stays.
+ */
+static void hide_numbers(struct mv_policy *p)
+{
+	for (uint32_t i = 0; i < p->effective.nregs; i++) {
+		struct mv_mask_reg *r = &p->effective.regs[i];
+		uint32_t open = mv_mask_reg_with(r, MV_SYM_X) | mv_mask_reg_with(r, MV_SYM_H);
+		uint32_t gone = open ? open & of_hidden_features(p, r) : 0;
+		struct mv_leaf *e = gone ? mv_table_get(&p->guest, r->leaf, r->subleaf) : NULL;
+
+		if (e)
+			e->reg[r->reg] &= ~gone;
+		for (unsigned bit = 0; gone >> bit; bit++) {
+			if (gone >> bit & 1)
+				mv_mask_reg_set(r, bit, MV_SYM_0, r->at[bit]);
+			if (bit == 31)
+				break;
+		}
+	}
+}
+
 /* AMD repeats much of leaf 1 EDX in 0x80000001 EDX; the two must tell the same story. */
 static void mirror_bits(struct mv_table *guest)
 {
@@ -547,6 +588,7 @@ int mv_apply(struct mv_policy *p, unsigned ncpus, struct mv_notes *notes, struct
 			mv_table_set_feature(&p->guest, (enum mv_feature_id)i, false);
 	msr_notes(p, notes);
 	closure(p, &offer, notes);
+	hide_numbers(p);
 	mirror_bits(&p->guest);
 	rc = xsave_leaves(p, &offer, err);
 	if (rc == 0)

@@ -15,26 +15,6 @@ struct work {
 	struct mv_featset all, any;		/* offered by all hosts, by any */
 };
 
-/* Leaves and numbers that mean nothing without a feature. */
-static const struct {
-	uint32_t leaf;
-	uint16_t feature;
-} leaf_owners[] = {
-	{ 0x12, MV_F_SGX },	{ 0x14, MV_F_INTEL_PT }, { 0x19, MV_F_KEYLOCKER },
-	{ 0x1c, MV_F_ARCH_LBR }, { 0x1d, MV_F_AMX_TILE }, { 0x1e, MV_F_AMX_TILE },
-	{ 0x20, MV_F_HRESET },	{ 0x24, MV_F_AVX10 },	 { 0x29, MV_F_APX_F },
-	{ 0x8000000a, MV_F_SVM }, { 0x8000001b, MV_F_IBS }, { 0x8000001c, MV_F_LWP },
-};
-
-static const struct {
-	uint16_t field, feature;
-} field_owners[] = {
-	{ MV_FIELD_CLFLUSH_SIZE, MV_F_CLFLUSH },
-	{ MV_FIELD_MAWAU, MV_F_MPX },
-	{ MV_FIELD_INVLPGB_MAX, MV_F_INVLPGB },
-	{ MV_FIELD_RDPRU_MAX, MV_F_RDPRU },
-};
-
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* ---- what hosts offer ---- */
@@ -227,30 +207,18 @@ static void layout(struct work *w)
 	}
 }
 
-/* The feature that gives the field a meaning; MV_NFEATURES: it needs none. */
-static unsigned owner(enum mv_field_id id)
-{
-	for (size_t i = 0; i < COUNT(field_owners); i++)
-		if (field_owners[i].field == id)
-			return field_owners[i].feature;
-	for (size_t i = 0; i < COUNT(leaf_owners); i++)
-		if (leaf_owners[i].leaf == mv_fields[id].leaf)
-			return leaf_owners[i].feature;
-	return MV_NFEATURES;
-}
-
 /* Numbers that have to be equal: where they are not, what they describe goes. */
 static void equal_fields(struct work *w)
 {
 	for (unsigned id = 0; id < MV_NFIELDS; id++) {
-		unsigned f = owner((enum mv_field_id)id);
+		enum mv_feature_id f = mv_field_owner((enum mv_field_id)id);
 		uint32_t other;
 
 		if (mv_fields[id].rule != MV_FR_EQUAL || f == MV_NFEATURES)
 			continue;
 		other = differing(w, (enum mv_field_id)id);
 		if (other)
-			lose(w, (enum mv_feature_id)f, MV_BL_FIELD, (uint16_t)id, 0, other);
+			lose(w, f, MV_BL_FIELD, (uint16_t)id, 0, other);
 	}
 	for (uint32_t i = 0; i < w->n && w->max_ext < 0x8000001e; i++)
 		if (mv_table_field(&w->offers[i], MV_FIELD_MAX_EXT_LEAF) == w->max_ext)
@@ -357,21 +325,17 @@ static enum mv_sym forbidden(struct work *w, const struct mv_mask_reg *r, unsign
 /* Is there nothing to show in the leaf: beyond a host's maximum, or of a feature that is lost? */
 static bool leaf_gone(const struct work *w, uint32_t leaf, uint32_t subleaf)
 {
-	if (beyond(w, leaf, subleaf))
-		return true;
-	for (size_t i = 0; i < COUNT(leaf_owners); i++)
-		if (leaf_owners[i].leaf == leaf &&
-		    !visible(w, (enum mv_feature_id)leaf_owners[i].feature))
-			return true;
-	return false;
+	enum mv_feature_id o = mv_leaf_owner(leaf);
+
+	return beyond(w, leaf, subleaf) || (o < MV_NFEATURES && !visible(w, o));
 }
 
 /* A number of a feature that is lost. */
 static bool meaningless(const struct work *w, const struct mv_field *f)
 {
-	unsigned o = owner((enum mv_field_id)(f - mv_fields));
+	enum mv_feature_id o = mv_field_owner((enum mv_field_id)(f - mv_fields));
 
-	return o < MV_NFEATURES && !visible(w, (enum mv_feature_id)o);
+	return o < MV_NFEATURES && !visible(w, o);
 }
 
 static int registers(struct work *w, struct mv_err *err)

@@ -259,3 +259,37 @@ int mv_bit_format(char *buf, size_t size, uint32_t leaf, uint32_t subleaf, unsig
 	return snprintf(buf, size, "CPUID level 0x%x sublevel 0x%x %s:%u%s%s%s", (unsigned)leaf,
 			(unsigned)subleaf, mv_reg_name(reg), bit, open, name, close);
 }
+
+enum mv_feature_id mv_leaf_owner(uint32_t leaf)
+{
+	static const struct {
+		uint32_t leaf;
+		enum mv_feature_id feature;
+	} owners[] = {
+		{ 0x12, MV_F_SGX },	{ 0x14, MV_F_INTEL_PT }, { 0x19, MV_F_KEYLOCKER },
+		{ 0x1c, MV_F_ARCH_LBR }, { 0x1d, MV_F_AMX_TILE }, { 0x1e, MV_F_AMX_TILE },
+		{ 0x20, MV_F_HRESET },	{ 0x24, MV_F_AVX10 },	 { 0x29, MV_F_APX_F },
+		{ 0x8000000a, MV_F_SVM }, { 0x8000001b, MV_F_IBS }, { 0x8000001c, MV_F_LWP },
+	};
+
+	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++)
+		if (owners[i].leaf == leaf)
+			return owners[i].feature;
+	return MV_NFEATURES;
+}
+
+const struct mv_owned_field mv_owned_fields[] = {
+	{ MV_FIELD_CLFLUSH_SIZE, MV_F_CLFLUSH },
+	{ MV_FIELD_MAWAU, MV_F_MPX },
+	{ MV_FIELD_INVLPGB_MAX, MV_F_INVLPGB },
+	{ MV_FIELD_RDPRU_MAX, MV_F_RDPRU },
+};
+const unsigned mv_nowned_fields = sizeof(mv_owned_fields) / sizeof(mv_owned_fields[0]);
+
+enum mv_feature_id mv_field_owner(enum mv_field_id id)
+{
+	for (unsigned i = 0; i < mv_nowned_fields; i++)
+		if (mv_owned_fields[i].field == id)
+			return (enum mv_feature_id)mv_owned_fields[i].feature;
+	return mv_leaf_owner(mv_fields[id].leaf);
+}

@@ -126,6 +126,16 @@ struct mv_dep {
 extern const struct mv_dep mv_deps[];
 extern const unsigned mv_ndeps;
 
+/* The feature without which a leaf, or a number, says nothing; MV_NFEATURES: it needs none. */
+enum mv_feature_id mv_leaf_owner(uint32_t leaf);
+enum mv_feature_id mv_field_owner(enum mv_field_id id);
+/* The numbers that have an owner although their leaf has none. */
+struct mv_owned_field {
+	uint16_t field, feature;
+};
+extern const struct mv_owned_field mv_owned_fields[];
+extern const unsigned mv_nowned_fields;
+
 /* The direct prerequisites of feature id: writes up to cap ids, returns how many there are. */
 size_t mv_feature_parents(enum mv_feature_id id, enum mv_feature_id *out, size_t cap);
 

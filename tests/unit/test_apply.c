@@ -230,6 +230,42 @@ Test(apply, effective_symbols)
 }
 
 /* The final mask is the user's: closure changes the effective one alone. */
+/* Numbers go with the feature that they describe, unless the mask insists. */
+Test(apply, numbers_of_hidden_features)
+{
+	static const struct {
+		const char *name, *host, *mask;
+		uint32_t leaf, subleaf, value;	/* EAX */
+		char effective;			/* of its bit 0 */
+	} rows[] = {
+		{ "shown", "sapphirerapids 1d.1:eax=4002001", "", 0x1d, 1, 0x4002001, 'x' },
+		{ "hidden by a line", "sapphirerapids 1d.1:eax=4002001", "amx-tile=0", 0x1d, 1, 0, '0' },
+		{ "hidden by R: there is nothing to execute", "sapphirerapids 1d.1:eax=4002001", "amx-tile=R",
+		  0x1d, 1, 0, '0' },
+		{ "hidden by closure", "sapphirerapids 1d.1:eax=4002001", "xsave=0", 0x1d, 1, 0, '0' },
+		{ "lacked", "haswell 1d.1:eax=4002001", "", 0x1d, 1, 0, '0' },
+		{ "T", "sapphirerapids 1d.1:eax=4002001", "amx-tile=0 1d.1:eax=T", 0x1d, 1, 0xffffffff, 'T' },
+		{ "1 in one bit", "sapphirerapids 1d.1:eax=4002001", "amx-tile=0 1d.1:eax[0]=1", 0x1d, 1, 1,
+		  '1' },
+		{ "R stays R", "sapphirerapids 1d.1:eax=4002001", "amx-tile=0 1d.1:eax=R", 0x1d, 1, 0, 'R' },
+		{ "SVM's revision", "zen3 8000000a.0:eax=1", "svm=0", 0x8000000a, 0, 0, '0' },
+		{ "of no feature", "skylake-sp 16.0:eax=f01", "avx=0", 0x16, 0, 0xf01, 'x' },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fixture f;
+
+		fixture_init(&f);
+		make_policy(&f, rows[i].host, rows[i].mask, 1);
+		cr_expect_eq(mv_table_reg(&f.p->guest, rows[i].leaf, rows[i].subleaf, MV_EAX), rows[i].value,
+			     "%s: 0x%x", rows[i].name,
+			     mv_table_reg(&f.p->guest, rows[i].leaf, rows[i].subleaf, MV_EAX));
+		cr_expect_eq(mv_sym_char(mv_mask_sym(&f.p->effective, rows[i].leaf, rows[i].subleaf, MV_EAX, 0)),
+			     rows[i].effective, "%s", rows[i].name);
+		fixture_finish(&f);
+	}
+}
+
 Test(apply, closure_leaves_the_final_mask_alone)
 {
 	const struct mv_feature *fma = &mv_features[MV_F_FMA];

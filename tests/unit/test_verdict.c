@@ -254,6 +254,18 @@ static const struct row structural_rows[] = {
 	{ "xsave, a bigger area alone is nothing", "haswell", "", "haswell xsave-size-max=0x1000",
 	  "", NULL },
 
+	{ "AMX tiles of another shape", "sapphirerapids 1d.1:eax=4002000", "", "sapphirerapids 1d.1:eax=4001000",
+	  "xsave 1d.1:eax[15-0]", NULL },
+	{ "AMX hidden: its tiles and multiplier are nothing to the guest",
+	  "sapphirerapids 1d.0:eax=1 1d.1:eax=4002000 1e.0:ebx=4010", "amx-tile=0",
+	  "sapphirerapids 1d.0:eax=0 1d.1:eax=0 1e.0:ebx=0", "", NULL },
+	{ "AVX10 of a higher version", "sapphirerapids +avx10 max-leaf=0x24 24.0:ebx=70002", "",
+	  "sapphirerapids +avx10 max-leaf=0x24 24.0:ebx=70001", "max-leaf 24.0:ebx[7-0]", NULL },
+	{ "AVX10 hidden: so is its version, H or not", "sapphirerapids +avx10 max-leaf=0x24 24.0:ebx=70002",
+	  "avx10=0 avx10-version=H", "sapphirerapids 24.0:ebx=0", "", NULL },
+	{ "RDPRU hidden: so is its highest register", "zen2 +rdpru rdpru-max=2", "rdpru=0",
+	  "zen2 -rdpru rdpru-max=0", "", NULL },
+
 	{ "phys-bits 52 to 46", "sapphirerapids phys-bits=52", "", "sapphirerapids",
 	  "phys-bits 80000008.0:eax[7-0]", NULL },
 	{ "phys-bits 46 to 52", "sapphirerapids", "", "sapphirerapids phys-bits=52", "", NULL },
