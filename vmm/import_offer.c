@@ -168,23 +168,25 @@ static const struct {
 #define ALL 0xffffffffu
 
 /* What is not features: registers or parts of them that KVM copies from the CPU. */
+#define FIRST 0		/* of the leaf's subleaves: what others hold are features */
+#define EVERY UINT32_MAX
 static const struct {
-	uint32_t leaf, keep[MV_NREGS];
+	uint32_t leaf, last, keep[MV_NREGS];
 } copied[] = {
-	{ 0x0, { ALL, ALL, ALL, ALL } },
-	{ 0x1, { ALL, ALL, 0, 0 } },
-	{ 0x2, { ALL, ALL, ALL, ALL } },
-	{ 0x4, { ALL, ALL, ALL, ALL } },
-	{ 0x7, { ALL, 0, 0, 0 } },
-	{ 0x1d, { ALL, ALL, ALL, ALL } },
-	{ 0x1e, { ALL, ALL, ALL, ALL } },
-	{ 0x80000000, { ALL, ALL, ALL, ALL } },
-	{ 0x80000001, { ALL, 0xf000ffff, 0, 0 } },
-	{ 0x80000006, { ALL, ALL, ALL, 0xfffcffff } },
-	{ 0x80000008, { 0xffff, 0, 0xf0ff, 0 } },
-	{ 0x80000019, { ALL, ALL, 0, 0 } },
-	{ 0x8000001a, { 0x7, 0, 0, 0 } },
-	{ 0x8000001d, { ALL, ALL, ALL, ALL } },
+	{ 0x0, EVERY, { ALL, ALL, ALL, ALL } },
+	{ 0x1, EVERY, { ALL, ALL, 0, 0 } },
+	{ 0x2, EVERY, { ALL, ALL, ALL, ALL } },
+	{ 0x4, EVERY, { ALL, ALL, ALL, ALL } },
+	{ 0x7, FIRST, { ALL, 0, 0, 0 } },
+	{ 0x1d, EVERY, { ALL, ALL, ALL, ALL } },
+	{ 0x1e, FIRST, { ALL, ALL, ALL, ALL } },
+	{ 0x80000000, EVERY, { ALL, ALL, ALL, ALL } },
+	{ 0x80000001, EVERY, { ALL, 0xf000ffff, 0, 0 } },
+	{ 0x80000006, EVERY, { ALL, ALL, ALL, 0xfffcffff } },
+	{ 0x80000008, EVERY, { 0xffff, 0, 0xf0ff, 0 } },
+	{ 0x80000019, EVERY, { ALL, ALL, 0, 0 } },
+	{ 0x8000001a, EVERY, { 0x7, 0, 0, 0 } },
+	{ 0x8000001d, EVERY, { ALL, ALL, ALL, ALL } },
 };
 
 #define MAX_BASIC 0x1fu
@@ -295,7 +297,7 @@ static void copy_fields(struct assuming *a)
 		for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
 			struct mv_leaf *to;
 
-			if (copied[i].leaf != from->leaf ||
+			if (copied[i].leaf != from->leaf || from->subleaf > copied[i].last ||
 			    !reachable(a, from->leaf, from->subleaf))
 				continue;
 			if ((from->leaf == 0x1d || from->leaf == 0x1e) &&

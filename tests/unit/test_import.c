@@ -508,6 +508,26 @@ Test(import, what_else_a_dump_tells)
 	cr_expect_eq(host->tsc_khz, 3225600);
 }
 
+/* Granite Rapids has more in 0x7.1 and 0x1E.1 than Linux 6.1 passes on. */
+Test(import, features_of_other_subleaves_are_passed_on_by_name)
+{
+	const uint32_t avx_vnni_bf16[MV_NREGS] = { 1u << 4 | 1u << 5, 0, 0, 0 };
+	const uint32_t first[MV_NREGS] = { 2, 0xf1bf2ffb, 0x1b415f6e, 0xafc14410 };
+	const uint32_t tmul[MV_NREGS] = { 1, 0x4010, 0, 0 };
+
+	cr_assert_eq(import("CPUID 00000000: 0000001F-756E6547-6C65746E-49656E69\n"
+			    "CPUID 00000001: 000A06D1-00400800-77FEFBFF-BFEBFBFF\n"
+			    "CPUID 00000007: 00000002-F3BFBFFB-BB417FEE-FFDD4430 [SL 00]\n"
+			    "CPUID 00000007: 40201D30-00000001-00000000-000E4000 [SL 01]\n"
+			    "CPUID 00000007: 00000000-00000000-00000000-0000003F [SL 02]\n"
+			    "CPUID 0000001E: 00000001-00004010-00000000-00000000 [SL 00]\n"
+			    "CPUID 0000001E: 000001FF-00000000-00000000-00000000 [SL 01]\n"), 0, "%s", err.msg);
+	expect_leaf("0x7", &host->kvm, 7, 0, first);
+	expect_leaf("0x7.1", &host->kvm, 7, 1, avx_vnni_bf16);
+	expect_leaf("0x1e", &host->kvm, 0x1e, 0, tmul);
+	cr_expect_null(mv_table_find(&host->kvm, 0x1e, 1));
+}
+
 /* Whether VMX can scale the TSC no leaf says; whether the CPU is one of those that can, one does. */
 Test(import, tsc_scaling_is_assumed_by_generation)
 {
