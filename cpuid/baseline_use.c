@@ -30,12 +30,10 @@ void mv_baseline_fit(struct mv_baseline *b, const struct mv_host *const *hosts, 
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct mv_baseline_refusal r = { .a = i, .b = i };
-		const uint8_t *proof = hosts[i]->proof;
 		uint32_t j = 0;
 
 		r.kind = MV_BR_INTERCEPTION;
-		if (!proof[MV_INTERCEPTION_KERNEL] && !proof[MV_INTERCEPTION_PATCH] &&
-		    !proof[MV_INTERCEPTION_STEP])
+		if (!mv_host_answers(hosts[i], true))
 			mv_baseline_refuse(b, r);
 		r.kind = MV_BR_VENDOR;
 		r.a = 0;

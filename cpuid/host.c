@@ -32,6 +32,12 @@ const char *mv_kvm_control_what(enum mv_kvm_control c)
 	return c < MV_NKVM_CONTROLS ? what[c] : "?";
 }
 
+bool mv_host_answers(const struct mv_host *h, bool patchable)
+{
+	return mv_host_intercepts(h) || h->proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH ||
+	       (patchable && h->proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH);
+}
+
 /*
  * Can a guest use the feature on a host whose KVM does not name it? Plain instructions run at CPL 3
  * whatever KVM says; state components as far as KVM_SET_XCRS went; XSAVE's own variants come with

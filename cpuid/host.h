@@ -142,6 +142,12 @@ static inline bool mv_host_intercepts(const struct mv_host *h)
 }
 
 /*
+ * Can a guest's CPUID be answered from its table here? A mechanism counts where it holds at both privilege
+ * levels; patching, for images whose CPUID instructions are accounted for.
+ */
+bool mv_host_answers(const struct mv_host *h, bool patchable);
+
+/*
  * What a guest on h can be given: the kvm view where KVM intercepts CPUID; elsewhere the kvm view
  * plus the raw features that need no control KVM withholds, XCR0 components as far as xcr0 goes.
  */

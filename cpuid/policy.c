@@ -29,6 +29,15 @@ static uint64_t given_msr(const struct mv_policy *p, uint32_t index)
 	return value;
 }
 
+void mv_policy_not_started(struct mv_policy *p)
+{
+	p->patchable = p->patch_cpl3 = !mv_host_answers(&p->source, false) && mv_host_answers(&p->source, true);
+	p->intercept = p->patchable			? MV_INTERCEPTION_PATCH
+		       : mv_host_intercepts(&p->source) || !mv_host_answers(&p->source, false)
+			       ? MV_INTERCEPTION_KERNEL
+			       : MV_INTERCEPTION_STEP;
+}
+
 void mv_policy_move(struct mv_policy *p, const struct mv_host *to)
 {
 	struct mv_given given = {

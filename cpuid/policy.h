@@ -43,6 +43,12 @@ bool mv_given_by(const struct mv_given *g, const struct mv_host *h);
 /* How fast the guest's TSC counts; 0 = unknown. */
 uint32_t mv_policy_tsc_khz(const struct mv_policy *p);
 
+/*
+ * Of a VM that nobody has started yet: how its source would run it. Where nothing but patching is proved, it
+ * runs only if its image can be patched.
+ */
+void mv_policy_not_started(struct mv_policy *p);
+
 /* From now on the VM runs on that host: it is the source, and what the guest was given stays. */
 void mv_policy_move(struct mv_policy *p, const struct mv_host *to);
 

@@ -215,9 +215,8 @@ void mv_quick_host_init(struct mv_quick_host *h, const struct mv_quick_layout *l
 	h->tsc_khz = host->tsc_khz;
 	h->tsc_scaling = host->tsc_scaling;
 	mv_host_msr(host, MV_MSR_ARCH_CAPABILITIES, &h->caps);
-	h->answers_any = mv_host_intercepts(host) ||
-			 host->proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH;
-	h->answers_patch = host->proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH;
+	h->answers_any = mv_host_answers(host, false);
+	h->answers_patch = mv_host_answers(host, true);
 	h->kvm_controls = host->kvm_controls;
 }
 

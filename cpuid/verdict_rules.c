@@ -504,11 +504,10 @@ static void untouched(struct mv_compare *c, const struct mv_table *s, const char
 			untouched_leaf(c, s, text, d->e[i].leaf, d->e[i].subleaf);
 }
 
-/* The same conditions as for a VM that starts: a mechanism counts where it holds at both levels. */
+/* The same conditions as for a VM that starts. */
 static void interception(struct mv_compare *c)
 {
 	const struct mv_policy *p = c->p;
-	const uint8_t *proof = c->dst->proof;
 
 	if (p->intercept == MV_INTERCEPTION_NONE) {
 		if (!c->opts->cold)
@@ -523,11 +522,12 @@ static void interception(struct mv_compare *c)
 	}
 	if (c->dst->partial)
 		unchecked(c, MV_RULE_INTERCEPTION);
-	if (mv_host_intercepts(c->dst) || proof[MV_INTERCEPTION_STEP] == MV_PROOF_BOTH ||
-	    (p->patchable && p->patch_cpl3 && proof[MV_INTERCEPTION_PATCH] == MV_PROOF_BOTH))
+	if (mv_host_answers(c->dst, p->patchable && p->patch_cpl3))
 		return;
 	structural(c, MV_RULE_INTERCEPTION, 1, 0,
-		   "the destination has no way to answer this guest's CPUID from its table");
+		   mv_host_answers(c->dst, true)
+			   ? "the destination can only patch images, and this guest's is not accounted for"
+			   : "the destination has no way to answer this guest's CPUID from its table");
 }
 
 /* Numbers that a mask line fixed must be honest where the VM starts, too. */

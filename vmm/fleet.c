@@ -319,14 +319,13 @@ static int cook(struct mv_fleet *f, const struct mv_fleet_recipe *r, struct mv_p
 	if (r->snapshot != MV_FLEET_NONE)
 		return from_snapshot(mv_fleet_text(f, r->snapshot), p, err);
 	p->ignored[0] = '\0';
-	p->patchable = p->patch_cpl3 = false;
-	p->intercept = MV_INTERCEPTION_KERNEL;
 	if (r->host_file != MV_FLEET_NONE)
 		rc = f->opts.load_host(&p->source, mv_fleet_text(f, r->host_file), err);
 	else
 		rc = 0, p->source = *mv_fleet_hclass(f, r->home)->host;
 	if (r->tsc_khz)
 		p->source.tsc_khz = r->tsc_khz;
+	mv_policy_not_started(p);
 	if (rc == 0)
 		rc = final_masks(f, r, p, err);
 	if (rc == 0)

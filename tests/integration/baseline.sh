@@ -94,6 +94,32 @@ ran "$minivmm" baseline --ignore-tsc "$tmp/slow.json" "$tmp/fast.json"
 expect_status 0
 check "baseline: TSC frequencies"
 
+# PROOFS as JSON: into $tmp/proofs/host.json, what is proved there
+proofs() {
+	mkdir -p "$tmp/proofs"
+	/usr/bin/python3 -c 'import json, sys
+host = json.load(open(sys.argv[1]))
+host["proof"] = json.loads(sys.argv[2])
+json.dump(host, sys.stdout)' "${amd[0]}" "$1" >"$tmp/proofs/host.json" || problem "no host file"
+}
+proofs '{"kernel": [], "patch": ["cpl0", "cpl3"], "step": ["cpl0"]}'
+for command in baseline "check --on $tmp/proofs/host.json"; do
+	# shellcheck disable=SC2086
+	ran "$minivmm" $command "$tmp/proofs/host.json"
+	expect_status 0
+done
+echo '{"vm": "shop", "host": "host"}' >"$tmp/shop.vm"
+ran "$minivmm" fleet --hosts "$tmp/proofs" --vms "$tmp/shop.vm"
+expect_status 0
+proofs '{"kernel": ["cpl0"], "patch": ["cpl0"], "step": ["cpl0"]}'
+for command in baseline "check --on $tmp/proofs/host.json"; do
+	# shellcheck disable=SC2086
+	ran "$minivmm" $command "$tmp/proofs/host.json"
+	expect_status 3
+	grep -q "has no way to answer" <<<"$out$err" || problem "not said why: $command_line"
+done
+check "baseline: it holds where patching is all that is proved, and not where nothing is at CPL 3"
+
 ran "$minivmm" baseline
 expect_status 2
 expect_err "no host file given"

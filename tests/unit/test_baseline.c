@@ -510,6 +510,8 @@ Test(baseline, refusals_name_the_hosts)
 		  "scale it there" },
 		{ "interception", { "haswell", "haswell kernel=0" }, MV_BR_INTERCEPTION, 1, 1,
 		  "host1 has no way to answer a guest's CPUID from a table" },
+		{ "interception at one level", { "haswell", "haswell kernel=1 step=2" }, MV_BR_INTERCEPTION, 1, 1,
+		  "host1 has no way to answer a guest's CPUID from a table" },
 		{ "T", { "haswell", "haswell -LM" }, MV_BR_REQUIRED, 1, 1,
 		  "the default mask requires CPUID level 0x80000001 EDX:29 (LM) (T), and host1 "
 		  "can't give it to guests of the others" },

@@ -763,6 +763,45 @@ static const struct {
 	  "" },
 };
 
+/* A VM that nobody has started would run on its own host as that can: it is accepted there, if anything is. */
+Test(verdict, interception_of_a_vm_not_started)
+{
+	static const struct {
+		const char *host;
+		enum mv_intercept intercept;
+		bool patchable;
+		const char *here, *patching;
+	} rows[] = {
+		{ "haswell", MV_INTERCEPTION_KERNEL, false, "", "interception" },
+		{ "haswell step=3 patch=3", MV_INTERCEPTION_KERNEL, false, "", "interception" },
+		{ "haswell kernel=1 step=3 patch=3", MV_INTERCEPTION_STEP, false, "", "interception" },
+		{ "haswell kernel=0 patch=3", MV_INTERCEPTION_PATCH, true, "", "" },
+		{ "haswell kernel=0 step=2 patch=3", MV_INTERCEPTION_PATCH, true, "", "" },
+		{ "haswell kernel=1 step=2 patch=1", MV_INTERCEPTION_KERNEL, false, "interception",
+		  "interception" },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fixture f;
+
+		fixture_init(&f);
+		cr_assert_eq(make_policy(&f, rows[i].host, "", 1), 0);
+		f.p->patchable = f.p->patch_cpl3 = true;
+		mv_policy_not_started(f.p);
+		cr_expect_eq(f.p->intercept, rows[i].intercept, "%s: %u", rows[i].host, f.p->intercept);
+		cr_expect_eq(f.p->patchable, rows[i].patchable, "%s", rows[i].host);
+		cr_expect_eq(f.p->patch_cpl3, rows[i].patchable, "%s", rows[i].host);
+		make_host(f.dst, rows[i].host);
+		cr_expect_eq(mv_verdict(f.v, f.p, f.dst, NULL, NULL), 0);
+		cr_expect_str_eq(verdict_text(f.v), rows[i].here, "%s: %s", rows[i].host, verdict_text(f.v));
+		make_host(f.dst, "haswell kernel=0 patch=3");
+		cr_expect_eq(mv_verdict(f.v, f.p, f.dst, NULL, NULL), 0);
+		cr_expect_str_eq(verdict_text(f.v), rows[i].patching, "%s: %s", rows[i].host,
+				 verdict_text(f.v));
+		fixture_finish(&f);
+	}
+}
+
 Test(verdict, interception)
 {
 	for (size_t i = 0; i < COUNT(interception_rows); i++) {

@@ -170,7 +170,7 @@ static int described(const struct mv_launch *l, const char *file, struct mv_stat
 
 	if (rc == 0) {
 		req = mv_launch_masks(l, mv_table_vendor(&st->policy.source.raw));
-		st->policy.intercept = MV_INTERCEPTION_KERNEL;
+		mv_policy_not_started(&st->policy);
 		rc = mv_masks_load(&st->policy, &req, err);
 	}
 	if (rc == 0)
