@@ -5,6 +5,8 @@
 
 #include "xstate.h"
 
+#define LINEAR_BITS_4_LEVELS 48
+
 /* What an error about a full table says: the host offers more leaves than KVM itself can take. */
 static int full(struct mv_err *err)
 {
@@ -297,11 +299,14 @@ static uint32_t of_hidden_features(const struct mv_policy *p, const struct mv_ma
 }
 
 /*
- * Numbers go with what they describe: the AMX palette with AMX, AVX10's version with AVX10. What the mask
- * insists on stays.
+ * Numbers go with what they describe: the AMX palette with AMX, AVX10's version with AVX10, addresses wider
+ * than 4-level paging's with LA57. What the mask insists on stays.
  */
 static void hide_numbers(struct mv_policy *p)
 {
+	const struct mv_field *linear = &mv_fields[MV_FIELD_LINEAR_BITS];
+	enum mv_sym width = mv_mask_sym(&p->effective, linear->leaf, linear->subleaf, linear->reg, linear->lo);
+
 	for (uint32_t i = 0; i < p->effective.nregs; i++) {
 		struct mv_mask_reg *r = &p->effective.regs[i];
 		uint32_t open = mv_mask_reg_with(r, MV_SYM_X) | mv_mask_reg_with(r, MV_SYM_H);
@@ -317,6 +322,10 @@ static void hide_numbers(struct mv_policy *p)
 				break;
 		}
 	}
+	/* Without 5-level paging addresses have no more bits, as many as the CPU may have. */
+	if ((width == MV_SYM_X || width == MV_SYM_H) && !mv_table_has(&p->guest, MV_F_LA57) &&
+	    mv_table_field(&p->guest, MV_FIELD_LINEAR_BITS) > LINEAR_BITS_4_LEVELS)
+		mv_table_set_field(&p->guest, MV_FIELD_LINEAR_BITS, LINEAR_BITS_4_LEVELS);
 }
 
 /* AMD repeats much of leaf 1 EDX in 0x80000001 EDX; the two must tell the same story. */

@@ -263,6 +263,13 @@ static const struct row structural_rows[] = {
 	  "sapphirerapids +avx10 max-leaf=0x24 24.0:ebx=70001", "max-leaf 24.0:ebx[7-0]", NULL },
 	{ "AVX10 hidden: so is its version, H or not", "sapphirerapids +avx10 max-leaf=0x24 24.0:ebx=70002",
 	  "avx10=0 avx10-version=H", "sapphirerapids 24.0:ebx=0", "", NULL },
+	{ "LA57", "sapphirerapids +la57 linear-bits=57", "", "sapphirerapids -la57 linear-bits=48",
+	  "symbol 7.0:ecx[16] linear-bits 80000008.0:eax[15-8]", NULL },
+	{ "LA57 hidden: addresses of 48 bits", "sapphirerapids +la57 linear-bits=57", "la57=0",
+	  "sapphirerapids -la57 linear-bits=48", "", NULL },
+	{ "LA57 hidden, and a number that says otherwise", "sapphirerapids +la57 linear-bits=57",
+	  "la57=0 field:linear-bits=57", "sapphirerapids -la57 linear-bits=48",
+	  "linear-bits 80000008.0:eax[15-8]", NULL },
 	{ "RDPRU hidden: so is its highest register", "zen2 +rdpru rdpru-max=2", "rdpru=0",
 	  "zen2 -rdpru rdpru-max=0", "", NULL },
 
@@ -284,7 +291,7 @@ static const struct row structural_rows[] = {
 	  "sapphirerapids", "", NULL },
 	{ "phys-bits fixed too high", "sapphirerapids", "field:phys-bits=47", "sapphirerapids",
 	  "phys-bits 80000008.0:eax[7-0]", NULL },
-	{ "linear-bits 57 to 48", "sapphirerapids", "la57=0", "sapphirerapids linear-bits=48",
+	{ "linear-bits 57 to 48", "sapphirerapids", "", "sapphirerapids linear-bits=48",
 	  "linear-bits 80000008.0:eax[15-8]", NULL },
 	{ "linear-bits 48 to 57", "sapphirerapids linear-bits=48", "", "sapphirerapids", "", NULL },
 
