@@ -198,9 +198,13 @@ static int read_feature(struct mv_mask *m, const struct mv_virt_feature *f, stru
 	return 0;
 }
 
-/* The model's features, and 0 for all others that libvirt could have named: QEMU hides them. */
+/*
+ * The model's features, and 0 for all others that libvirt could have named: QEMU hides them. Unless the model
+ * is but the least: then they are the host's.
+ */
 static int read_model(struct mv_mask *m, const struct work *w)
 {
+	bool minimum = !strcmp(w->cpu.match, "minimum");
 	int rc = 0;
 
 	for (unsigned i = 0; i < MV_NFEATURES && rc == 0; i++) {
@@ -209,7 +213,7 @@ static int read_model(struct mv_mask *m, const struct work *w)
 
 		if (!mv_feature_computed(f) && (on || *w->names.feature[i]))
 			rc = mv_dialect_set(m, f->leaf, f->subleaf, f->reg, f->bit,
-					    on ? MV_SYM_T : MV_SYM_0, 0);
+					    on ? MV_SYM_T : minimum ? MV_SYM_X : MV_SYM_0, 0);
 	}
 	return rc;
 }
@@ -236,6 +240,11 @@ static int read_cpu(struct mv_mask *m, struct work *w, const char *file, struct 
 		rc = read_feature(m, &w->cpu.feature[i], l);
 	if (rc == 0 && w->cpu.phys_bits)
 		rc = mv_dialect_set_field(m, MV_FIELD_PHYS_BITS, w->cpu.phys_bits, 0);
+	if (w->cpu.phys_of_host && w->cpu.phys_bits)
+		mv_loss_note(l, "<maxphysaddr limit='%u'>: a host that has fewer bits is not followed",
+			     w->cpu.phys_bits);
+	if (!strcmp(w->cpu.match, "strict"))
+		mv_loss_note(l, "match='strict': a host that has more is not refused");
 	if (*w->cpu.vendor)
 		mv_loss_note(l, "<vendor>%s</vendor>: a mask fixes no vendor, the verdict compares it",
 			     w->cpu.vendor);

@@ -81,7 +81,9 @@ static void part(struct mv_virt_cpu *cpu, struct mv_xml *x, const char *name)
 	} else if (!strcmp(name, "microcode")) {
 		cpu->microcode = number(x, "version");
 	} else if (!strcmp(name, "maxphysaddr")) {
-		cpu->phys_bits = (uint32_t)number(x, "bits");
+		mv_xml_attr_copy(x, "mode", text, sizeof(text));
+		cpu->phys_of_host = !strcmp(text, "passthrough");
+		cpu->phys_bits = (uint32_t)number(x, cpu->phys_of_host ? "limit" : "bits");
 	} else if (!strcmp(name, "counter")) {
 		mv_xml_attr_copy(x, "name", text, sizeof(text));
 		if (strcmp(text, "tsc"))

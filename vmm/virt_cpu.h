@@ -35,6 +35,7 @@ struct mv_virt_cpu {
 	uint32_t family, model_number, stepping;
 	uint64_t microcode;
 	uint32_t phys_bits;	/* 0 = not told */
+	bool phys_of_host;	/* mode='passthrough': the host's, but at most phys_bits unless that is 0 */
 	uint64_t tsc_hz;	/* 0 = not told */
 	bool tsc_scaling;
 	char domain[64];	/* a domain's name */

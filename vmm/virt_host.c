@@ -286,6 +286,9 @@ static int judgeable(const struct mv_virt_cpu *cpu, const char *file, struct mv_
 	if (!*cpu->model)
 		return bad(file, cpu, err, "has a <cpu> without a model: it follows the host it starts on",
 			   "a host-model is spelled out while the domain runs: virsh dumpxml");
+	if (!strcmp(cpu->match, "minimum"))
+		return bad(file, cpu, err, "has <cpu match='minimum'>: it sees more where its host has more",
+			   "that is spelled out while the domain runs: virsh dumpxml");
 	return 0;
 }
 
@@ -311,11 +314,24 @@ static int set_symbol(struct mv_mask *m, enum mv_feature_id id, enum mv_sym s, u
 	return 0;
 }
 
+/* What the guest is told; 0: what its host has, of which nothing is known. */
+static uint32_t phys_bits(const struct mv_virt_cpu *cpu, const struct mv_host *source)
+{
+	uint32_t host = 0;
+
+	if (!cpu->phys_of_host)
+		return cpu->phys_bits ? cpu->phys_bits : QEMU_PHYS_BITS;
+	if (source->partial && mv_fieldset_has(&source->told_fields, MV_FIELD_PHYS_BITS))
+		host = mv_table_field(&source->raw, MV_FIELD_PHYS_BITS);
+	return host && (!cpu->phys_bits || host < cpu->phys_bits) ? host : cpu->phys_bits;
+}
+
 /*
  * T where libvirt requires, and so on; what neither the model nor a line names, QEMU hides: 0. Numbers
  * follow the host or the model, and libvirt does not tell which: x.
  */
-static int final_mask(struct mv_mask *m, const struct mv_virt_cpu *cpu, const struct mv_virt_set *model)
+static int final_mask(struct mv_mask *m, const struct mv_virt_cpu *cpu, const struct mv_virt_set *model,
+		      const struct mv_host *source)
 {
 	int rc = 0;
 
@@ -337,11 +353,12 @@ static int final_mask(struct mv_mask *m, const struct mv_virt_cpu *cpu, const st
 		for (unsigned bit = 0; bit < 32; bit++)
 			if (!mv_feature_at(m->regs[i].leaf, m->regs[i].subleaf, m->regs[i].reg, bit))
 				mv_mask_reg_set(&m->regs[i], bit, MV_SYM_X, 0);
-	m->fields[m->nfields++] = (struct mv_mask_field){
-		.id = MV_FIELD_PHYS_BITS, .value = cpu->phys_bits ? cpu->phys_bits : QEMU_PHYS_BITS,
-		.at = cpu->phys_bits ? MV_AT(0, cpu->line) : 0,
-	};
 	mv_mask_sort(m);
+	if (phys_bits(cpu, source))
+		m->fields[m->nfields++] = (struct mv_mask_field){
+			.id = MV_FIELD_PHYS_BITS, .value = phys_bits(cpu, source),
+			.at = cpu->phys_bits ? MV_AT(0, cpu->line) : 0,
+		};
 	return rc;
 }
 
@@ -357,14 +374,15 @@ static int vm(struct mv_policy *p, const char *file, const struct mv_virt_cpu *c
 		return rc;
 	memset(&p->files, 0, sizeof(p->files));
 	snprintf(p->files.name[p->files.n++], sizeof(p->files.name[0]), "%s", file);
-	if (final_mask(&p->final, cpu, &model))
+	if (final_mask(&p->final, cpu, &model, &p->source))
 		return mv_err_at(err, MV_E_INPUT, file, 0, 0, "the mask has no more room");
 	mv_mask_copy(&p->effective, &p->final);
 	p->intercept = MV_INTERCEPTION_KERNEL;
 	snprintf(p->guest_os, sizeof(p->guest_os), "%s", "libvirt");
 	p->guest.n = 0;
 	to_table(&p->guest, &all);
-	mv_table_set_field(&p->guest, MV_FIELD_PHYS_BITS, p->final.fields[0].value);
+	if (p->final.nfields)
+		mv_table_set_field(&p->guest, MV_FIELD_PHYS_BITS, p->final.fields[0].value);
 	if (!p->source.partial)
 		begin_host(&p->source);
 	if (!mv_fieldset_has(&p->source.told_fields, MV_FIELD_VENDOR_EBX))

@@ -105,6 +105,42 @@ for line in "SSE4.1 = T" "CX16 = 0" "POPCNT = T" "MOVBE = F" "AES = 1" "AVX = x"
 done
 check "libvirt: <cpu> becomes a mask"
 
+# What a model is the least of is the host's to say: shown there, and nothing that could be judged.
+sed "s/match='exact' check='full'/match='minimum'/" "$tmp/cpu.xml" >"$tmp/minimum.xml"
+ran "$minivmm" mask convert --from libvirt --to feature "$tmp/minimum.xml"
+expect_status 0
+for line in "SSE4.1 = T" "CX16 = 0" "MOVBE = F" "AVX = x" "XSAVE = x" "BMI2 = x"; do
+	expect_out "feature $line"
+done
+ran "$minivmm" check "$tmp/minimum.xml" "$hosts/sandybridge.json"
+expect_status 4
+expect_err "domain 'web' has <cpu match='minimum'>: it sees more where its host has more"
+expect_err "virsh dumpxml"
+sed "s/match='exact' check='full'/match='strict'/" "$tmp/cpu.xml" >"$tmp/strict.xml"
+ran "$minivmm" mask convert --from libvirt --to feature "$tmp/strict.xml"
+expect_status 0
+expect_out "feature XSAVE = 0"
+expect_err "match='strict': a host that has more is not refused"
+check "libvirt: how a model matches counts"
+
+# Address bits of QEMU's model, of a line, or of the host: sandybridge.json has 40.
+while read -r name status words; do
+	line="<maxphysaddr ${words%|*}/>"
+	[ "$name" = default ] && line=
+	sed "s|^.*<vendor>.*|&$line|; /popcnt/d; /movbe/d" "$tmp/cpu.xml" >"$tmp/phys.xml"
+	ran "$minivmm" check "$tmp/phys.xml" "$hosts/sandybridge.json"
+	expect_status "$status"
+	expect_out "${words#*|}"
+	check "libvirt: physical address bits, $name"
+done <<-END
+	default 0 |not checked: max-leaf linear-bits
+	fewer 0 mode='emulate' bits='39'|not checked: max-leaf linear-bits
+	more 3 mode='emulate' bits='42'|physical address bits 42, the destination has 40
+	host's 0 mode='passthrough'|not checked: max-leaf phys-bits linear-bits
+	limit 3 mode='passthrough' limit='46'|physical address bits 46, the destination has 40
+	low-limit 0 mode='passthrough' limit='39'|not checked: max-leaf linear-bits
+END
+
 # What libvirt has words for comes back as it was: T, 1, 0 and F of every feature that it names.
 ran "$minivmm" mask convert --to libvirt "$penryn"
 expect_status 0
