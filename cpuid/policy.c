@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define MSR_ARCH_CAPABILITIES 0x10a
-
 uint32_t mv_policy_tsc_khz(const struct mv_policy *p)
 {
 	return p->given.kept ? p->given.tsc_khz : p->source.tsc_khz;
@@ -14,7 +12,7 @@ bool mv_given_by(const struct mv_given *g, const struct mv_host *h)
 {
 	uint64_t caps = 0;
 
-	mv_host_msr(h, MSR_ARCH_CAPABILITIES, &caps);
+	mv_host_msr(h, MV_MSR_ARCH_CAPABILITIES, &caps);
 	return g->tsc_khz == h->tsc_khz && g->arch_caps == caps;
 }
 
@@ -23,7 +21,7 @@ static uint64_t given_msr(const struct mv_policy *p, uint32_t index)
 {
 	uint64_t value = 0;
 
-	if (p->given.kept && index == MSR_ARCH_CAPABILITIES)
+	if (p->given.kept && index == MV_MSR_ARCH_CAPABILITIES)
 		return p->given.arch_caps;
 	mv_host_msr(&p->source, index, &value);
 	return value;
@@ -42,7 +40,7 @@ void mv_policy_move(struct mv_policy *p, const struct mv_host *to)
 {
 	struct mv_given given = {
 		.kept = true, .tsc_khz = mv_policy_tsc_khz(p),
-		.arch_caps = given_msr(p, MSR_ARCH_CAPABILITIES),
+		.arch_caps = given_msr(p, MV_MSR_ARCH_CAPABILITIES),
 	};
 
 	if (!given.tsc_khz)
