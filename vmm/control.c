@@ -11,6 +11,8 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,10 +23,19 @@
 #define WRITE_MS 2000			/* for a client to take a reply */
 #define LINE_SIZE 8192			/* of a request */
 #define MAX_REPLY (4u << 20)		/* bytes of a line from a VM */
+#define LIST_S 2			/* for one of several VMs to say how it is */
+#define END_MS 60000			/* for a VM's process to end */
+
+static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+bool mv_name_char(char c)
+{
+	return c && strchr(name_chars, c);
+}
 
 bool mv_name_valid(const char *name)
 {
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t n = strspn(name, name_chars);
 
 	return n > 0 && n <= MV_NAME_MAX && !name[n] && name[0] != '.' && name[0] != '-';
 }
@@ -132,8 +143,11 @@ int mv_control_open(struct mv_control *c, const char *name, struct mv_err *err)
 		if (c->listen_fd >= 0)
 			close(c->listen_fd);
 		c->listen_fd = -1;
-		if (rc == -EADDRINUSE)
-			return mv_err_set(err, MV_E_FAILED, "a VM named '%s' is running", name);
+		if (rc == -EADDRINUSE) {
+			mv_err_set(err, MV_E_FAILED, "a VM named '%s' is running", name);
+			mv_err_hint(err, "--name gives this one another");
+			return -MV_E_FAILED;
+		}
 		return mv_err_set(err, MV_E_FAILED, "%s: %s", a.sun_path, strerror(-rc));
 	}
 	memcpy(c->path, a.sun_path, sizeof(c->path));
@@ -150,14 +164,15 @@ static void drop_client(struct mv_control_client *cl)
 
 void mv_control_close(struct mv_control *c)
 {
+	if (c->listen_fd >= 0) {
+		/* In this order: without a listener it would look stale, and become somebody else's. */
+		unlink(c->path);
+		close(c->listen_fd);
+		c->listen_fd = -1;
+	}
+	/* Then whoever asked it: the name is free when they hear of the end. */
 	for (unsigned i = 0; i < MV_CONTROL_CLIENTS; i++)
 		drop_client(&c->client[i]);
-	if (c->listen_fd < 0)
-		return;
-	/* In this order: without a listener it would look stale, and become somebody else's. */
-	unlink(c->path);
-	close(c->listen_fd);
-	c->listen_fd = -1;
 }
 
 void mv_control_accept(struct mv_control *c)
@@ -236,9 +251,8 @@ static bool writable(int fd)
 	return poll(&p, 1, WRITE_MS) > 0;
 }
 
-static int write_line(int fd, struct json_object *o)
+static int write_line(int fd, const char *text)
 {
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
 	size_t len = strlen(text), done = 0;
 	int rc = 0;
 
@@ -257,10 +271,12 @@ static int write_line(int fd, struct json_object *o)
 void mv_control_reply(struct mv_control *c, unsigned client, struct json_object *reply)
 {
 	struct mv_control_client *cl = &c->client[client];
+	char *text = mv_json_text(reply, JSON_C_TO_STRING_PLAIN, NULL);
 
 	/* A client that went away, or does not read, only harms itself. */
-	if (cl->fd >= 0 && write_line(cl->fd, reply))
+	if (cl->fd >= 0 && (!text || write_line(cl->fd, text)))
 		drop_client(cl);
+	free(text);
 	json_object_put(reply);
 }
 
@@ -271,27 +287,77 @@ static int gone(const struct mv_call *c, struct mv_err *err)
 	return mv_err_set(err, MV_E_FAILED, "VM '%s' went away without an answer", c->name);
 }
 
+/* By whoever made the socket; before anything is asked of it, as the number may become another's afterwards. */
+static int process_of(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) || who.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, who.pid, 0);
+}
+
+static int reach(struct mv_call *c, int seconds, struct mv_err *err)
+{
+	const struct timeval limit = { .tv_sec = seconds };
+	struct sockaddr_un a;
+	int rc = address(&a, c->name, err);
+
+	if (rc)
+		return rc;
+	c->fd = new_socket(0);
+	if (c->fd >= 0 && seconds) {
+		setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+		setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	}
+	if (c->fd >= 0 && !connect(c->fd, (const struct sockaddr *)&a, sizeof(a))) {
+		c->pid_fd = process_of(c->fd);
+		return 0;
+	}
+	if (c->fd < 0 || (errno != ENOENT && errno != ECONNREFUSED))
+		return mv_err_set(err, MV_E_FAILED, "%s: %s", a.sun_path, strerror(errno));
+	mv_err_set(err, MV_E_FAILED, "no VM named '%s' is running", c->name);
+	mv_err_hint(err, "minivmm list shows those that are");
+	return -MV_E_FAILED;
+}
+
+static int ask(const struct mv_call *c, struct json_object *request, struct mv_err *err)
+{
+	bool changed;
+	char *text = mv_json_text(request, JSON_C_TO_STRING_PLAIN, &changed);
+	int rc = text ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
+
+	/* Better than a file of another name. */
+	if (rc == 0 && changed)
+		rc = mv_err_set(err, MV_E_USAGE, "a name that is not UTF-8 can't be told to a VM");
+	if (rc == 0 && write_line(c->fd, text))
+		rc = gone(c, err);
+	free(text);
+	return rc;
+}
+
+/* seconds: how long it may be silent; 0: for ever. */
+static int begin(struct mv_call *c, const char *name, struct json_object *request, int seconds, struct mv_err *err)
+{
+	int rc = 0;
+
+	*c = (struct mv_call){ .fd = -1, .pid_fd = -1 };
+	snprintf(c->name, sizeof(c->name), "%.*s", MV_NAME_MAX, name);
+	if (!mv_name_valid(name))
+		rc = mv_err_set(err, MV_E_USAGE, "'%s' can't be a VM's name", name);
+	if (rc == 0)
+		rc = reach(c, seconds, err);
+	if (rc == 0)
+		rc = ask(c, request, err);
+	json_object_put(request);
+	return rc;
+}
+
 int mv_call_begin(struct mv_call *c, const char *name, struct json_object *request,
 		  struct mv_err *err)
 {
-	struct sockaddr_un a;
-	int rc = mv_name_valid(name) ? address(&a, name, err)
-				     : mv_err_set(err, MV_E_USAGE, "'%s' can't be a VM's name",
-						  name);
-
-	*c = (struct mv_call){ .fd = -1 };
-	snprintf(c->name, sizeof(c->name), "%.*s", MV_NAME_MAX, name);
-	if (rc == 0) {
-		c->fd = new_socket(0);
-		if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&a, sizeof(a))) {
-			rc = mv_err_set(err, MV_E_USAGE, "no VM named '%s' is running", name);
-			mv_err_hint(err, "minivmm list shows those that are");
-		}
-	}
-	if (rc == 0 && write_line(c->fd, request))
-		rc = gone(c, err);
-	json_object_put(request);
-	return rc;
+	return begin(c, name, request, 0, err);
 }
 
 static bool read_more(struct mv_call *c)
@@ -335,27 +401,67 @@ void mv_call_end(struct mv_call *c)
 {
 	if (c->fd >= 0)
 		close(c->fd);
+	if (c->pid_fd >= 0)
+		close(c->pid_fd);
 	free(c->buf);
-	*c = (struct mv_call){ .fd = -1 };
+	*c = (struct mv_call){ .fd = -1, .pid_fd = -1 };
 }
 
-int mv_control_call(const char *name, struct json_object *request, struct json_object **reply,
-		    struct mv_err *err)
+/* The reply, unless it says no. */
+static int reply_of(struct mv_call *c, struct json_object **reply, struct mv_err *err)
 {
-	struct json_object *e = NULL;
+	struct json_object *e = NULL, *hint = NULL;
+	int rc = mv_call_next(c, reply, err);
+
+	if (rc || !json_object_object_get_ex(*reply, "error", &e))
+		return rc;
+	rc = mv_err_set(err, MV_E_FAILED, "%s", json_object_get_string(e));
+	if (json_object_object_get_ex(*reply, "hint", &hint))
+		mv_err_hint(err, "%s", json_object_get_string(hint));
+	json_object_put(*reply);
+	*reply = NULL;
+	return rc;
+}
+
+static int await_end(const struct mv_call *c, struct mv_err *err)
+{
+	struct pollfd p = { .fd = c->pid_fd, .events = POLLIN };
+	int n = 1;
+
+	while (c->pid_fd >= 0 && (n = poll(&p, 1, END_MS)) < 0 && errno == EINTR)
+		;
+	return n ? 0 : mv_err_set(err, MV_E_FAILED, "VM '%s' was told to end, and its process is still there", c->name);
+}
+
+static int call(const char *name, struct json_object *request, bool last, struct json_object **reply,
+		struct mv_err *err)
+{
 	struct mv_call c;
 	int rc = mv_call_begin(&c, name, request, err);
 
 	*reply = NULL;
 	if (rc == 0)
-		rc = mv_call_next(&c, reply, err);
+		rc = reply_of(&c, reply, err);
+	if (rc == 0 && last)
+		rc = await_end(&c, err);
 	mv_call_end(&c);
-	if (rc == 0 && json_object_object_get_ex(*reply, "error", &e)) {
-		rc = mv_err_set(err, MV_E_FAILED, "%s", json_object_get_string(e));
+	if (rc) {
 		json_object_put(*reply);
 		*reply = NULL;
 	}
 	return rc;
+}
+
+int mv_control_call(const char *name, struct json_object *request, struct json_object **reply,
+		    struct mv_err *err)
+{
+	return call(name, request, false, reply, err);
+}
+
+int mv_control_call_last(const char *name, struct json_object *request, struct json_object **reply,
+			 struct mv_err *err)
+{
+	return call(name, request, true, reply, err);
 }
 
 /* Unless it came to life meanwhile. */
@@ -368,7 +474,31 @@ static void remove_stale(const struct sockaddr_un *a)
 	unlock_names(lock);
 }
 
-int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct mv_err *err)
+/* One that is stopped, or stuck, must not keep the others from being seen. */
+static struct json_object *status_of(const char *name)
+{
+	struct json_object *request = json_object_new_object(), *reply = NULL;
+	struct mv_call c;
+
+	json_object_object_add(request, "command", json_object_new_string("status"));
+	if (begin(&c, name, request, LIST_S, NULL) == 0)
+		reply_of(&c, &reply, NULL);
+	mv_call_end(&c);
+	return reply;
+}
+
+static bool name_of(char name[MV_NAME_MAX + 1], const char *file)
+{
+	size_t len = strlen(file), end = strlen(SUFFIX);
+
+	if (len <= end || len - end > MV_NAME_MAX || strcmp(file + len - end, SUFFIX))
+		return false;
+	snprintf(name, MV_NAME_MAX + 1, "%.*s", (int)(len - end), file);
+	return mv_name_valid(name);
+}
+
+int mv_control_list(void (*fn)(void *ctx, const char *name, struct json_object *status), void *ctx,
+		    struct mv_err *err)
 {
 	struct dirent *e;
 	char dir[200];
@@ -378,18 +508,15 @@ int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct m
 	if (!d)
 		return no_folder(dir, rc ? -rc : errno, err);
 	while ((e = readdir(d))) {
-		size_t len = strlen(e->d_name);
-		struct sockaddr_un a;
+		struct json_object *status;
 		char name[MV_NAME_MAX + 1];
+		struct sockaddr_un a;
 
-		if (len <= strlen(SUFFIX) || len - strlen(SUFFIX) > MV_NAME_MAX ||
-		    strcmp(e->d_name + len - strlen(SUFFIX), SUFFIX))
+		if (!name_of(name, e->d_name) || address(&a, name, NULL))
 			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(len - strlen(SUFFIX)), e->d_name);
-		if (address(&a, name, NULL))
-			continue;
-		if (alive(&a))
-			fn(ctx, name);
+		status = status_of(name);
+		if (status || alive(&a))
+			fn(ctx, name, status);
 		else
 			remove_stale(&a);
 	}

@@ -31,6 +31,7 @@ struct mv_control {
 
 /* Letters, digits and "._-", not first '.' or '-', at most MV_NAME_MAX. */
 bool mv_name_valid(const char *name);
+bool mv_name_char(char c);
 
 /* A closed one, for mv_control_close to accept. */
 void mv_control_init(struct mv_control *c);
@@ -54,15 +55,22 @@ void mv_control_reply(struct mv_control *c, unsigned client,
 /* ---- the other side ---- */
 
 /*
- * Send a request to VM name and wait for the reply; takes request's reference. -MV_E_USAGE if there
- * is no such VM, -MV_E_FAILED with the VM's own message if it says no.
+ * Send a request to VM name and wait for the reply; takes request's reference. -MV_E_FAILED if there
+ * is no such VM, or with the VM's own message if it says no.
  */
 int mv_control_call(const char *name, struct json_object *request, struct json_object **reply,
 		    struct mv_err *err);
+/*
+ * The same of a request that ends the VM: returns once its process is gone, and with it the VM's hold on its
+ * name and its disks. -MV_E_FAILED, too, if it is still there after a minute.
+ */
+int mv_control_call_last(const char *name, struct json_object *request, struct json_object **reply,
+			 struct mv_err *err);
 
 /* The same with more than one reply: begin, next until the reply that is the last one, end. */
 struct mv_call {
 	int fd;
+	int pid_fd;		/* readable once the VM's process is gone; -1: that can't be told */
 	char name[MV_NAME_MAX + 1];
 	char *buf;
 	size_t have, room;
@@ -72,7 +80,11 @@ int mv_call_begin(struct mv_call *c, const char *name, struct json_object *reque
 int mv_call_next(struct mv_call *c, struct json_object **reply, struct mv_err *err);
 void mv_call_end(struct mv_call *c);
 
-/* Call fn for each name that has a socket; stale sockets are removed. */
-int mv_control_list(void (*fn)(void *ctx, const char *name), void *ctx, struct mv_err *err);
+/*
+ * Call fn for each name that has a socket, with what that VM says of its status; NULL: it does not answer. Stale
+ * sockets are removed.
+ */
+int mv_control_list(void (*fn)(void *ctx, const char *name, struct json_object *status), void *ctx,
+		    struct mv_err *err);
 
 #endif

@@ -414,6 +414,7 @@ pid_r=$!
 wait_for grep -m1 -q listening listening
 ran "$minivmm" migrate a "unix:$tmp/sock"
 expect_status 0
+"$minivmm" stop a 2>/dev/null
 gone a
 expect_grows there.out
 ran "$minivmm" stop there

@@ -310,7 +310,7 @@ kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 [ -S "$XDG_RUNTIME_DIR/minivmm/one.sock" ] || problem "the test expected a stale socket"
 ran "$minivmm" status one
-expect_status 2
+expect_status 1
 expect_err "no VM named 'one' is running"
 run "$hello" --name one --append "again"
 expect_status 0
@@ -392,13 +392,89 @@ check "control: list, status, pause, resume, stop"
 
 for command in status pause resume stop; do
 	ran "$minivmm" "$command" nobody
-	expect_status 2
+	expect_status 1
 	expect_err "no VM named 'nobody' is running"
 done
 ran "$minivmm" snapshot nobody "$tmp/x"
-expect_status 2
+expect_status 1
 expect_no_file "$tmp/x"
+ran "$minivmm" status ..
+expect_status 2
+expect_err "'..' can't be a VM's name"
 check "control: a VM that is not there"
+
+# One that does not answer does not hide the others.
+start other "$minivmm" run "$hello" --name other --append mode=hang
+other_pid=$pid
+start stuck "$minivmm" run "$hello" --name stuck --append mode=hang
+wait_for "$minivmm" status other
+wait_for "$minivmm" status stuck
+kill -STOP "$pid"
+ran timeout 10 "$minivmm" list --json
+expect_status 0
+expect_equal "$(json "$out" "")" 2 "VMs"
+ran timeout 10 "$minivmm" list
+grep -q '^other *running' <<<"$out" || problem "the other one is missing: $out"
+grep -q '^stuck *silent' <<<"$out" || problem "the one that is stopped is not told: $out"
+kill -CONT "$pid"
+"$minivmm" stop stuck
+ended stuck
+pid=$other_pid
+"$minivmm" stop other
+ended other
+check "control: a VM that does not answer"
+
+# A copy of one that runs has its name, unless it is given another; that it can't be reached is told.
+start same "$minivmm" run "$hello" --name same --append "mode=counter ticks=1000000 delay=100000"
+wait_for "$minivmm" status same
+ran "$minivmm" snapshot same "$tmp/same.snap"
+expect_status 0
+ran "$minivmm" restore "$tmp/same.snap" --timeout 0.3
+expect_status 6
+expect_err "a VM named 'same' is running: this VM has no control socket"
+expect_err "hint: --name gives this one another"
+ran "$minivmm" restore "$tmp/same.snap" --timeout 0.3 --name another
+expect_no_err "control socket"
+"$minivmm" stop same
+ended same
+check "control: a VM without a socket says so"
+
+# What ends a VM is over when it says so: its name and its disk are free.
+head -c 1M /dev/zero >"$tmp/disk.img"
+for i in 1 2 3; do
+	start again "$minivmm" run "$hello" --name again --disk "$tmp/disk.img" --append "mode=counter ticks=1000000 delay=100000"
+	wait_for "$minivmm" status again
+	ran "$minivmm" stop again
+	expect_status 0
+	run "$hello" -q --name again --disk "$tmp/disk.img"
+	expect_status 0
+	ended again
+	start again "$minivmm" run "$hello" --name again --disk "$tmp/disk.img" --append "mode=counter ticks=1000000 delay=100000"
+	wait_for "$minivmm" status again
+	ran "$minivmm" snapshot again "$tmp/again.snap" --stop
+	expect_status 0
+	run "$hello" -q --name again --disk "$tmp/disk.img"
+	expect_status 0
+	ended again
+done
+check "control: a VM that was stopped is gone"
+
+# A name of a file can be any bytes.
+cp "$hello" "$tmp/"$'any\xff bytes.elf'
+start bytes "$minivmm" run "$tmp/"$'any\xff bytes.elf' --append mode=hang
+wait_for sh -c "'$minivmm' list | grep -q '^any__bytes-$pid '"
+ran "$minivmm" status "any__bytes-$pid"
+expect_status 0
+expect_out "any? bytes.elf"
+ran "$minivmm" list --json
+iconv -f UTF-8 <"$tmp/.out" >/dev/null || problem "the list is no UTF-8"
+ran "$minivmm" snapshot "any__bytes-$pid" "$tmp/"$'\xff.snap'
+expect_status 2
+expect_err "a name that is not UTF-8 can't be told to a VM"
+ran "$minivmm" stop "any__bytes-$pid"
+expect_status 0
+ended bytes
+check "control: names that are no UTF-8"
 
 # Requests come in JSON lines; nonsense is answered, and silence locks nobody out.
 start ctl "$minivmm" run "$hello" --name ctl --append mode=hang

@@ -141,9 +141,10 @@ static void remove_folder(void)
 	cr_expect_eq(system(command), 0);
 }
 
-static void count(void *ctx, const char *name)
+static void count(void *ctx, const char *name, struct json_object *status)
 {
 	(void)name;
+	json_object_put(status);
 	++*(int *)ctx;
 }
 

@@ -100,8 +100,9 @@ void mv_cli_stale(const struct mv_host *h, const char *path);
 bool mv_cli_is_domain(const char *name);
 int mv_cli_domain(struct mv_policy *p, const char *name, struct mv_err *err);
 
-/* A JSON document to stdout; takes the reference. */
+/* A JSON document to stdout; takes the reference. And one laid out as json-c's flags say, which remains. */
 void mv_cli_json(struct json_object *o);
+void mv_cli_json_line(struct json_object *o, int flags);
 
 /* ---- reports (report.c, report_lint.c) ---- */
 

@@ -36,8 +36,10 @@ static void print_status(struct json_object *s)
 		printf("%-10s %s\n", key, json_object_get_string(value));
 }
 
+typedef int call(const char *name, struct json_object *request, struct json_object **reply, struct mv_err *err);
+
 /* A command whose only operand is a VM's name. */
-static int simple(const struct mv_cmd *cmd, int argc, char **argv, bool print)
+static int simple(const struct mv_cmd *cmd, int argc, char **argv, call *ask, bool print)
 {
 	struct json_object *reply;
 	struct mv_err err = { 0 };
@@ -47,7 +49,7 @@ static int simple(const struct mv_cmd *cmd, int argc, char **argv, bool print)
 		return code;
 	if (argc - first != 1)
 		return mv_cli_usage(cmd, first == argc ? "no VM's name given" : "more than one VM's name given");
-	if (mv_control_call(argv[first], request(cmd->name), &reply, &err))
+	if (ask(argv[first], request(cmd->name), &reply, &err))
 		return mv_cli_error(&err);
 	if (print || mv_output.json)
 		print_status(reply);
@@ -57,32 +59,34 @@ static int simple(const struct mv_cmd *cmd, int argc, char **argv, bool print)
 
 static int run_status(int argc, char **argv)
 {
-	return simple(&mv_cmd_status, argc, argv, true);
+	return simple(&mv_cmd_status, argc, argv, mv_control_call, true);
 }
 
 static int run_pause(int argc, char **argv)
 {
-	return simple(&mv_cmd_pause, argc, argv, false);
+	return simple(&mv_cmd_pause, argc, argv, mv_control_call, false);
 }
 
 static int run_resume(int argc, char **argv)
 {
-	return simple(&mv_cmd_resume, argc, argv, false);
+	return simple(&mv_cmd_resume, argc, argv, mv_control_call, false);
 }
 
 static int run_stop(int argc, char **argv)
 {
-	return simple(&mv_cmd_stop, argc, argv, false);
+	return simple(&mv_cmd_stop, argc, argv, mv_control_call_last, false);
 }
 
 /* ---- list ---- */
 
-static void list_one(void *ctx, const char *name)
+static void list_one(void *ctx, const char *name, struct json_object *status)
 {
-	struct json_object *list = ctx, *reply;
-
-	if (mv_control_call(name, request("status"), &reply, NULL) == 0)
-		json_object_array_add(list, reply);
+	if (!status) {
+		status = json_object_new_object();
+		json_object_object_add(status, "name", json_object_new_string(name));
+		json_object_object_add(status, "state", json_object_new_string("silent"));
+	}
+	json_object_array_add(ctx, status);
 }
 
 static const char *member(struct json_object *o, const char *name)
@@ -159,7 +163,7 @@ static int run_snapshot(int argc, char **argv)
 	json_object_object_add(req, "file", json_object_new_string(path));
 	json_object_object_add(req, "stop", json_object_new_boolean(a.stop));
 	json_object_object_add(req, "compress", json_object_new_boolean(a.compress));
-	if (mv_control_call(argv[first], req, &reply, &err))
+	if ((a.stop ? mv_control_call_last : mv_control_call)(argv[first], req, &reply, &err))
 		return mv_cli_error(&err);
 	if (mv_output.json)
 		print_status(reply);

@@ -144,8 +144,7 @@ static double value(struct json_object *o, const char *name)
 /* One line of JSON: progress and result are a sequence of them. */
 static void print_line(struct json_object *o)
 {
-	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-							       JSON_C_TO_STRING_NOSLASHESCAPE));
+	mv_cli_json_line(o, JSON_C_TO_STRING_PLAIN);
 	fflush(stdout);
 }
 

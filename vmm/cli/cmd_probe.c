@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "json.h"
 #include "probe.h"
 
 extern const struct mv_cmd mv_cmd_probe;
@@ -273,11 +274,12 @@ static struct json_object *document(struct probe_args *a, int code)
 static int write_json(struct probe_args *a, int code, struct mv_err *err)
 {
 	struct json_object *o = document(a, code);
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-								     JSON_C_TO_STRING_SPACED |
-								     JSON_C_TO_STRING_NOSLASHESCAPE);
-	int rc = mv_probe_write(a->out, text, strlen(text), err);
+	char *text = mv_json_text(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+				     JSON_C_TO_STRING_NOSLASHESCAPE, NULL);
+	int rc = text ? mv_probe_write(a->out, text, strlen(text), err)
+		      : mv_err_set(err, MV_E_FAILED, "out of memory");
 
+	free(text);
 	json_object_put(o);
 	return rc;
 }

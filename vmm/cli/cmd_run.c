@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "launch.h"
 
 extern const struct mv_cmd mv_cmd_run;
@@ -51,15 +52,23 @@ static int option(void *ctx, int key, const char *arg)
 	}
 }
 
-/* Without --name: the image's own name and the process id. */
+/* Without --name: the image's own name, as far as a name can have it, and the process id. */
 static void default_name(char *buf, size_t size, const char *image)
 {
 	const char *slash = strrchr(image, '/');
 	size_t n;
 
 	image = slash ? slash + 1 : image;
+	image += strspn(image, ".-");
 	n = strcspn(image, ".");
+	if (!n) {
+		image = "vm";
+		n = 2;
+	}
 	snprintf(buf, size, "%.*s-%d", (int)(n > 40 ? 40 : n), image, (int)getpid());
+	for (char *p = buf; *p; p++)
+		if (!mv_name_char(*p))
+			*p = '_';
 }
 
 static int open_image(struct mv_image *img, const char *path, struct run_args *a,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "json.h"
 #include "virt.h"
 
 struct mv_output mv_output;
@@ -106,11 +107,18 @@ enum mv_exit mv_cli_exit_code(int err_code)
 	}
 }
 
+void mv_cli_json_line(struct json_object *o, int flags)
+{
+	char *text = mv_json_text(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE, NULL);
+
+	if (text)
+		printf("%s\n", text);
+	free(text);
+}
+
 void mv_cli_json(struct json_object *o)
 {
-	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-							       JSON_C_TO_STRING_SPACED |
-							       JSON_C_TO_STRING_NOSLASHESCAPE));
+	mv_cli_json_line(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
 	json_object_put(o);
 }
 
