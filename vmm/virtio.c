@@ -109,18 +109,25 @@ static void write_ready(struct mv_virtio *v, uint32_t ready)
 		v->queue.ready = true;
 }
 
-/* The guest may add buffers while we are at it, but not once it is to be halted: this ends. */
+/*
+ * What is there now and no more: buffers that are added meanwhile come with a notification of their own, and
+ * what a disk holds, read into the ring, could add some for ever, with the guest halted or not.
+ */
 static void serve(struct mv_virtio *v)
 {
 	bool interrupt = false;
 	struct mv_chain c;
 	const char *why;
+	unsigned left;
 	uint32_t len;
-	int rc;
+	int rc = 0;
 
 	if (!v->queue.ready || (v->status & (DRIVER_OK | NEEDS_RESET)) != DRIVER_OK)
 		return;
-	while ((rc = mv_queue_pop(&v->queue, &v->dma, &c, &why)) > 0) {
+	for (left = mv_queue_waiting(&v->queue, &v->dma); left; left--) {
+		rc = mv_queue_pop(&v->queue, &v->dma, &c, &why);
+		if (rc <= 0)
+			break;
 		len = 0;
 		why = v->kind->serve(v, &c, &len);
 		if (why) {

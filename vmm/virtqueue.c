@@ -99,9 +99,14 @@ static const char *walk(const struct mv_queue *q, const struct mv_dma *m, struct
 	return "a chain of descriptors without an end";
 }
 
+unsigned mv_queue_waiting(const struct mv_queue *q, const struct mv_dma *m)
+{
+	return (uint16_t)(load16(m, q->avail + 2) - q->next_avail);
+}
+
 int mv_queue_pop(struct mv_queue *q, const struct mv_dma *m, struct mv_chain *c, const char **why)
 {
-	uint16_t waiting = (uint16_t)(load16(m, q->avail + 2) - q->next_avail);
+	unsigned waiting = mv_queue_waiting(q, m);
 
 	if (!waiting)
 		return 0;

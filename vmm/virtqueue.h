@@ -45,6 +45,8 @@ struct mv_chain {
 /* NULL, or why the queue's place, and its size of max at most, can't be. */
 const char *mv_queue_check(const struct mv_queue *q, unsigned max, const struct mv_dma *m);
 
+/* How many buffers the guest says are there. */
+unsigned mv_queue_waiting(const struct mv_queue *q, const struct mv_dma *m);
 /*
  * The next buffer: 1 with *c filled in, 0 if there is none, -1 with *why (a literal) if the guest
  * broke a rule.

@@ -458,6 +458,34 @@ Test(virtio, hostile_queues)
 	finish();
 }
 
+/* Each sector holds the number of the next, and the available ring's next index; a request reads both in place. */
+Test(virtio, a_disk_that_feeds_the_ring)
+{
+	new_disk(false);
+	for (uint64_t i = 0; i < SECTORS; i++) {
+		struct __attribute__((packed)) {
+			uint64_t sector;
+			uint16_t idx;
+		} next = { i + 1, (uint16_t)(i + 2) };
+
+		cr_assert_eq(pwrite(v.fd, &next, sizeof(next), (off_t)i * 512), sizeof(next));
+	}
+	drive(0);
+	desc(0, HEADER, 16, NEXT, 1);
+	desc(1, HEADER + 8, 8, NEXT | WRITE, 2);
+	desc(2, AVAIL + 2, 2, NEXT | WRITE, 3);
+	desc(3, DATA, 502, NEXT | WRITE, 4);
+	desc(4, STATUS, 1, WRITE, 0);
+	offer(0, 1);
+	reg(0x50, 0);
+	cr_expect_eq(get16(USED + 2), 1, "the one that was there");
+	cr_expect_eq(get16(AVAIL + 2), 2);
+	reg(0x50, 0);
+	cr_expect_eq(get16(USED + 2), 2, "the next with its own notification");
+	cr_expect_eq(get(0x70), 15);
+	finish();
+}
+
 Test(virtio, random_bytes)
 {
 	static const uint8_t zeros[64];
