@@ -13,8 +13,9 @@ CHOICES = {
     "guest-os": "$(_minivmm_words minivmm mask show)",
     "baseline": "$(_minivmm_words minivmm mask show baselines)",
 }
-# Commands whose operand is a running VM.
+# Commands whose first operand is a running VM, and those that take no file at all.
 VMS = {"snapshot", "status", "pause", "resume", "stop", "migrate"}
+NO_FILES = VMS - {"snapshot"} | {"list"}
 WORDS = {"mask": "final lint show suggest convert"}
 
 HEAD = '''# minivmm: made from its command table
@@ -23,7 +24,7 @@ _minivmm_vms() { minivmm list --json 2>/dev/null | sed -n 's/^ *"name": *"\\([^"
 
 _minivmm() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]-}
-	local opts='' args='' words=''
+	local opts='' args='' words='' first=files others=files
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
@@ -44,8 +45,11 @@ TAIL = '''	*) return ;;
 		mapfile -t COMPREPLY < <(compgen -W "$opts" -- "$cur")
 		return
 	fi
-	[ "$COMP_CWORD" -ne 2 ] || [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-	[ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	[ "$COMP_CWORD" -eq 2 ] || first=$others
+	case $first in
+	words) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur") ;;
+	files) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	esac
 }
 complete -o filenames -F _minivmm minivmm
 '''
@@ -62,9 +66,11 @@ def main():
         files = [o["name"] for o in options if o.get("argument", "").startswith(("FILE", "DIR"))]
         out += "\t\targs=" + shlex.quote(" ".join("--" + n for n in files)) + "\n"
         if cmd["name"] in VMS:
-            out += "\t\twords=$(_minivmm_vms)\n"
+            out += "\t\twords=$(_minivmm_vms) first=words\n"
         elif cmd["name"] in WORDS:
-            out += "\t\twords=" + shlex.quote(WORDS[cmd["name"]]) + "\n"
+            out += "\t\twords=" + shlex.quote(WORDS[cmd["name"]]) + " first=words\n"
+        if cmd["name"] in NO_FILES:
+            out += f"\t\tothers={'words' if cmd['name'] in VMS else 'none'} first=$others\n"
         out += "\t\t;;\n"
     known = {o["name"] for c in table["commands"] for o in c["options"]}
     cases = ""

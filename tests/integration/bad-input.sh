@@ -267,9 +267,27 @@ check "host file: larger than any host"
 usage "unknown option '--wonder'" "$minivmm" run "$hello" --wonder
 usage "unknown option '-z'" "$minivmm" list -z
 usage "unknown option '--mask'" "$minivmm" restore "$in/x" --mask "$in/y"
+expect_err "hint: --mask is an option of minivmm run, probe"
+expect_err "; a saved VM goes on with the mask, CPUs and memory it has (minivmm inspect shows them)"
+usage "unknown option '--cpus'" "$minivmm" receive "unix:$in/x" --cpus=2
+expect_err "hint: --cpus is an option of minivmm run, probe; a VM that moves goes on with the mask, CPUs and memory it has"
+usage "unknown option '--tls-dir'" "$minivmm" run "$hello" --tls-dir x
+expect_err "hint: --tls-dir is an option of minivmm migrate, receive"
+expect_no_err "goes on with"
+usage "--memory takes lazy, eager or map, not '1G': how the guest's memory is read" "$minivmm" restore "$in/x" --memory 1G
+usage "unknown option '-w'" "$minivmm" run "$hello" -qw -q
+usage "unknown option '-w'" "$minivmm" run --append=x -wq "$hello"
+usage "'--json' takes no argument" "$minivmm" run "$hello" --json=x
+usage "'--s' could be --snapshot-on-sync, --stop" "$minivmm" run "$hello" --s x
 usage "'--mask' needs an argument" "$minivmm" run "$hello" --mask
 check "usage: options"
 usage "there is no command 'walk'" "$minivmm" walk
+ran "$minivmm" walk --json
+expect_status 2
+grep -q '"message": "there is no command .walk.' <<<"$out" || problem "no JSON: $out"
+ran "$minivmm" help pause
+expect_status 0
+expect_out "usage: minivmm pause NAME"
 ran "$minivmm"
 expect_status 2
 expect_err "usage: minivmm COMMAND"

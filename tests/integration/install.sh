@@ -77,6 +77,13 @@ expect_equal "$(complete_words minivmm run --snapshot)" --snapshot-on-sync
 expect_equal "$(complete_words minivmm run --guest-os windows6)" windows64
 expect_equal "$(complete_words minivmm mask sugg)" suggest
 expect_equal "$(cd "$top" && complete_words minivmm check READ)" README.md
+cd "$top" || exit 1
+for c in status pause resume stop migrate snapshot list "status --json" "list -q"; do
+	# shellcheck disable=SC2086
+	expect_equal "$(complete_words minivmm $c READ)" "" "files that are no VMs, behind $c"
+done
+expect_equal "$(complete_words minivmm snapshot a READ)" README.md
+expect_equal "$(complete_words minivmm mask show READ)" README.md
 check "completion: commands, options, choices, names, files"
 
 # ---- the library ----

@@ -46,6 +46,7 @@ struct mv_cmd {
 	const char *name, *args, *summary;
 	const struct mv_opt *opts;
 	const char *more;	/* paragraphs of --help; may be NULL */
+	const char *has_its_own;	/* why options of run make no sense here; may be NULL */
 	int (*run)(int argc, char **argv);	/* argv[0] is the command */
 };
 

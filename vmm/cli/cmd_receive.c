@@ -329,5 +329,6 @@ const struct mv_cmd mv_cmd_receive = {
 		"sees the report. The guest keeps its CPUID, byte for byte. It runs here only\n"
 		"once the source has said that it will not run it any more. DIR holds what QEMU\n"
 		"and libvirt call ca-cert.pem, server-cert.pem and server-key.pem.\n",
+	.has_its_own = "a VM that moves goes on with the mask, CPUs and memory it has",
 	.run = run,
 };

@@ -30,7 +30,8 @@ static int set_memory(struct restore_args *a, const char *arg)
 			return 0;
 		}
 	}
-	return mv_cli_usage(&mv_cmd_restore, "--memory takes lazy, eager or map, not '%s'", arg);
+	return mv_cli_usage(&mv_cmd_restore, "--memory takes lazy, eager or map, not '%s': how the guest's memory is read; how "
+					     "much there is was decided when it started", arg);
 }
 
 static int option(void *ctx, int key, const char *arg)
@@ -132,5 +133,6 @@ const struct mv_cmd mv_cmd_restore = {
 		"the file, trusts the file system and verifies nothing. FILE must not be changed\n"
 		"in place while the guest still reads it. One that snapshot --compress wrote is\n"
 		"always read beforehand.\n",
+	.has_its_own = "a saved VM goes on with the mask, CPUs and memory it has (minivmm inspect shows them)",
 	.run = run,
 };

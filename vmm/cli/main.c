@@ -234,6 +234,76 @@ static const char *short_options(const struct mv_opt *opts)
 	return ":qvh";
 }
 
+/* ---- options that are none ---- */
+
+static const struct mv_opt *find_option(const struct mv_opt *opts, const char *name, size_t len)
+{
+	for (; opts && opts->name; opts++)
+		if (strlen(opts->name) == len && !memcmp(opts->name, name, len))
+			return opts;
+	return NULL;
+}
+
+/* Whose option it is, if it is one of another command's. */
+static void hint_at_others(struct mv_err *err, const struct mv_cmd *cmd, const char *name, size_t len)
+{
+	char whose[256] = "";
+	bool of_run = find_option(mv_cmd_run.opts, name, len);
+	size_t n = 0;
+
+	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
+		if (find_option((*c)->opts, name, len) && n < sizeof(whose))
+			n += (size_t)snprintf(whose + n, sizeof(whose) - n, "%s%s", n ? ", " : "", (*c)->name);
+	if (n)
+		mv_err_hint(err, "--%.*s is an option of minivmm %s%s%s", (int)len, name, whose,
+			    of_run && cmd->has_its_own ? "; " : "", of_run && cmd->has_its_own ? cmd->has_its_own : "");
+}
+
+/* The options that a shortened name may stand for, "--stop, --snapshot-on-sync"; how many. */
+static unsigned candidates(char *buf, size_t size, const struct mv_opt *opts, const char *name, size_t len)
+{
+	unsigned found = 0;
+	size_t n = strlen(buf);
+
+	for (; opts && opts->name; opts++) {
+		if (strncmp(opts->name, name, len))
+			continue;
+		found++;
+		if (n < size)
+			n += (size_t)snprintf(buf + n, size - n, "%s--%s", n ? ", " : "", opts->name);
+	}
+	return found;
+}
+
+/* getopt_long said no to the last of what it has looked at: optopt is a letter, or 0 for a long name that is none. */
+static int bad_option(const struct mv_cmd *cmd, int key, const char *arg)
+{
+	size_t len = strcspn(arg, "=");
+	const char *name = len > 2 ? arg + 2 : "";
+	const struct mv_opt *o = NULL;
+	struct mv_err err = { 0 };
+	char could_be[256] = "";
+
+	len = len > 2 ? len - 2 : 0;
+	o = find_option(cmd->opts, name, len);
+	o = o ? o : find_option(common, name, len);
+	if (key == ':')
+		mv_err_set(&err, MV_E_USAGE, "'%s' needs an argument", arg);
+	else if (optopt && o && o->key == optopt && !o->arg)
+		mv_err_set(&err, MV_E_USAGE, "'--%s' takes no argument", o->name);
+	else if (optopt)
+		mv_err_set(&err, MV_E_USAGE, "unknown option '-%c'", optopt);
+	else if (len && candidates(could_be, sizeof(could_be), cmd->opts, name, len) +
+			candidates(could_be, sizeof(could_be), common, name, len))
+		mv_err_set(&err, MV_E_USAGE, "'--%.*s' could be %s", (int)len, name, could_be);
+	else
+		mv_err_set(&err, MV_E_USAGE, "unknown option '%.*s'", (int)strcspn(arg, "="), arg);
+	if (key == '?' && !optopt && !*could_be && len)
+		hint_at_others(&err, cmd, name, len);
+	mv_err_hint(&err, "minivmm %s --help", cmd->name);
+	return mv_cli_error(&err);
+}
+
 static bool take_common(int key)
 {
 	switch (key) {
@@ -242,6 +312,13 @@ static bool take_common(int key)
 	case 'v': mv_output.verbose = true; return true;
 	default: return false;
 	}
+}
+
+/* --json counts for the errors of options before it, too. */
+static void look_for_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		mv_output.json |= !strcmp(argv[i], "--json");
 }
 
 int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
@@ -253,9 +330,7 @@ int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
 	build_longopts(common, longopts, build_longopts(cmd->opts, longopts, 0));
 	opterr = 0;
 	optind = 1;
-	/* --json counts for the errors of options before it, too. */
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-		mv_output.json |= !strcmp(argv[i], "--json");
+	look_for_json(argc, argv);
 	while ((key = getopt_long(argc, argv, short_options(cmd->opts), longopts, NULL)) != -1) {
 		if (key == 'h') {
 			print_command_help(cmd);
@@ -265,9 +340,7 @@ int mv_cli_options(const struct mv_cmd *cmd, int argc, char **argv,
 		if (take_common(key))
 			continue;
 		if (key == ':' || key == '?') {
-			*exit_code = mv_cli_usage(cmd, key == ':' ? "'%s' needs an argument"
-								 : "unknown option '%s'",
-						  argv[optind - 1]);
+			*exit_code = bad_option(cmd, key, argv[optind - 1]);
 			return -1;
 		}
 		*exit_code = handle(ctx, key, optarg);
@@ -301,8 +374,18 @@ static bool keep_standard_descriptors(void)
 	return true;
 }
 
+static const struct mv_cmd *find_command(const char *name)
+{
+	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
+		if (!strcmp((*c)->name, name))
+			return *c;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
+	const struct mv_cmd *cmd;
+
 	if (!keep_standard_descriptors())
 		return MV_EXIT_FAILED;
 	if (argc < 2) {
@@ -310,7 +393,10 @@ int main(int argc, char **argv)
 		return MV_EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		if (argc > 2 && !strcmp(argv[2], "--json"))
+		cmd = argc > 2 ? find_command(argv[2]) : NULL;
+		if (cmd)
+			print_command_help(cmd);
+		else if (argc > 2 && !strcmp(argv[2], "--json"))
 			mv_cli_json(mv_cli_describe(common));
 		else
 			print_help(stdout);
@@ -320,8 +406,9 @@ int main(int argc, char **argv)
 		print_version();
 		return written(MV_EXIT_OK);
 	}
-	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
-		if (!strcmp((*c)->name, argv[1]))
-			return written((*c)->run(argc - 1, argv + 1));
-	return mv_cli_usage(NULL, "there is no command '%s'", argv[1]);
+	cmd = find_command(argv[1]);
+	if (cmd)
+		return written(cmd->run(argc - 1, argv + 1));
+	look_for_json(argc, argv);
+	return written(mv_cli_usage(NULL, "there is no command '%s'", argv[1]));
 }
