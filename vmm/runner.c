@@ -33,7 +33,7 @@ struct runner {
 	bool held;		/* … and halted for that */
 	bool save_stops;	/* … and it ends then */
 	bool save_of_sync;	/* … because of its sync point, at which it is halted */
-	bool sync_waits;	/* it came to its sync point while it was being saved */
+	bool sync_waits;	/* it came to its sync point, and stays there, while it was being saved or moved */
 	int asker;		/* the client that asked for a migration or a snapshot; -1: nobody */
 	char note[MV_ADDR_TEXT + 128];	/* why it is paused, if nobody paused it */
 };
@@ -63,19 +63,13 @@ static void on_sync(struct runner *r)
 	const char *path = r->synced ? NULL : r->opts->snapshot_on_sync;
 	struct mv_err *why = &r->result->not_saved;
 
-	if (path && r->saving) {
+	/* One at a time: saving has the disks' marks and the guest's own bytes in memory for itself. */
+	if (path && (r->saving || r->move)) {
 		r->sync_waits = true;
 		return;
 	}
 	r->synced = true;
-	if (path && r->move) {
-		/* One thread at a time has the guest halted: here and now, then. */
-		if (mv_vm_save(r->vm, path, false, why) == 0) {
-			saved(r, path);
-			if (r->opts->stop_after_sync)
-				end(r, MV_END_SAVED);
-		}
-	} else if (path && mv_saving_start(&r->saving, r->vm, path, false, why) == 0) {
+	if (path && mv_saving_start(&r->saving, r->vm, path, false, why) == 0) {
 		r->save_of_sync = r->held = true;
 		return;
 	}
@@ -115,7 +109,7 @@ static void set_paused(struct runner *r, bool paused)
 {
 	if (paused)
 		mv_vm_pause(r->vm);
-	else if (!r->held)
+	else if (!r->held && !r->sync_waits)
 		mv_vm_resume(r->vm);
 	r->paused = paused;
 	*r->note = '\0';
@@ -266,6 +260,19 @@ static void tell_result(struct runner *r, const struct mv_live_result *result, c
 	tell_asker(r, o);
 }
 
+/* The guest stands at its sync point: here it is saved now; elsewhere it goes on without. */
+static void sync_after_move(struct runner *r, enum mv_live_end how)
+{
+	r->sync_waits = false;
+	if (how == MV_LIVE_MOVED || how == MV_LIVE_UNCONFIRMED) {
+		r->synced = true;
+		mv_err_set(&r->result->not_saved, MV_E_FAILED,
+			   "it came to its sync point while it moved, and was not saved there");
+	} else if (!r->done) {
+		on_sync(r);
+	}
+}
+
 /* It ended, or is made to. */
 static void finish_move(struct runner *r)
 {
@@ -290,6 +297,8 @@ static void finish_move(struct runner *r)
 	tell_result(r, &result, to);
 	mv_live_result_finish(&result);
 	forget_asker(r);
+	if (r->sync_waits)
+		sync_after_move(r, result.end);
 }
 
 /* Halted means: and no event waits. A guest that ended can't be moved or saved. */
@@ -314,7 +323,8 @@ static int on_move(struct runner *r, struct mv_err *err)
 		mv_move_answer(r->move, rc == 0);
 		break;
 	case MV_MOVE_RESUME:
-		mv_vm_resume(r->vm);
+		if (!r->sync_waits)
+			mv_vm_resume(r->vm);
 		mv_move_answer(r->move, true);
 		break;
 	case MV_MOVE_OVER:
@@ -569,6 +579,7 @@ int mv_run(struct mv_vm *vm, const struct mv_run_opts *opts, struct mv_run_resul
 	}
 	/* Whatever happened: nothing runs when this returns. */
 	mv_vm_pause(vm);
+	r.sync_waits = false;
 	if (r.move)
 		finish_move(&r);
 	mv_control_close(&r.control);

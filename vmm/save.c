@@ -65,8 +65,8 @@ int mv_vm_save(struct mv_vm *vm, const char *path, bool compress, struct mv_err 
 		zeros = known_zeros(vm);
 		rc = (compress ? mv_snapshot_save_packed : mv_snapshot_save)(path, vm->st, state, vm->ram,
 									     zeros, err);
-		if (patched && mv_vm_patch(vm, err))
-			rc = -MV_E_FAILED;
+		if (patched)
+			mv_vm_repatch(vm);
 		mv_state_finish(state);
 	}
 	mv_vm_forget_disks(vm);

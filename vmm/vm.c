@@ -206,38 +206,60 @@ int mv_vm_create(struct mv_vm **out, const struct mv_kvm *kvm, struct mv_static 
 
 /* ---- patching ---- */
 
-static void write_sites(struct mv_vm *vm, uint8_t first, uint8_t second)
-{
-	for (uint32_t i = 0; i < vm->sites.n; i++) {
-		uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
+static const uint8_t cpuid[2] = { MV_OPCODE_CPUID_0, MV_OPCODE_CPUID_1 };
+static const uint8_t out[2] = { MV_OPCODE_OUT_IMM8_EAX, MV_PORT_CPUID };
 
-		if (p) {
-			p[0] = first;
-			p[1] = second;
-		}
-	}
+static bool site_holds(struct mv_vm *vm, uint32_t i, const uint8_t bytes[2])
+{
+	const uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
+
+	return p && !memcmp(p, bytes, 2);
+}
+
+static void write_site(struct mv_vm *vm, uint32_t i, const uint8_t bytes[2])
+{
+	memcpy(mv_vm_at(vm, vm->sites.gpa[i], 2), bytes, 2);
 }
 
 int mv_vm_patch(struct mv_vm *vm, struct mv_err *err)
 {
-	for (uint32_t i = 0; i < vm->sites.n; i++) {
-		const uint8_t *p = mv_vm_at(vm, vm->sites.gpa[i], 2);
-
-		if (!p || p[0] != MV_OPCODE_CPUID_0 || p[1] != MV_OPCODE_CPUID_1)
+	for (uint32_t i = 0; i < vm->sites.n; i++)
+		if (!site_holds(vm, i, cpuid))
 			return mv_err_set(err, MV_E_INPUT,
 					  "no CPUID at guest-physical 0x%llx, where one is recorded",
 					  (unsigned long long)vm->sites.gpa[i]);
-	}
-	write_sites(vm, MV_OPCODE_OUT_IMM8_EAX, MV_PORT_CPUID);
+	for (uint32_t i = 0; i < vm->sites.n; i++)
+		write_site(vm, i, out);
 	vm->patched = true;
 	return 0;
 }
 
 void mv_vm_unpatch(struct mv_vm *vm)
 {
-	if (vm->patched)
-		write_sites(vm, MV_OPCODE_CPUID_0, MV_OPCODE_CPUID_1);
+	for (uint32_t i = 0; i < vm->sites.n; i++) {
+		vm->unpatched[i] = vm->patched && site_holds(vm, i, out);
+		if (vm->unpatched[i])
+			write_site(vm, i, cpuid);
+	}
 	vm->patched = false;
+}
+
+void mv_vm_repatch(struct mv_vm *vm)
+{
+	for (uint32_t i = 0; i < vm->sites.n; i++)
+		if (vm->unpatched[i])
+			write_site(vm, i, out);
+	vm->patched = true;
+}
+
+uint32_t mv_vm_live_sites(struct mv_vm *vm, uint64_t sites[MV_MAX_SITES])
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < vm->sites.n; i++)
+		if (site_holds(vm, i, vm->patched ? out : cpuid))
+			sites[n++] = vm->sites.gpa[i];
+	return n;
 }
 
 /* ---- threads, pausing, events ---- */

@@ -82,7 +82,8 @@ struct mv_vm {
 	void (*lost)(int code, const char *why);
 	struct mv_trace *trace;	/* the caller's; NULL: CPUIDs are not recorded */
 	struct mv_sites sites;
-	bool patched;		/* RAM holds port writes at the sites */
+	bool patched;		/* RAM holds port writes at the sites, but where the guest wrote something else */
+	bool unpatched[MV_MAX_SITES];	/* the site got its original for mv_vm_repatch to replace again */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	/* pausing, a vCPU's parked */
@@ -136,11 +137,14 @@ int mv_vm_boot(struct mv_vm *vm, const struct mv_image *img, const char *cmdline
 	       struct mv_err *err);
 
 /*
- * Replace the CPUID instructions at vm->sites by port writes, or put the originals back. patch fails
- * with -MV_E_INPUT if a site does not hold a CPUID.
+ * Replace the CPUID instructions at vm->sites by port writes; -MV_E_INPUT if a site does not hold a CPUID. And
+ * put the originals back for a while: what a guest wrote to a site meanwhile is its own, and stays.
  */
 int mv_vm_patch(struct mv_vm *vm, struct mv_err *err);
 void mv_vm_unpatch(struct mv_vm *vm);
+void mv_vm_repatch(struct mv_vm *vm);
+/* The sites that are still CPUIDs; how many. */
+uint32_t mv_vm_live_sites(struct mv_vm *vm, uint64_t sites[MV_MAX_SITES]);
 
 /* Start the vCPU threads. */
 int mv_vm_start(struct mv_vm *vm, struct mv_err *err);

@@ -169,8 +169,7 @@ int mv_vm_get_state(struct mv_vm *vm, struct mv_state *s, struct mv_err *err)
 	pthread_mutex_lock(&vm->lock);
 	mv_devices_save(&vm->devices, s);
 	pthread_mutex_unlock(&vm->lock);
-	s->nsites = vm->sites.n;
-	memcpy(s->sites, vm->sites.gpa, vm->sites.n * sizeof(s->sites[0]));
+	s->nsites = mv_vm_live_sites(vm, s->sites);
 	return 0;
 }
 

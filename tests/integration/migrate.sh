@@ -405,6 +405,38 @@ expect_no_file "$tmp/sock"
 wait $!
 check "migrate: a destination that is told to end before a VM came"
 
+# Nobody reads what it prints, so that it does not come to its sync point before it is being moved.
+mkfifo words
+exec 7<>words
+perl -e 'open F, "<&=7" or die; fcntl F, 1031, 4096 or die'	# F_SETPIPE_SZ
+yes | head -c 8M >blob
+"$minivmm" run -q "$guests/hello.elf" --name syncs --initrd blob --append "mode=counter ticks=1000 delay=1" \
+	--snapshot-on-sync sync.snap >words 2>syncs.err &
+pid_syncs=$!
+receiver r "unix:$tmp/sock"
+until_true "$minivmm" status syncs >/dev/null
+"$minivmm" migrate syncs "$to" --bandwidth 64K >/dev/null 2>&1 &
+until_true sh -c "'$minivmm' status syncs | grep -q 'state *moving'"
+cat <&7 >words.out &
+cat=$!
+until_true grep -q "counter: 500 " words.out
+sleep 0.3
+expect_no_file sync.snap
+grep -q "counter: 501 " words.out && problem "it went on before it was saved"
+"$minivmm" status syncs | grep -q 'state *moving' || problem "it is not being moved any more"
+"$minivmm" migrate syncs --cancel
+until_true test -s sync.snap
+until_true grep -q "counter: 1000 " words.out
+gone syncs
+expect_equal "$code" 0
+kill "$cat"
+exec 7<&-
+wait "$pid_r" "$cat" 2>/dev/null
+ran "$minivmm" restore -q sync.snap
+expect_status 0
+expect_equal "$(head -1 <<<"$out" | tr -d '\r')" "counter: 501 none"
+check "migrate: a sync point met on the way waits for the end, if the guest stays"
+
 # Its messages are read up to the address, as scripts do; then a guest is here.
 counter a
 rm -f door

@@ -8,6 +8,7 @@
 
 #include "guest-tests/abi.h"
 #include "sites.h"
+#include "vm.h"
 
 #define AT 0x100000u
 #define MAYBE "bytes 0F A2 that may or may not be a CPUID at 0x10000"
@@ -335,4 +336,40 @@ Test(sites, more_than_can_be_kept)
 	unmake(&m);
 	free(code);
 	free(s);
+}
+
+/* ---- replacing them in a guest's memory ---- */
+
+/* The second of three was overwritten by the guest, with something that begins as the replacement does. */
+Test(sites, what_the_guest_wrote_is_its_own)
+{
+	static struct mv_vm vm;
+	static uint8_t ram[4096];
+	static uint64_t live[MV_MAX_SITES];
+	struct mv_err err = { 0 };
+
+	vm = (struct mv_vm){ .ram = ram, .ram_size = sizeof(ram), .sites = { .n = 3, .gpa = { 16, 32, 4094 } } };
+	for (uint32_t i = 0; i < 3; i++)
+		memcpy(ram + vm.sites.gpa[i], "\x0f\xa2", 2);
+	cr_assert_eq(mv_vm_live_sites(&vm, live), 3);
+	cr_assert_eq(mv_vm_patch(&vm, &err), 0, "%s", err.msg);
+	cr_assert_eq(mv_vm_live_sites(&vm, live), 3);
+	memcpy(ram + 32, "\xe7!", 2);
+	cr_expect_eq(mv_vm_live_sites(&vm, live), 2);
+	cr_expect(live[0] == 16 && live[1] == 4094);
+	for (int round = 0; round < 2; round++) {
+		mv_vm_unpatch(&vm);
+		cr_expect_arr_eq(ram + 16, "\x0f\xa2", 2);
+		cr_expect_arr_eq(ram + 32, "\xe7!", 2);
+		cr_expect_arr_eq(ram + 4094, "\x0f\xa2", 2);
+		mv_vm_repatch(&vm);
+		cr_expect_neq(ram[16], 0x0f);
+		cr_expect_arr_eq(ram + 32, "\xe7!", 2);
+	}
+	/* Not even a CPUID, if it is the guest's. */
+	memcpy(ram + 32, "\x0f\xa2", 2);
+	mv_vm_unpatch(&vm);
+	mv_vm_repatch(&vm);
+	cr_expect_arr_eq(ram + 32, "\x0f\xa2", 2);
+	cr_expect_eq(mv_vm_patch(&vm, &err), -MV_E_INPUT, "a site that holds no CPUID is told");
 }
