@@ -98,12 +98,12 @@ static int drop_capabilities(struct mv_err *err)
 
 int mv_drop_privileges(const char *user, struct mv_err *err)
 {
-	bool root = geteuid() == 0;
+	int rc;
 
-	if (user && !root)
+	if (user && geteuid() != 0)
 		return mv_err_set(err, MV_E_USAGE, "--user %.60s: only root can become somebody else",
 				  user);
-	if (user)
-		return become(user, err);
-	return root ? drop_capabilities(err) : 0;
+	rc = user ? become(user, err) : 0;
+	/* A user that is root, too. */
+	return rc == 0 && geteuid() == 0 ? drop_capabilities(err) : rc;
 }

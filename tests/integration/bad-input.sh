@@ -364,6 +364,9 @@ expect_err "a host file, not a VM: it goes behind --hosts"
 bad "hint: a built-in baseline of that name: --baseline intel-penryn" "$minivmm" mask final --mask intel-penryn
 bad "hint: a built-in default mask of that name: --guest-os linux64" "$minivmm" mask final --mask linux64
 usage "masks go behind --mask" "$minivmm" mask final linux64
+for path in "$in" "$in/" /dev/null; do
+	usage "$path: not a regular file" "$minivmm" run "$hello" --snapshot-on-sync "$path"
+done
 refused 1 "/no-such-folder/x: its folder: No such file" "$minivmm" run "$hello" --snapshot-on-sync /no-such-folder/x
 check "bad input: one kind of file in another's place"
 printf 'feature sse4.11 = 0\n' >"$in/bad.mask"

@@ -142,6 +142,11 @@ if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1 && command -v setpriv >/dev/n
 	expect_equal "$(stat -c %U theirs/a.snap)" nobody "owner of the snapshot"
 	ended vm
 	expect_no_file theirs/minivmm/vm.sock
+	start vm "$minivmm" run "$hello" -q --name vm --user root --append mode=hang
+	wait_for "$minivmm" status vm
+	expect_equal "$(status_of "$pid" CapEff)" "0000000000000002;" "capabilities of a user that is root"
+	"$minivmm" stop vm
+	ended vm
 	check "privileges: --user: all ids, sockets and snapshots are that user's"
 	ran as_nobody ./mv run nothing --user nobody
 	expect_status 4

@@ -292,6 +292,11 @@ check "standard descriptors: a closed one is nobody's else"
 ran bash -c 'exec "$@" >&-' - "$minivmm" list --json
 expect_status 1
 expect_err "standard output: Bad file descriptor"
+ran sh -c 'exec "$@" >/dev/full' - "$minivmm" run "$hello" --append "some words"
+expect_status 1
+expect_err "standard output: No space left on device; some of what the guest wrote is lost"
+ran sh -c 'exec "$@" >/dev/full' - "$minivmm" run "$hello" --append "exit=3"
+expect_status 6
 check "standard descriptors: a result without an output is a failure"
 
 # ---- names ----

@@ -56,6 +56,7 @@ void mv_launch_finish(struct mv_launch *l)
 static struct {
 	pthread_mutex_t lock;
 	size_t n;
+	int lost;	/* errno of the first write that failed, but for a reader that is gone; 0: none did */
 	uint8_t bytes[64 * 1024];
 } unread = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -69,12 +70,19 @@ bool mv_launch_drain(int timeout_ms)
 
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			break;
+		if (n < 0 && errno != EPIPE && errno != EBADF && !unread.lost)
+			unread.lost = errno;
 		if (n <= 0)
 			n = (ssize_t)unread.n;	/* nobody listens: the guest goes on */
 		unread.n -= (size_t)n;
 		memmove(unread.bytes, unread.bytes + n, unread.n);
 	}
 	return unread.n == 0;
+}
+
+int mv_launch_words_lost(void)
+{
+	return unread.lost;
 }
 
 static void write_console(void *ctx, const uint8_t *data, size_t len)

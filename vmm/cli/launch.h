@@ -129,6 +129,9 @@ int mv_launch_host(struct mv_launch *l, struct mv_err *err);
  */
 bool mv_launch_drain(int timeout_ms);
 
+/* Why some of what the guest wrote could not be passed on, an errno; 0: nothing was lost, or to nobody. */
+int mv_launch_words_lost(void);
+
 /* Say how a run ended (a line on stderr, JSON with --json) and return the exit code. */
 int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r);
 /* Run, report and finish, unless rc says that it did not come to that: the exit code. */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -188,13 +189,17 @@ static int check_folder(const char *file)
 	const char *slash = strrchr(file, '/');
 	char folder[PATH_MAX] = ".";
 	struct mv_err err = { 0 };
+	struct stat st;
 
 	if (slash)
 		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - file + 1), file);
-	if (!access(folder, F_OK))
-		return 0;
-	mv_err_at(&err, MV_E_FAILED, file, 0, 0, "its folder: %s", strerror(errno));
-	return mv_cli_error(&err);
+	if (access(folder, W_OK | X_OK))
+		mv_err_at(&err, MV_E_FAILED, file, 0, 0, "its folder: %s", strerror(errno));
+	else if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
+		mv_err_at(&err, MV_E_USAGE, file, 0, 0, "not a regular file");
+	if (err.code == MV_E_USAGE)
+		mv_err_hint(&err, "--snapshot-on-sync takes the name of the file to make");
+	return err.code ? mv_cli_error(&err) : 0;
 }
 
 int mv_launch_check_options(const struct mv_cmd *cmd, const struct mv_launch *l)

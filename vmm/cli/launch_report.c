@@ -81,6 +81,12 @@ int mv_launch_report(const struct mv_launch *l, const struct mv_run_result *r)
 
 	/* All that the guest said comes first; whoever ended it from outside waits for no reader. */
 	mv_launch_drain(r->end == MV_END_STOPPED || r->end == MV_END_TIMEOUT || quit ? 0 : -1);
+	/* A result that nobody got is none (main.c): these words are what the guest was run for. */
+	if (mv_launch_words_lost()) {
+		fprintf(stderr, "minivmm: standard %s: %s; some of what the guest wrote is lost\n",
+			mv_output.json ? "error" : "output", strerror(mv_launch_words_lost()));
+		code = code ? code : MV_EXIT_FAILED;
+	}
 	code_bytes(bytes, sizeof(bytes), &r->event);
 	explain_end(why, sizeof(why), l, r);
 	if (mv_output.json) {
