@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "packed.h"
 
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
+#include "library.h"
 #include "manifest.h"
 #include "state.h"
 
-#define LIBZSTD "libzstd.so.1"
 #define LEVEL 1		/* the fastest of the usual ones: saving halts the guest */
 #define HEAD 20
 #define ENTRY 12
@@ -22,9 +21,7 @@
 	X(ZSTD_isError)
 
 struct mv_packer {
-#define MEMBER(name) __typeof__(&name) name;
-	FUNCTIONS(MEMBER)
-#undef MEMBER
+	FUNCTIONS(MV_LIBRARY_MEMBER)
 	ZSTD_CCtx *c;
 	ZSTD_DCtx *d;
 	uint8_t *buf;
@@ -35,22 +32,12 @@ struct mv_packer {
 
 static int load(struct mv_packer *p, struct mv_err *err)
 {
-	void *handle = dlopen(LIBZSTD, RTLD_NOW | RTLD_LOCAL), *f;
+	static const char *const names[] = { FUNCTIONS(MV_LIBRARY_NAME) NULL };
+	static const struct mv_library library = {
+		"libzstd.so.1", "compressed memory", "libzstd1", MV_E_FAILED, names,
+	};
 
-	if (!handle) {
-		mv_err_set(err, MV_E_FAILED, "compressed memory needs " LIBZSTD ": %s", dlerror());
-		mv_err_hint(err, "apt-get install libzstd1");
-		return -MV_E_FAILED;
-	}
-	/* Copied: C has no cast from an object pointer to a function's. */
-#define RESOLVE(name) \
-	f = dlsym(handle, #name); \
-	if (!f) \
-		return mv_err_set(err, MV_E_FAILED, LIBZSTD " has no " #name); \
-	memcpy(&p->name, &f, sizeof(f));
-	FUNCTIONS(RESOLVE)
-#undef RESOLVE
-	return 0;
+	return mv_library_load(p, &library, err);
 }
 
 int mv_packer_open(struct mv_packer **out, uint32_t chunk_size, struct mv_err *err)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tls.h"
 
-#include <dlfcn.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <limits.h>
@@ -11,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LIBGNUTLS "libgnutls.so.30"
+#include "library.h"
+
 #define FUNCTIONS(F) \
 	F(gnutls_strerror) F(gnutls_error_is_fatal) \
 	F(gnutls_certificate_allocate_credentials) F(gnutls_certificate_free_credentials) \
@@ -25,9 +25,8 @@
 	F(gnutls_record_send) F(gnutls_alert_get) F(gnutls_alert_get_name) \
 	F(gnutls_alert_send_appropriate) F(gnutls_bye)
 
-#define MEMBER(name) __typeof__(&(name)) name;
 struct gnutls {
-	FUNCTIONS(MEMBER)
+	FUNCTIONS(MV_LIBRARY_MEMBER)
 };
 
 /* Nothing older, whatever the system's own policy would still take. */
@@ -54,21 +53,12 @@ struct mv_tls_session {
 
 static int load(struct gnutls *g, struct mv_err *err)
 {
-	void *handle = dlopen(LIBGNUTLS, RTLD_NOW | RTLD_LOCAL), *f;
+	static const char *const names[] = { FUNCTIONS(MV_LIBRARY_NAME) NULL };
+	static const struct mv_library library = {
+		"libgnutls.so.30", "TLS", "libgnutls30", MV_E_FAILED, names,
+	};
 
-	if (!handle) {
-		mv_err_set(err, MV_E_FAILED, "TLS needs " LIBGNUTLS ": %s", dlerror());
-		mv_err_hint(err, "apt-get install libgnutls30");
-		return -MV_E_FAILED;
-	}
-	/* Copied: C has no cast from an object pointer to a function's. */
-#define RESOLVE(name) \
-	f = dlsym(handle, #name); \
-	if (!f) \
-		return mv_err_set(err, MV_E_FAILED, LIBGNUTLS " has no " #name); \
-	memcpy(&g->name, &f, sizeof(f));
-	FUNCTIONS(RESOLVE)
-	return 0;
+	return mv_library_load(g, &library, err);
 }
 
 /* ---- files ---- */

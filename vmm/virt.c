@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dialect.h"
+#include "library.h"
 
 bool mv_virt_is_uri(const char *s)
 {
@@ -28,20 +29,17 @@ const char *mv_virt_domain_uri(const char *s)
 }
 
 #ifdef MV_LIBVIRT
-#include <dlfcn.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-#define LIBVIRT "libvirt.so.0"
 #define FUNCTIONS(F) \
 	F(virConnectOpen) F(virConnectClose) F(virConnectGetCapabilities) F(virConnectGetHostname) \
 	F(virConnectGetDomainCapabilities) F(virConnectBaselineCPU) F(virDomainLookupByName) \
 	F(virDomainGetXMLDesc) F(virDomainFree) F(virGetLastError) F(virResetLastError) \
 	F(virSetErrorFunc)
 
-#define MEMBER(name) __typeof__(&(name)) name;
 struct mv_virt {
-	FUNCTIONS(MEMBER)
+	FUNCTIONS(MV_LIBRARY_MEMBER)
 	virConnectPtr conn;
 	char uri[256];
 };
@@ -53,20 +51,12 @@ bool mv_virt_built_in(void)
 
 static int load(struct mv_virt *v, struct mv_err *err)
 {
-	void *handle = dlopen(LIBVIRT, RTLD_NOW | RTLD_LOCAL);
+	static const char *const names[] = { FUNCTIONS(MV_LIBRARY_NAME) NULL };
+	static const struct mv_library library = {
+		"libvirt.so.0", "asking libvirt", "libvirt0", MV_E_HOST, names,
+	};
 
-	if (!handle) {
-		mv_err_set(err, MV_E_HOST, "asking libvirt needs " LIBVIRT ": %s", dlerror());
-		mv_err_hint(err, "apt-get install libvirt0");
-		return -MV_E_HOST;
-	}
-	/* POSIX's way around C's ban on turning an object pointer into a function's. */
-#define RESOLVE(name) \
-	*(void **)&v->name = dlsym(handle, #name); \
-	if (!v->name) \
-		return mv_err_set(err, MV_E_HOST, LIBVIRT " has no " #name);
-	FUNCTIONS(RESOLVE)
-	return 0;
+	return mv_library_load(v, &library, err);
 }
 
 /* By default libvirt prints its errors: here they are data. */

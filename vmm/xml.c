@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "xml.h"
 
-#include <dlfcn.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "library.h"
+
 /* libxml2 brings 40 MiB of libraries along, which every start of a guest would map. */
-#define LIBXML "libxml2.so.2"
 #define FUNCTIONS(F) \
 	F(xmlSAX2GetLineNumber) F(xmlStopParser) F(xmlCreatePushParserCtxt) F(xmlCtxtUseOptions) \
 	F(xmlParseChunk) F(xmlFreeDoc) F(xmlFreeParserCtxt)
 
-#define MEMBER(name) __typeof__(&(name)) name;
 struct libxml {
-	FUNCTIONS(MEMBER)
+	FUNCTIONS(MV_LIBRARY_MEMBER)
 };
 
 #define TEXT_DEPTH 8	/* deeper elements have no text that anybody asks for */
@@ -37,20 +36,12 @@ struct mv_xml {
 
 static int load(struct libxml *lib, struct mv_err *err)
 {
-	void *handle = dlopen(LIBXML, RTLD_NOW | RTLD_LOCAL);
+	static const char *const names[] = { FUNCTIONS(MV_LIBRARY_NAME) NULL };
+	static const struct mv_library library = {
+		"libxml2.so.2", "reading XML", "libxml2", MV_E_FAILED, names,
+	};
 
-	if (!handle) {
-		mv_err_set(err, MV_E_FAILED, "reading XML needs " LIBXML ": %s", dlerror());
-		mv_err_hint(err, "apt-get install libxml2");
-		return -MV_E_FAILED;
-	}
-	/* POSIX's way around C's ban on turning an object pointer into a function's. */
-#define RESOLVE(name) \
-	*(void **)&lib->name = dlsym(handle, #name); \
-	if (!lib->name) \
-		return mv_err_set(err, MV_E_FAILED, LIBXML " has no " #name);
-	FUNCTIONS(RESOLVE)
-	return 0;
+	return mv_library_load(lib, &library, err);
 }
 
 uint32_t mv_xml_line(const struct mv_xml *x)

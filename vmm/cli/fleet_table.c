@@ -1,37 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* A fleet as tables for people. libsmartcols is loaded here and nowhere else. */
-#include <dlfcn.h>
 #include <libsmartcols/libsmartcols.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fleet_out.h"
+#include "library.h"
 
-#define LIBRARY "libsmartcols.so.1"
 #define FUNCTIONS(F) \
 	F(scols_new_table) F(scols_unref_table) F(scols_table_new_column) F(scols_table_new_line) \
 	F(scols_line_set_data) F(scols_print_table)
 
-#define MEMBER(name) __typeof__(&(name)) name;
 static struct {
-	FUNCTIONS(MEMBER)
+	FUNCTIONS(MV_LIBRARY_MEMBER)
 } lib;
 
 static int load(struct mv_err *err)
 {
-	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	static const char *const names[] = { FUNCTIONS(MV_LIBRARY_NAME) NULL };
+	static const struct mv_library library = {
+		"libsmartcols.so.1", "tables", "libsmartcols1, or --json", MV_E_FAILED, names,
+	};
 
-	if (!handle) {
-		mv_err_set(err, MV_E_FAILED, "tables need " LIBRARY ": %s", dlerror());
-		mv_err_hint(err, "apt-get install libsmartcols1, or --json");
-		return -MV_E_FAILED;
-	}
-#define RESOLVE(name) \
-	*(void **)&lib.name = dlsym(handle, #name); \
-	if (!lib.name) \
-		return mv_err_set(err, MV_E_FAILED, LIBRARY " has no " #name);
-	FUNCTIONS(RESOLVE)
-	return 0;
+	return mv_library_load(&lib, &library, err);
 }
 
 /* ---- tables ---- */
