@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "host_json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "new_file.h"
 
 #define HOST_VERSION 1
 
@@ -432,28 +431,15 @@ int mv_host_from_json(struct mv_host *h, const char *file, struct json_object *o
 
 int mv_host_save(const struct mv_host *h, const char *path, struct mv_err *err)
 {
-	struct json_object *o = mv_host_to_json(h);
-	char tmp[4096];
-	FILE *f;
-	int bad_write, n = snprintf(tmp, sizeof(tmp), "%s.tmp.%d", path, (int)getpid());
+	struct mv_new_file n;
+	struct json_object *o;
+	int rc = mv_new_file_open(&n, path, err);
 
-	if (n < 0 || (size_t)n >= sizeof(tmp)) {
-		json_object_put(o);
-		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "the name is too long");
-	}
-	f = fopen(tmp, "wxe");
-	if (!f) {
-		json_object_put(o);
-		return mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-	}
-	fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-								     JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (rc)
+		return rc;
+	o = mv_host_to_json(h);
+	fprintf(n.f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
-	bad_write = fflush(f) || fsync(fileno(f));
-	if (fclose(f) || bad_write || rename(tmp, path)) {
-		mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-		unlink(tmp);
-		return -MV_E_FAILED;
-	}
-	return 0;
+	return mv_new_file_close(&n, 0, err);
 }

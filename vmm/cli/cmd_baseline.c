@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm baseline: the mask that hosts have in common, and what each of them pays for it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "baseline.h"
 #include "launch.h"
 #include "maskwrite.h"
+#include "new_file.h"
 #include "psabi.h"
 #include "virt.h"
 
@@ -316,28 +315,6 @@ static char *mask_text(const struct job *j, enum mv_mask_form form)
 	return text;
 }
 
-/* To a temporary name first: nobody ever reads half a mask. */
-static int write_file(const char *path, const char *text, struct mv_err *err)
-{
-	char tmp[4096];
-	int bad, n = snprintf(tmp, sizeof(tmp), "%s.tmp.%d", path, (int)getpid());
-	FILE *f;
-
-	if (n < 0 || (size_t)n >= sizeof(tmp))
-		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "the name is too long");
-	f = fopen(tmp, "wxe");
-	if (!f)
-		return mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-	fputs(text, f);
-	bad = fflush(f) || fsync(fileno(f));
-	if (fclose(f) || bad || rename(tmp, path)) {
-		mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-		unlink(tmp);
-		return -MV_E_FAILED;
-	}
-	return 0;
-}
-
 /* Which psABI level a guest under it satisfies. */
 static int measure(struct job *j, struct mv_err *err)
 {
@@ -358,7 +335,7 @@ static int put(struct job *j, const struct baseline_args *a, struct mv_err *err)
 	if (!text)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	if (a->out)
-		rc = write_file(a->out, text, err);
+		rc = mv_new_file_write(a->out, text, strlen(text), err);
 	if (rc == 0 && mv_output.json)
 		print_json(j, text);
 	else if (rc == 0 && !a->out)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm fleet: every VM against every host. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fleet_load.h"
 #include "fleet_out.h"
+#include "new_file.h"
 
 extern const struct mv_cmd mv_cmd_fleet;
 
@@ -89,30 +89,19 @@ static void wipe_progress(void)
 
 /* ---- files that are written ---- */
 
-/* To a temporary name first: a collector never reads half a file. "-" is standard output. */
+/* "-" is standard output. */
 static int write_file(struct mv_fleet *f, const char *path, bool html, struct mv_err *err)
 {
-	char tmp[4096];
-	int rc, n = snprintf(tmp, sizeof(tmp), "%s.tmp.%d", path, (int)getpid());
-	FILE *out;
+	struct mv_new_file n;
+	int rc;
 
 	if (!strcmp(path, "-"))
 		return html ? mv_fleet_html(stdout, f, err) : mv_fleet_prometheus(stdout, f);
-	if (n < 0 || (size_t)n >= sizeof(tmp))
-		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "the name is too long");
-	out = fopen(tmp, "wxe");
-	if (!out)
-		return mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-	rc = html ? mv_fleet_html(out, f, err) : mv_fleet_prometheus(out, f);
-	if (fflush(out) && rc == 0)
-		rc = mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-	if (fclose(out) && rc == 0)
-		rc = mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
-	if (rc == 0 && rename(tmp, path))
-		rc = mv_err_at(err, MV_E_FAILED, path, 0, 0, "%s", strerror(errno));
+	rc = mv_new_file_open(&n, path, err);
 	if (rc)
-		unlink(tmp);
-	return rc;
+		return rc;
+	rc = html ? mv_fleet_html(n.f, f, err) : mv_fleet_prometheus(n.f, f);
+	return mv_new_file_close(&n, rc, err);
 }
 
 /* ---- the command ---- */

@@ -8,6 +8,7 @@
 
 #include "builtin.h"
 #include "json.h"
+#include "new_file.h"
 #include "probe.h"
 
 extern const struct mv_cmd mv_cmd_probe;
@@ -276,7 +277,7 @@ static int write_json(struct probe_args *a, int code, struct mv_err *err)
 	struct json_object *o = document(a, code);
 	char *text = mv_json_text(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 				     JSON_C_TO_STRING_NOSLASHESCAPE, NULL);
-	int rc = text ? mv_probe_write(a->out, text, strlen(text), err)
+	int rc = text ? mv_new_file_write(a->out, text, strlen(text), err)
 		      : mv_err_set(err, MV_E_FAILED, "out of memory");
 
 	free(text);

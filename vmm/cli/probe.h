@@ -33,8 +33,6 @@ void mv_probe_describe(struct mv_probe_result *r, const struct mv_launch *l,
 struct json_object *mv_probe_to_json(const struct mv_probe_result *r);
 /* What mv_probe_to_json or cpuid-probe --json wrote. -MV_E_INPUT names file and reason. */
 int mv_probe_read(struct mv_probe_result *r, const char *file, struct mv_err *err);
-/* Write text in one piece: the file is there whole or not at all. */
-int mv_probe_write(const char *file, const char *text, size_t len, struct mv_err *err);
 
 /* "0x7.0 EBX:5", as the guide writes it. */
 void mv_probe_position(char *buf, size_t size, uint32_t leaf, uint32_t subleaf, const char *reg,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "new_file.h"
 #include "probe.h"
 
 #define MARK "<!--BODY-->"
@@ -219,7 +220,7 @@ int mv_probe_html(const char *file, const struct mv_probe_result *const *r,
 	mark += strlen(MARK) + 1;
 	fwrite(mark, 1, (size_t)(page + t->size - mark), p.f);
 	rc = fclose(p.f) ? mv_err_set(err, MV_E_FAILED, "out of memory")
-			 : mv_probe_write(file, text, len, err);
+			 : mv_new_file_write(file, text, len, err);
 	free(text);
 	return rc;
 }

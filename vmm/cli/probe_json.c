@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A probe result as JSON, written and read back. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "json.h"
 #include "probe.h"
@@ -96,26 +94,6 @@ struct json_object *mv_probe_to_json(const struct mv_probe_result *r)
 		json_object_array_add(list, row_to_json(&r->row[i]));
 	json_object_object_add(o, "probes", list);
 	return o;
-}
-
-int mv_probe_write(const char *file, const char *text, size_t len, struct mv_err *err)
-{
-	char tmp[4096];
-	bool bad;
-	FILE *f;
-
-	snprintf(tmp, sizeof(tmp), "%.4000s.%d.tmp", file, (int)getpid());
-	f = fopen(tmp, "wxe");
-	if (!f)
-		return mv_err_at(err, MV_E_FAILED, file, 0, 0, "%s", strerror(errno));
-	bad = fwrite(text, 1, len, f) != len;
-	if (fclose(f) || bad || rename(tmp, file)) {
-		int e = errno;
-
-		unlink(tmp);
-		return mv_err_at(err, MV_E_FAILED, file, 0, 0, "%s", strerror(e));
-	}
-	return 0;
 }
 
 /* ---- in ---- */

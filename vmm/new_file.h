@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that are written whole or not at all: under another name in the same folder first, fsynced, renamed. Nobody
+ * ever reads half of one, and what was there before stays if anything fails.
+ */
+#ifndef MV_VMM_NEW_FILE_H
+#define MV_VMM_NEW_FILE_H
+
+#include <limits.h>
+#include <stdio.h>
+
+#include "err.h"
+
+struct mv_new_file {
+	FILE *f;		/* to be written to */
+	const char *path;	/* the caller's */
+	char tmp[PATH_MAX];
+};
+
+int mv_new_file_open(struct mv_new_file *n, const char *path, struct mv_err *err);
+
+/* rc: how writing went; if it is not 0, or this fails, there is no new file. Returns rc, or an error. */
+int mv_new_file_close(struct mv_new_file *n, int rc, struct mv_err *err);
+
+/* These len bytes. */
+int mv_new_file_write(const char *path, const char *text, size_t len, struct mv_err *err);
+
+#endif
