@@ -60,11 +60,8 @@ static int set_register(struct parser *ps, uint32_t col, uint32_t leaf, uint32_t
 				    "bit %u of level 0x%x %s is given twice: already in line %u",
 				    bit, leaf, mv_reg_name(reg), MV_AT_LINE(r->at[bit]));
 	ps->reg_line[i] = ps->at.line;
-	for (unsigned bit = 0; bit < 32; bit++) {
-		for (unsigned p = 0; p < 3; p++)
-			line.plane[p] |= (uint32_t)(syms[bit] >> p & 1) << bit;
-		line.at[bit] = here(ps);
-	}
+	for (unsigned bit = 0; bit < 32; bit++)
+		mv_mask_reg_set(&line, bit, (enum mv_sym)syms[bit], here(ps));
 	mv_mask_reg_overlay(r, &line);
 	return 0;
 }
@@ -160,10 +157,23 @@ static int parse_guide_register(struct parser *ps, struct mv_lex *l, const struc
 			    syms);
 }
 
+/* = "n symbols", and nothing behind it. */
+static int symbols_in_quotes(struct parser *ps, struct mv_lex *l, unsigned n, uint8_t *syms)
+{
+	struct mv_lex value;
+	int rc = mv_lex_expect(&ps->at, l, '=');
+
+	if (rc == 0)
+		rc = mv_lex_quoted(&ps->at, l, &value);
+	if (rc == 0)
+		rc = mv_lex_end(&ps->at, l);
+	return rc ? rc : mv_lex_symbols(&ps->at, &value, n, syms);
+}
+
 /* cpuid.LEAF[.SUBLEAF].REG[.amd|.intel] = "symbols"; key is what follows "cpuid.". */
 static int parse_vmx_register(struct parser *ps, struct mv_lex *l, struct mv_lex key)
 {
-	struct mv_lex part = mv_lex_part(&key), value;
+	struct mv_lex part = mv_lex_part(&key);
 	enum mv_vendor vendor = MV_VENDOR_OTHER;
 	uint32_t leaf, subleaf = 0, col = part.col;
 	uint8_t syms[32];
@@ -191,13 +201,7 @@ static int parse_vmx_register(struct parser *ps, struct mv_lex *l, struct mv_lex
 	else if (part.p != part.end)
 		return FAIL(ps, part.col, "'%.*s' is not a vendor (amd, intel)", mv_lex_len(&part),
 			    part.p);
-	rc = mv_lex_expect(&ps->at, l, '=');
-	if (rc == 0)
-		rc = mv_lex_quoted(&ps->at, l, &value);
-	if (rc == 0)
-		rc = mv_lex_end(&ps->at, l);
-	if (rc == 0)
-		rc = mv_lex_symbols(&ps->at, &value, 32, syms);
+	rc = symbols_in_quotes(ps, l, 32, syms);
 	if (rc)
 		return rc;
 	return set_register(ps, col, leaf, subleaf, (unsigned)reg, vendor, syms);
@@ -319,7 +323,7 @@ static int parse_field(struct parser *ps, struct mv_lex *l)
 
 static int parse_msr(struct parser *ps, struct mv_lex *l)
 {
-	struct mv_lex w = mv_lex_word(l), value;
+	struct mv_lex w = mv_lex_word(l);
 	struct mv_mask *m = ps->out;
 	struct mv_mask_msr msr = { .at = here(ps) };
 	uint32_t i = 0;
@@ -328,13 +332,7 @@ static int parse_msr(struct parser *ps, struct mv_lex *l)
 
 	if (!mv_lex_plain(&w, &msr.index))
 		return FAIL(ps, w.col, "'%.*s' is not an MSR number", mv_lex_len(&w), w.p);
-	rc = mv_lex_expect(&ps->at, l, '=');
-	if (rc == 0)
-		rc = mv_lex_quoted(&ps->at, l, &value);
-	if (rc == 0)
-		rc = mv_lex_end(&ps->at, l);
-	if (rc == 0)
-		rc = mv_lex_symbols(&ps->at, &value, 64, syms);
+	rc = symbols_in_quotes(ps, l, 64, syms);
 	if (rc)
 		return rc;
 	while (i < m->nmsrs && m->msrs[i].index != msr.index)

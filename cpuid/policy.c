@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 uint32_t mv_policy_tsc_khz(const struct mv_policy *p)
@@ -97,4 +98,17 @@ bool mv_policy_ignore(struct mv_policy *p, const char *names)
 		p->ignored[at] = '\0';
 	}
 	return true;
+}
+
+const char *mv_policy_place(char *buf, size_t size, const struct mv_policy *p, mv_at at)
+{
+	const char *name, *slash;
+
+	*buf = '\0';
+	if (!at || MV_AT_FILE(at) >= p->files.n)
+		return buf;
+	name = p->files.name[MV_AT_FILE(at)];
+	slash = strrchr(name, '/');
+	snprintf(buf, size, "%s:%u", slash ? slash + 1 : name, MV_AT_LINE(at));
+	return buf;
 }

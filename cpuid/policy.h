@@ -58,6 +58,9 @@ void mv_policy_move(struct mv_policy *p, const struct mv_host *to);
  */
 uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named);
 
+/* "linux64.mask:12" for a symbol's line, "" for one that no line wrote. Returns buf. */
+const char *mv_policy_place(char *buf, size_t size, const struct mv_policy *p, mv_at at);
+
 /*
  * Names that were overridden (separated by commas or spaces; NULL: none) join p->ignored. false, and
  * nothing has changed: there is no room, which only names of other versions can bring about.

@@ -304,19 +304,6 @@ void mv_feature_fate(struct mv_fate *fate, const struct mv_policy *p, const stru
 	}
 }
 
-const char *mv_explain_place(char *buf, size_t size, const struct mv_policy *p, mv_at at)
-{
-	const char *name, *slash;
-
-	*buf = '\0';
-	if (!at || MV_AT_FILE(at) >= p->files.n)
-		return buf;
-	name = p->files.name[MV_AT_FILE(at)];
-	slash = strrchr(name, '/');
-	snprintf(buf, size, "%s:%u", slash ? slash + 1 : name, MV_AT_LINE(at));
-	return buf;
-}
-
 bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const struct mv_host *here,
 		      const uint8_t *code, size_t n)
 {
@@ -333,7 +320,7 @@ bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const s
 		if (!mv_table_has(&p->guest, c.needs[i]))
 			f = &mv_features[c.needs[i]];
 	mv_feature_fate(&fate, p, here, NULL, mv_feature_id(f));
-	mv_explain_place(place, sizeof(place), p, fate.at);
+	mv_policy_place(place, sizeof(place), p, fate.at);
 	if (fate.visible)
 		snprintf(why, sizeof(why), "shown to this guest");
 	else

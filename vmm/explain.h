@@ -52,9 +52,6 @@ struct mv_fate {
 void mv_feature_fate(struct mv_fate *f, const struct mv_policy *p, const struct mv_host *here,
 		     const struct mv_notes *notes, enum mv_feature_id id);
 
-/* "hide-sse41.mask:2", or "" for a symbol that no line wrote. */
-const char *mv_explain_place(char *buf, size_t size, const struct mv_policy *p, mv_at at);
-
 /*
  * Why that code may have failed in a guest on this host, in one line: "ptest xmm0, xmm1 needs SSE4.1: hidden
  * from this guest (0, hide-sse41.mask:2; hidden-only), and this host lacks it". false: there is nothing to say.

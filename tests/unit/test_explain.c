@@ -238,7 +238,7 @@ Test(explain, fate)
 		cr_expect(f.intercepted, "row %zu", i);
 		cr_expect_str_eq(f.cause ? f.cause->name : "", rows[i].cause ? rows[i].cause : "",
 				 "row %zu", i);
-		cr_expect(*mv_explain_place(place, sizeof(place), p, f.at), "row %zu", i);
+		cr_expect(*mv_policy_place(place, sizeof(place), p, f.at), "row %zu", i);
 		free(notes);
 		free(p);
 	}

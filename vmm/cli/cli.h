@@ -107,9 +107,6 @@ void mv_cli_json_line(struct json_object *o, int flags);
 
 /* ---- reports (report.c, report_lint.c) ---- */
 
-/* "linux64.mask:12" for a symbol's line, "" for one that no line wrote. */
-const char *mv_print_place(char *buf, size_t size, const struct mv_policy *p, mv_at at);
-
 /* A mask in the guide's layout. */
 void mv_print_mask(FILE *f, const struct mv_mask *m);
 struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_files *files);

@@ -128,8 +128,8 @@ static void decided(char *buf, size_t size, const struct explain_args *a, const 
 {
 	char place[300], cause[300];
 
-	mv_explain_place(place, sizeof(place), a->policy, f->at);
-	mv_explain_place(cause, sizeof(cause), a->policy, f->cause_at);
+	mv_policy_place(place, sizeof(place), a->policy, f->at);
+	mv_policy_place(cause, sizeof(cause), a->policy, f->cause_at);
 	if (f->cause)
 		snprintf(buf, size, "cleared because %s is%s%s", f->cause->name,
 			 *cause ? ", by " : ": the host lacks it", cause);
@@ -233,11 +233,11 @@ static struct json_object *json_fate(const struct explain_args *a, enum mv_featu
 	json_object_object_add(o, "symbol", string(sym));
 	*sym = mv_sym_char(f.effective);
 	json_object_object_add(o, "effective", string(sym));
-	mv_explain_place(text, sizeof(text), a->policy, f.at);
+	mv_policy_place(text, sizeof(text), a->policy, f.at);
 	json_object_object_add(o, "at", string(text));
 	if (f.cause) {
 		json_object_object_add(o, "cause", string(f.cause->name));
-		mv_explain_place(text, sizeof(text), a->policy, f.cause_at);
+		mv_policy_place(text, sizeof(text), a->policy, f.cause_at);
 		json_object_object_add(o, "cause-at", string(text));
 	}
 	json_object_object_add(o, "enforced", json_object_new_boolean(f.enforced));

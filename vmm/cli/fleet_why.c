@@ -30,7 +30,7 @@ static void reason_text(char *buf, size_t size, const struct mv_policy *p, const
 		return;
 	}
 	mv_bit_format(bit, sizeof(bit), m->leaf, m->subleaf, (unsigned)m->reg, (unsigned)m->lo);
-	mv_print_place(place, sizeof(place), p, m->at);
+	mv_policy_place(place, sizeof(place), p, m->at);
 	if (m->hi != m->lo)
 		snprintf(buf, size, "%s: 0x%llx there, 0x%llx needed; %c %s", bit, (unsigned long long)m->have,
 			 (unsigned long long)m->want, mv_sym_char(m->sym), place);
@@ -86,7 +86,7 @@ struct json_object *mv_fleet_why_not(const struct mv_policy *p, const struct mv_
 		if (n->kind != MV_NOTE_T_MISSING && n->kind != MV_NOTE_F_PRESENT && n->kind != MV_NOTE_T_ORPHAN)
 			continue;
 		mv_bit_format(bit, sizeof(bit), n->leaf, n->subleaf, n->reg, n->bit);
-		mv_print_place(place, sizeof(place), p, n->at);
+		mv_policy_place(place, sizeof(place), p, n->at);
 		snprintf(text, sizeof(text), "its own host would not start it: %s; %c %s", bit,
 			 mv_sym_char(n->sym), place);
 		o = json_object_new_object();

@@ -59,19 +59,6 @@ struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_f
 	return o;
 }
 
-const char *mv_print_place(char *buf, size_t size, const struct mv_policy *p, mv_at at)
-{
-	const char *name, *slash;
-
-	*buf = '\0';
-	if (!at || MV_AT_FILE(at) >= p->files.n)
-		return buf;
-	name = p->files.name[MV_AT_FILE(at)];
-	slash = strrchr(name, '/');
-	snprintf(buf, size, "%s:%u", slash ? slash + 1 : name, MV_AT_LINE(at));
-	return buf;
-}
-
 /* ---- power-on ---- */
 
 static void note_text(char *buf, size_t size, const struct mv_policy *p, const struct mv_note *n)
@@ -83,8 +70,8 @@ static void note_text(char *buf, size_t size, const struct mv_policy *p, const s
 		snprintf(bit, sizeof(bit), "MSR 0x%x bit %u", n->msr, n->bit);
 	else
 		mv_bit_format(bit, sizeof(bit), n->leaf, n->subleaf, n->reg, n->bit);
-	mv_print_place(at, sizeof(at), p, n->at);
-	mv_print_place(cause_at, sizeof(cause_at), p, n->cause_at);
+	mv_policy_place(at, sizeof(at), p, n->at);
+	mv_policy_place(cause_at, sizeof(cause_at), p, n->cause_at);
 	switch (n->kind) {
 	case MV_NOTE_T_MISSING:
 		snprintf(buf, size, "%s must be set (T, %s), and this host can't offer it", bit, at);
@@ -168,7 +155,7 @@ static struct json_object *json_notes(const struct mv_policy *p, const struct mv
 		}
 		json_object_object_add(o, "bit", json_object_new_int(n->bit));
 		json_object_object_add(o, "symbol", json_object_new_string(symbol));
-		if (*mv_print_place(at, sizeof(at), p, n->at))
+		if (*mv_policy_place(at, sizeof(at), p, n->at))
 			json_object_object_add(o, "line", json_object_new_string(at));
 		json_object_object_add(o, "refuses", json_object_new_boolean(refuses(n)));
 		json_object_object_add(o, "text", json_object_new_string(text));
@@ -263,7 +250,7 @@ static void print_bit(FILE *f, const struct mv_policy *p, const struct mv_mismat
 {
 	char at[300], bits[16];
 
-	mv_print_place(at, sizeof(at), p, m->at);
+	mv_policy_place(at, sizeof(at), p, m->at);
 	if (m->lo == m->hi)
 		snprintf(bits, sizeof(bits), "%s:%d", mv_reg_name((unsigned)m->reg), m->lo);
 	else
@@ -335,7 +322,7 @@ void mv_print_verdict(FILE *f, const struct mv_policy *p, const struct mv_host *
 		if (m[first]->reg < 0) {
 			char at[300];
 
-			mv_print_place(at, sizeof(at), p, m[first]->at);
+			mv_policy_place(at, sizeof(at), p, m[first]->at);
 			fprintf(f, "rule %s: %s%s%s%s\n", mv_rule_name(m[first]->rule), m[first]->text,
 				*at ? " " : "", at, m[first]->ignored ? " [ignored]" : "");
 			continue;
@@ -373,7 +360,7 @@ static struct json_object *json_mismatch(const struct mv_policy *p, const struct
 	}
 	if (m->rule == MV_RULE_SYMBOL || m->rule == MV_RULE_MSR)
 		json_object_object_add(o, "symbol", json_object_new_string(symbol));
-	if (*mv_print_place(at, sizeof(at), p, m->at))
+	if (*mv_policy_place(at, sizeof(at), p, m->at))
 		json_object_object_add(o, "line", json_object_new_string(at));
 	json_object_object_add(o, "source", json_object_new_int64((int64_t)m->want));
 	json_object_object_add(o, "destination", json_object_new_int64((int64_t)m->have));

@@ -25,7 +25,7 @@ static void print_one(const struct mv_policy *p, const struct mv_lint *l)
 {
 	char at[300];
 
-	mv_print_place(at, sizeof(at), p, l->at);
+	mv_policy_place(at, sizeof(at), p, l->at);
 	printf("%-12s %s: %s%s%s%s%s%s\n", mv_lint_name(l->kind), l->feature->name, why(l),
 	       l->cause ? ": " : "", l->cause ? l->cause->name : "", *at ? " (" : "", at,
 	       *at ? ")" : "");
@@ -40,7 +40,7 @@ static struct json_object *json_one(const struct mv_policy *p, const struct mv_l
 	json_object_object_add(o, "feature", json_object_new_string(l->feature->name));
 	if (l->cause)
 		json_object_object_add(o, "cause", json_object_new_string(l->cause->name));
-	if (*mv_print_place(at, sizeof(at), p, l->at))
+	if (*mv_policy_place(at, sizeof(at), p, l->at))
 		json_object_object_add(o, "line", json_object_new_string(at));
 	json_object_object_add(o, "text", json_object_new_string(why(l)));
 	return o;
