@@ -9,11 +9,11 @@ import sys
 import zstandard
 from xxhash import xxh3_64_intdigest as checksum
 
-DOCUMENT = sys.path[0] + "/../../docs/stream-format.md"
 LINE = re.compile(r"(?:(0x\w+) (\d+)\.\.(\d+) (\d+)\+?(\d*) )?(\w+) ?(.*)")
 FIELD = re.compile(r"(\S+):([A-Za-z_]+)(\d*)(?:\[(.+?)\])?(?:\?([^=]+))?(?:=(\w+)\.\.(\w+))?$")
 LAYOUTS, RECORDS = {}, {}       # name: its fields; type: name, how many, largest length
-for line in open(DOCUMENT).read().split("```layouts\n")[1].split("\n```")[0].replace("\n  ", " ").split("\n"):
+blocks = re.findall("```layouts\n(.*?)\n```", open(sys.path[0] + "/../../docs/stream-format.md").read(), re.S)
+for line in "\n".join(blocks).replace("\n  ", " ").split("\n"):
     number, least, most, largest, per_page, layout, rest = LINE.match(line).groups("0")
     LAYOUTS[layout] = [(name, *more) for f in rest.split() for names, *more in [FIELD.match(f).groups()]
                        for name in names.split(",")]
