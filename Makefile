@@ -9,6 +9,7 @@
 #   make predictions  what the probe guest will find in lab hosts, written down and then measured
 #   make fuzz-devices  a guest that tries to crash the program, with sanitizers (FUZZ_SEEDS=N)
 #   make static     gcc's analyzer, cppcheck and clang-tidy; make coverage: which lines the tests reach
+#   make valgrind, make tsan: scripts of make check with valgrind, and with ThreadSanitizer, in the program
 #   make bench      this program beside its peers and floors, as ratios; writes docs/benchmarks.md; BENCHES=start,live
 #   make lab-torture   all of a guest's state, on hosts with protection keys and with kvm-intel (minutes)
 #   make migrate-faults   every fault point of a move, every value of every byte of a snapshot's records (minutes)

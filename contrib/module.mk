@@ -39,7 +39,7 @@ $(OUT)/minivmm.bash: $(OUT)/commands.json contrib/completion/mkcompletion.py
 
 # ---- install -------------------------------------------------------------------------------------
 
-.PHONY: man install uninstall deb
+.PHONY: man install deb
 man: $(OUT)/man/minivmm.1
 
 define pages

@@ -34,10 +34,10 @@ $(FUZZ_BINS): $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_HELP) 
 	$(Q)$(CC) $(CFLAGS) -fsanitize=address,undefined,fuzzer $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
 # What a target begins with, all in one folder; and words that mean something to it.
-FUZZ_SEEDS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/seeds/%)
+FUZZ_SEED_DIRS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/seeds/%)
 FUZZ_DICTS := $(FUZZ_NAMES:%=$(OUT)/tests/fuzz/%.dict)
 .SECONDEXPANSION:
-$(FUZZ_SEEDS): $(OUT)/tests/fuzz/seeds/%: $$(wildcard tests/fuzz/corpus/$$*/*) $$(FUZZ_SEEDS_$$*)
+$(FUZZ_SEED_DIRS): $(OUT)/tests/fuzz/seeds/%: $$(wildcard tests/fuzz/corpus/$$*/*) $$(FUZZ_SEEDS_$$*)
 	$(Q)rm -rf $@ && mkdir -p $@ && cp $^ $@
 $(FUZZ_DICTS): $(OUT)/tests/fuzz/%.dict: $$(wildcard tests/fuzz/dict/$$*.dict) cpuid/features.def tests/fuzz/module.mk
 	$(Q)mkdir -p $(@D)
@@ -48,7 +48,7 @@ $(FUZZ_DICTS): $(OUT)/tests/fuzz/%.dict: $$(wildcard tests/fuzz/dict/$$*.dict) c
 # The seeds that are messages between two of these programs: recorded anew when the protocol changes.
 fuzz-capture: all
 	$(Q)python3 tests/fuzz/capture.py $(OUT)/minivmm $(OUT)/guest-tests/hello.elf
-fuzz-replays: $(FUZZ_REPLAYS) $(FUZZ_SEEDS)
+fuzz-replays: $(FUZZ_REPLAYS) $(FUZZ_SEED_DIRS)
 
 fuzz:
 	$(Q)tests/deps.sh clang
