@@ -3,10 +3,11 @@
  * Placing an image in RAM and a vCPU at its entry. PVH and multiboot are here, both 32-bit flat;
  * Linux' own protocol is in boot_linux.c.
  */
+#include "boot.h"
+
 #include <string.h>
 
 #include "acpi.h"
-#include "boot_linux.h"
 #include "guest-tests/abi.h"
 #include "ram.h"
 

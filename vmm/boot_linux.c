@@ -3,7 +3,7 @@
  * Linux' 64-bit boot protocol (Documentation/arch/x86/boot.rst): boot_params with the kernel's own
  * setup header in it, long mode with everything mapped where it is, boot_params' address in RSI.
  */
-#include "boot_linux.h"
+#include "boot.h"
 
 #include <string.h>
 

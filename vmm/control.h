@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control socket of a running VM: one JSON object a line, request and reply; a
- * migration has several replies (docs/migration.md). Sockets live in the runtime folder, mode 0600.
+ * migration has several replies (docs/control-socket.md). Sockets live in the runtime folder, mode 0600.
  */
 #ifndef MV_VMM_CONTROL_H
 #define MV_VMM_CONTROL_H

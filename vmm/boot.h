@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the ways to boot share (boot.c), and Linux' own 64-bit protocol (boot_linux.c). */
-#ifndef MV_VMM_BOOT_LINUX_H
-#define MV_VMM_BOOT_LINUX_H
+/* What the ways to boot share: places in low memory, the memory map, and the two parts, boot.c and boot_linux.c. */
+#ifndef MV_VMM_BOOT_H
+#define MV_VMM_BOOT_H
 
 #include "vm.h"
 
