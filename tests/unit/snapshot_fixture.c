@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
+
+#include "le.h"
+#include "stream.h"
 
 struct fixture fx;
 
@@ -364,6 +368,22 @@ int fixture_load(const char *path, struct mv_err *err)
 	mv_snapshot_close(s);
 	cr_expect_eq(rc, -err->code);
 	return rc;
+}
+
+uint8_t *fixture_record(uint8_t *file, uint32_t type, unsigned index)
+{
+	uint8_t *r = file + MV_STREAM_HEADER_SIZE;
+
+	while (mv_load_le(r + 8, 4) != type || index--) {
+		cr_assert_neq(mv_load_le(r + 8, 4), MV_REC_END, "no record 0x%x", type);
+		r += mv_record_size(mv_load_le(r + 16, 8));
+	}
+	return r;
+}
+
+void fixture_fix_sum(uint8_t *record)
+{
+	mv_store_le(record, XXH3_64bits(record + 8, 16 + (size_t)mv_load_le(record + 16, 8)), 8);
 }
 
 uint8_t *slurp(const char *path, size_t *len)

@@ -34,6 +34,10 @@ int fixture_read(struct mv_snapshot *s, struct mv_err *err);
 /* Open and load path into the second machine, whose state is gone again afterwards. */
 int fixture_load(const char *path, struct mv_err *err);
 
+/* Record number index of that type in a file's bytes; and its checksum, made to fit what was changed. */
+uint8_t *fixture_record(uint8_t *file, uint32_t type, unsigned index);
+void fixture_fix_sum(uint8_t *record);
+
 uint64_t any(void);		/* the next random number */
 void any_bytes(void *p, size_t len);
 unsigned entries(void);		/* how many there are in the folder */

@@ -7,42 +7,12 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "le.h"
 #include "packed.h"
 #include "snapshot_fixture.h"
 #include "stream.h"
 
 TestSuite(packed, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
-
-static uint64_t get(const uint8_t *p, unsigned len)
-{
-	uint64_t v = 0;
-
-	while (len--)
-		v = v << 8 | p[len];
-	return v;
-}
-
-static void set(uint8_t *p, uint64_t v, unsigned len)
-{
-	for (; len--; v >>= 8)
-		*p++ = (uint8_t)v;
-}
-
-static uint8_t *find(uint8_t *p, uint32_t type)
-{
-	uint8_t *r = p + 64;
-
-	while (get(r + 8, 4) != type) {
-		cr_assert_neq(get(r + 8, 4), MV_REC_END, "no record 0x%x", type);
-		r += mv_record_size(get(r + 16, 8));
-	}
-	return r;
-}
-
-static void fix_sum(uint8_t *r)
-{
-	set(r, XXH3_64bits(r + 8, 16 + (size_t)get(r + 16, 8)), 8);
-}
 
 /* The first chunk can be compressed, the second is noise. */
 static void save_packed(const char *path)
@@ -103,7 +73,7 @@ Test(packed, empty_memory)
 	memset(fx.ram, 0, RAM_SIZE);
 	cr_assert(!mv_snapshot_save_packed(fx.file, fx.st, &fx.state, fx.ram, NULL, &err), "%s", err.msg);
 	p = slurp(fx.file, &len);
-	cr_expect_eq(get(p + 10, 2), 0);
+	cr_expect_eq(mv_load_le(p + 10, 2), 0);
 	cr_expect(!fixture_load(fx.file, &err), "%s", err.msg);
 	free(p);
 }
@@ -121,8 +91,8 @@ Test(packed, damage)
 	save_packed(fx.file);
 	p = slurp(fx.file, &len);
 	fd = open(fx.file, O_RDWR);
-	first = (size_t)(find(p, MV_REC_PACKED) - p);
-	data = (size_t)get(p + 32, 8);
+	first = (size_t)(fixture_record(p, MV_REC_PACKED, 0) - p);
+	data = (size_t)mv_load_le(p + 32, 8);
 	for (at = first; at < len; at += at < data ? 1 : 7) {
 		uint8_t x = p[at] ^ (uint8_t)(any() % 255 + 1);
 
@@ -178,9 +148,9 @@ Test(packed, lies)
 		uint8_t *r;
 
 		memcpy(copy, p, len);
-		r = find(copy, MV_REC_PACKED);
-		set(r + row->at, row->value, row->bytes);
-		fix_sum(r);
+		r = fixture_record(copy, MV_REC_PACKED, 0);
+		mv_store_le(r + row->at, row->value, row->bytes);
+		fixture_fix_sum(r);
 		spill(fx.file, copy, len);
 		cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT, "row %s", row->name);
 		cr_expect(strstr(err.msg, row->why), "row %s: %s", row->name, err.msg);
@@ -199,13 +169,13 @@ Test(packed, what_does_not_decompress)
 	fixture_fill(false);
 	save_packed(fx.file);
 	p = slurp(fx.file, &len);
-	r = find(p, MV_REC_PACKED);
-	data = (size_t)get(p + 32, 8);
-	n = (size_t)get(r + LEN0, 4);
+	r = fixture_record(p, MV_REC_PACKED, 0);
+	data = (size_t)mv_load_le(p + 32, 8);
+	n = (size_t)mv_load_le(r + LEN0, 4);
 	cr_assert_lt(n, MV_CHUNK_SIZE);
 	any_bytes(p + data, n);
-	set(r + SUM0, XXH3_64bits(p + data, n), 8);
-	fix_sum(r);
+	mv_store_le(r + SUM0, XXH3_64bits(p + data, n), 8);
+	fixture_fix_sum(r);
 	spill(fx.file, p, len);
 	cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT);
 	cr_expect(strstr(err.msg, "does not decompress to 65536 bytes"), "%s", err.msg);
@@ -224,21 +194,21 @@ Test(packed, other_contents)
 	fixture_fill(false);
 	save_packed(fx.file);
 	p = slurp(fx.file, &len);
-	r = find(p, MV_REC_PACKED);
-	data = (size_t)get(p + 32, 8);
+	r = fixture_record(p, MV_REC_PACKED, 0);
+	data = (size_t)mv_load_le(p + 32, 8);
 	cr_assert(!mv_packer_open(&packer, MV_CHUNK_SIZE, &err), "%s", err.msg);
 	memcpy(chunk, fx.ram, 3 * MV_PAGE_SIZE);
 	memcpy(chunk + 3 * MV_PAGE_SIZE, fx.ram + 5 * MV_PAGE_SIZE, 13 * MV_PAGE_SIZE);
 	memset(chunk + 3 * MV_PAGE_SIZE, 0, MV_PAGE_SIZE);
 	n = mv_packer_pack(packer, chunk, MV_CHUNK_SIZE, &out);
-	cr_assert_leq(n, get(r + LEN0, 4));
+	cr_assert_leq(n, mv_load_le(r + LEN0, 4));
 	/* What follows the data of a chunk must not matter either: exactly as long. */
-	memmove(p + data + n, p + data + get(r + LEN0, 4), len - data - (size_t)get(r + LEN0, 4));
+	memmove(p + data + n, p + data + mv_load_le(r + LEN0, 4), len - data - (size_t)mv_load_le(r + LEN0, 4));
 	memcpy(p + data, out, n);
-	memset(p + len - (size_t)(get(r + LEN0, 4) - n), 0, (size_t)(get(r + LEN0, 4) - n));
-	set(r + LEN0, n, 4);
-	set(r + SUM0, XXH3_64bits(out, n), 8);
-	fix_sum(r);
+	memset(p + len - (size_t)(mv_load_le(r + LEN0, 4) - n), 0, (size_t)(mv_load_le(r + LEN0, 4) - n));
+	mv_store_le(r + LEN0, n, 4);
+	mv_store_le(r + SUM0, XXH3_64bits(out, n), 8);
+	fixture_fix_sum(r);
 	spill(fx.file, p, len);
 	cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT);
 	cr_expect(strstr(err.msg, "checksum of the 65536 bytes does not match"), "%s", err.msg);
@@ -262,8 +232,8 @@ Test(packed, padding_and_version)
 	cr_expect(strstr(err.msg, "padding is not zero"), "%s", err.msg);
 	p[len - 1] = 0;
 	/* 1.0 has no such record. */
-	set(p + 10, 0, 2);
-	set(p + 56, XXH3_64bits(p, 56), 8);
+	mv_store_le(p + 10, 0, 2);
+	mv_store_le(p + 56, XXH3_64bits(p, 56), 8);
 	spill(fx.file, p, len);
 	cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT);
 	cr_expect(strstr(err.msg, "limit"), "%s", err.msg);

@@ -12,25 +12,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "le.h"
 #include "snapshot_fixture.h"
 #include "stream.h"
 
 TestSuite(hostile, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
-
-static uint64_t get(const uint8_t *p, unsigned len)
-{
-	uint64_t v = 0;
-
-	while (len--)
-		v = v << 8 | p[len];
-	return v;
-}
-
-static void set(uint8_t *p, uint64_t v, unsigned len)
-{
-	for (; len--; v >>= 8)
-		*p++ = (uint8_t)v;
-}
 
 /* Damage */
 
@@ -68,7 +54,7 @@ static void damage_control(size_t step)
 	fixture_save(fx.file);
 	p = slurp(fx.file, &len);
 	fd = open(fx.file, O_RDWR);
-	control = (size_t)get(p + 32, 8);
+	control = (size_t)mv_load_le(p + 32, 8);
 	cr_assert(fd >= 0 && control == len - STORED_PAGES * MV_PAGE_SIZE);
 	for (at = 0; at < control; at += step)
 		if (step > 1)
@@ -105,7 +91,7 @@ Test(hostile, damage_memory)
 	fixture_save(fx.file);
 	p = slurp(fx.file, &len);
 	fd = open(fx.file, O_RDWR);
-	control = (size_t)get(p + 32, 8);
+	control = (size_t)mv_load_le(p + 32, 8);
 	for (i = 0; i < 1000; i++) {
 		at = control + (size_t)(any() % (len - control));
 		x = (uint8_t)(any() % 255 + 1);
@@ -167,7 +153,7 @@ Test(hostile, truncated)
 	fixture_fill(false);
 	fixture_save(fx.file);
 	p = slurp(fx.file, &len);
-	control = (size_t)get(p + 32, 8);
+	control = (size_t)mv_load_le(p + 32, 8);
 	for (n = len; n-- > 0;) {
 		if (n > control && n % 1024 > 1)
 			continue;
@@ -236,26 +222,9 @@ Test(hostile, not_a_snapshot)
 
 /* Well-formed files that say something wrong */
 
-/* The record number index of a type in the file. */
-static uint8_t *find(uint8_t *p, uint32_t type, unsigned index)
-{
-	uint8_t *r = p + 64;
-
-	while (get(r + 8, 4) != type || index--) {
-		cr_assert_neq(get(r + 8, 4), MV_REC_END, "no record 0x%x", type);
-		r += mv_record_size(get(r + 16, 8));
-	}
-	return r;
-}
-
-static void fix_sum(uint8_t *r)
-{
-	set(r, XXH3_64bits(r + 8, 16 + (size_t)get(r + 16, 8)), 8);
-}
-
 static void fix_header(uint8_t *p)
 {
-	set(p + 56, XXH3_64bits(p, 56), 8);
+	mv_store_le(p + 56, XXH3_64bits(p, 56), 8);
 }
 
 static void expect_refused(const char *row, const char *why)
@@ -275,8 +244,8 @@ Test(hostile, other_version)
 	fixture_fill(false);
 	fixture_save(fx.file);
 	p = slurp(fx.file, &len);
-	set(p + 8, 3, 2);
-	set(p + 10, 7, 2);
+	mv_store_le(p + 8, 3, 2);
+	mv_store_le(p + 10, 7, 2);
 	fix_header(p);
 	spill(fx.file, p, len);
 	cr_expect_eq(fixture_load(fx.file, &err), -MV_E_INPUT);
@@ -427,9 +396,9 @@ Test(hostile, values)
 	copy = malloc(len);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		memcpy(copy, p, len);
-		r = find(copy, rows[i].type, 0);
-		set(r + 24 + rows[i].at, rows[i].value, rows[i].len);
-		fix_sum(r);
+		r = fixture_record(copy, rows[i].type, 0);
+		mv_store_le(r + 24 + rows[i].at, rows[i].value, rows[i].len);
+		fixture_fix_sum(r);
 		spill(fx.file, copy, len);
 		expect_refused(rows[i].name, rows[i].why);
 	}
@@ -460,9 +429,9 @@ Test(hostile, twins)
 	copy = malloc(len);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		memcpy(copy, p, len);
-		r = find(copy, rows[i].type, rows[i].index);
-		set(r + 24 + rows[i].at, rows[i].value, rows[i].len);
-		fix_sum(r);
+		r = fixture_record(copy, rows[i].type, rows[i].index);
+		mv_store_le(r + 24 + rows[i].at, rows[i].value, rows[i].len);
+		fixture_fix_sum(r);
 		spill(fx.file, copy, len);
 		expect_refused(rows[i].name, rows[i].why);
 	}
@@ -473,18 +442,18 @@ Test(hostile, twins)
 /* Put a record in front of another; it takes 32 bytes of the padding before the pages. */
 static void insert(uint8_t *p, uint32_t type, uint32_t before)
 {
-	uint8_t *at = find(p, before, 0), *end = find(p, MV_REC_END, 0);
+	uint8_t *at = fixture_record(p, before, 0), *end = fixture_record(p, MV_REC_END, 0);
 
-	cr_assert_leq((size_t)(end - p) + 40 + 32, get(p + 32, 8), "no room for the test");
+	cr_assert_leq((size_t)(end - p) + 40 + 32, mv_load_le(p + 32, 8), "no room for the test");
 	memmove(at + 32, at, (size_t)(end + 40 - at));
-	set(at + 8, type, 4);
-	set(at + 12, 0, 4);
-	set(at + 16, 7, 8);
-	set(at + 24, 0x0807060504030201 >> 8, 8);
-	fix_sum(at);
+	mv_store_le(at + 8, type, 4);
+	mv_store_le(at + 12, 0, 4);
+	mv_store_le(at + 16, 7, 8);
+	mv_store_le(at + 24, 0x0807060504030201 >> 8, 8);
+	fixture_fix_sum(at);
 	end += 32;
-	set(end + 24, get(end + 24, 8) + 1, 8);
-	fix_sum(end);
+	mv_store_le(end + 24, mv_load_le(end + 24, 8) + 1, 8);
+	fixture_fix_sum(end);
 }
 
 Test(hostile, unknown_records)
@@ -539,9 +508,9 @@ Test(hostile, ignored)
 		memset(fx.st->policy.ignored, 'x', rows[i].len);
 		fixture_save(fx.file);
 		p = slurp(fx.file, &len);
-		r = find(p, rows[i].record, 0);
+		r = fixture_record(p, rows[i].record, 0);
 		r[24 + rows[i].at] = '\0';
-		fix_sum(r);
+		fixture_fix_sum(r);
 		spill(fx.file, p, len);
 		expect_refused(rows[i].row, rows[i].why);
 		free(p);
@@ -594,10 +563,10 @@ Test(hostile, unknown_feature)
 	fixture_fill(false);
 	fixture_save(fx.file);
 	p = slurp(fx.file, &len);
-	r = find(p, MV_REC_SOURCE_HOST, 0);
-	last = r + 24 + HOST_EXEC + 4 + (get(r + 24 + HOST_EXEC, 4) - 1) * 11;
-	set(last, 0xfffffff0, 4);
-	fix_sum(r);
+	r = fixture_record(p, MV_REC_SOURCE_HOST, 0);
+	last = r + 24 + HOST_EXEC + 4 + (mv_load_le(r + 24 + HOST_EXEC, 4) - 1) * 11;
+	mv_store_le(last, 0xfffffff0, 4);
+	fixture_fix_sum(r);
 	spill(fx.file, p, len);
 	cr_expect(!fixture_load(fx.file, &err), "%s", err.msg);
 	cr_expect_neq(memcmp(&fx.st->policy.source.exec_known, &fx.st2->policy.source.exec_known,
@@ -614,20 +583,20 @@ Test(hostile, pages_too_late)
 	fixture_fill(false);
 	fixture_save(fx.file);
 	p = slurp(fx.file, &len);
-	control = (size_t)get(p + 32, 8);
+	control = (size_t)mv_load_le(p + 32, 8);
 	more = calloc(1, len + 4096);
 	memcpy(more, p, control);
 	memcpy(more + control + 4096, p + control, len - control);
-	set(more + 24, len + 4096, 8);
-	set(more + 32, control + 4096, 8);
+	mv_store_le(more + 24, len + 4096, 8);
+	mv_store_le(more + 32, control + 4096, 8);
 	fix_header(more);
-	r = find(more, MV_REC_MEMORY, 0);
+	r = fixture_record(more, MV_REC_MEMORY, 0);
 	for (i = 0; i <= LAST_RUN; i++)
-		set(r + 24 + RUN(i, 2), get(r + 24 + RUN(i, 2), 8) + 4096, 8);
-	fix_sum(r);
-	r = find(more, MV_REC_END, 0);
-	set(r + 24 + 8, len + 4096, 8);
-	fix_sum(r);
+		mv_store_le(r + 24 + RUN(i, 2), mv_load_le(r + 24 + RUN(i, 2), 8) + 4096, 8);
+	fixture_fix_sum(r);
+	r = fixture_record(more, MV_REC_END, 0);
+	mv_store_le(r + 24 + 8, len + 4096, 8);
+	fixture_fix_sum(r);
 	spill(fx.file, more, len + 4096);
 	expect_refused("a page", "the pages begin too late");
 	free(more);
@@ -657,16 +626,16 @@ Test(hostile, long_in_a_hole)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		fixture_save(fx.file);
 		p = slurp(fx.file, &len);
-		set(p + 10, rows[i].minor, 2);
-		set(p + 24, size, 8);
-		set(p + 32, data, 8);
+		mv_store_le(p + 10, rows[i].minor, 2);
+		mv_store_le(p + 24, size, 8);
+		mv_store_le(p + 32, data, 8);
 		fix_header(p);
-		r = find(p, MV_REC_CONFIG, 0);
-		set(r + 24 + 64, MV_MAX_RAM, 8);
-		fix_sum(r);
-		r = find(p, MV_REC_MEMORY, 0);
-		set(r + 8, rows[i].type, 4);
-		set(r + 16, rows[i].length, 8);
+		r = fixture_record(p, MV_REC_CONFIG, 0);
+		mv_store_le(r + 24 + 64, MV_MAX_RAM, 8);
+		fixture_fix_sum(r);
+		r = fixture_record(p, MV_REC_MEMORY, 0);
+		mv_store_le(r + 8, rows[i].type, 4);
+		mv_store_le(r + 16, rows[i].length, 8);
 		written = (size_t)(r - p) + 24 + 12;
 		spill(fx.file, p, written);
 		cr_assert_eq(truncate(fx.file, (off_t)size), 0);
@@ -689,20 +658,20 @@ Test(hostile, any_chunk_size)
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		fixture_save(fx.file);
 		p = slurp(fx.file, &len);
-		memcpy(end, find(p, MV_REC_END, 0), sizeof(end));
-		r = find(p, MV_REC_MEMORY, 0);
+		memcpy(end, fixture_record(p, MV_REC_END, 0), sizeof(end));
+		r = fixture_record(p, MV_REC_MEMORY, 0);
 		sums = r + 24 + RUN(LAST_RUN + 1, 0);
 		n = (data + sizes[i] - 1) / sizes[i];
 		memset(sums, 0, (size_t)(p + len - data - sums));
 		for (k = 0; k < n; k++)
-			set(sums + 8 * k,
+			mv_store_le(sums + 8 * k,
 			    XXH3_64bits(p + len - data + k * sizes[i],
 					k < n - 1 ? sizes[i] : data - k * sizes[i]), 8);
-		set(r + 24, sizes[i], 4);
-		set(r + 24 + 8, n, 4);
-		set(r + 16, RUN(LAST_RUN + 1, 0) + 8 * n, 8);
-		fix_sum(r);
-		memcpy(r + mv_record_size(get(r + 16, 8)), end, sizeof(end));
+		mv_store_le(r + 24, sizes[i], 4);
+		mv_store_le(r + 24 + 8, n, 4);
+		mv_store_le(r + 16, RUN(LAST_RUN + 1, 0) + 8 * n, 8);
+		fixture_fix_sum(r);
+		memcpy(r + mv_record_size(mv_load_le(r + 16, 8)), end, sizeof(end));
 		spill(fx.file, p, len);
 		cr_expect(!fixture_load(fx.file, &err), "row %u: %s", sizes[i], err.msg);
 		cr_expect(!memcmp(fx.ram, fx.ram2, RAM_SIZE), "row %u", sizes[i]);
