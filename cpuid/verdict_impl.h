@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between cpuid/verdict.c (masks, the list) and cpuid/verdict_rules.c (structural rules). */
+/* What the comparators share: verdict.c (masks, the list), verdict_rules.c (structural rules), quick.c, baseline_use.c. */
 #ifndef MV_CPUID_VERDICT_IMPL_H
 #define MV_CPUID_VERDICT_IMPL_H
 

@@ -2,7 +2,6 @@
 #include "file_kind.h"
 
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 

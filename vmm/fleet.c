@@ -6,8 +6,8 @@
 #include <xxhash.h>
 
 #include "fleet_impl.h"
+#include "maskload.h"
 #include "snapshot.h"
-#include "verdict_impl.h"
 
 /* ---- making and freeing ---- */
 

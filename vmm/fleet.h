@@ -9,7 +9,6 @@
 
 #include "apply.h"
 #include "baseline.h"
-#include "maskload.h"
 #include "quick.h"
 
 #define MV_FLEET_NONE UINT32_MAX

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fleet_impl.h"
+#include "maskload.h"
 
 static void set_bit(uint64_t *row, uint32_t i)
 {

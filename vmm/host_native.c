@@ -2,8 +2,6 @@
 #include "host_native.h"
 
 #include <cpuid.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>

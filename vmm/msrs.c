@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Which MSRs travel with a vCPU, and in which order they are written. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest table into KVM and back: what was set must be what the vCPU has. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

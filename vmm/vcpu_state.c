@@ -3,7 +3,6 @@
  * A vCPU's state between KVM and migrate/state.h. The order of the steps is not free: see
  * docs/architecture.md, "State, in which order".
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names of VMs and their control sockets; names of interceptions. */
 #include <criterion/criterion.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

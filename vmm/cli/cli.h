@@ -9,7 +9,6 @@
 
 #include "apply.h"
 #include "err.h"
-#include "snapshot.h"
 #include "verdict.h"
 
 #define MV_VERSION "0.1"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* minivmm snapshot, list, status, pause, resume, stop: requests to running VMs. */
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

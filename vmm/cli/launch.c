@@ -18,6 +18,7 @@
 #include "power_on.h"
 #include "proof.h"
 #include "sandbox.h"
+#include "snapshot.h"
 #include "terminal.h"
 
 #define DEFAULT_MEMORY (UINT64_C(64) << 20)
