@@ -49,7 +49,12 @@ struct mv_cmd {
 	int (*run)(int argc, char **argv);	/* argv[0] is the command */
 };
 
-extern const struct mv_cmd *const mv_cmds[];	/* ends with NULL */
+/* The commands; mv_cmds has them in the order of --help and ends with NULL. */
+extern const struct mv_cmd mv_cmd_run, mv_cmd_snapshot, mv_cmd_restore, mv_cmd_list, mv_cmd_status,
+	mv_cmd_pause, mv_cmd_resume, mv_cmd_stop, mv_cmd_probe, mv_cmd_host, mv_cmd_mask,
+	mv_cmd_check, mv_cmd_baseline, mv_cmd_inspect, mv_cmd_explain, mv_cmd_migrate, mv_cmd_receive,
+	mv_cmd_fleet;
+extern const struct mv_cmd *const mv_cmds[];
 
 /* The whole table, with the options that every command takes. */
 struct json_object *mv_cli_describe(const struct mv_opt *common);

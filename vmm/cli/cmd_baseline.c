@@ -10,8 +10,6 @@
 #include "psabi.h"
 #include "virt.h"
 
-extern const struct mv_cmd mv_cmd_baseline;
-
 struct baseline_args {
 	struct mv_launch launch;	/* default mask only */
 	const char *out;

@@ -6,8 +6,6 @@
 #include "launch.h"
 #include "lint.h"
 
-extern const struct mv_cmd mv_cmd_check;
-
 struct check_args {
 	struct mv_launch launch;	/* masks only */
 	struct mv_verdict_opts verdict;

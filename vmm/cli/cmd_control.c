@@ -7,9 +7,6 @@
 #include "cli.h"
 #include "control.h"
 
-extern const struct mv_cmd mv_cmd_snapshot, mv_cmd_list, mv_cmd_status, mv_cmd_pause,
-	mv_cmd_resume, mv_cmd_stop;
-
 static int no_option(void *ctx, int key, const char *arg)
 {
 	(void)key;

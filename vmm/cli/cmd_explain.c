@@ -7,8 +7,6 @@
 #include "guest-tests/linux/rows.h"
 #include "launch.h"
 
-extern const struct mv_cmd mv_cmd_explain;
-
 struct explain_args {
 	struct mv_launch launch;	/* masks only */
 	const char *on;			/* host file; NULL: this machine */

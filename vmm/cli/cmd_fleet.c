@@ -8,8 +8,6 @@
 #include "fleet_out.h"
 #include "new_file.h"
 
-extern const struct mv_cmd mv_cmd_fleet;
-
 struct fleet_args {
 	struct mv_fleet_opts opts;
 	const char *html, *prometheus;

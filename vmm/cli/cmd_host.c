@@ -13,8 +13,6 @@
 #include "cli.h"
 #include "host_diff.h"
 
-extern const struct mv_cmd mv_cmd_host;
-
 #define MAX_VMS 64
 
 struct host_args {

@@ -10,8 +10,6 @@
 #include "snapshot.h"
 #include "state_json.h"
 
-extern const struct mv_cmd mv_cmd_inspect;
-
 static int option(void *ctx, int key, const char *arg)
 {
 	(void)key;

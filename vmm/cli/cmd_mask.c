@@ -7,7 +7,6 @@
 #include "host_native.h"
 #include "launch.h"
 
-extern const struct mv_cmd mv_cmd_mask;
 int mv_mask_suggest(int argc, char **argv);
 int mv_mask_convert(int argc, char **argv);
 

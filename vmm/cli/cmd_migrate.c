@@ -12,8 +12,6 @@
 #include "live.h"
 #include "net.h"
 
-extern const struct mv_cmd mv_cmd_migrate;
-
 enum { OPT_DOWNTIME = 256, OPT_ROUNDS, OPT_TIMEOUT, OPT_ON_TIMEOUT, OPT_BANDWIDTH, OPT_THROTTLE,
        OPT_PEER_TIMEOUT, OPT_TLS_DIR, OPT_TLS_HOSTNAME, OPT_INSECURE, OPT_CANCEL };
 

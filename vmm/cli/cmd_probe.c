@@ -11,8 +11,6 @@
 #include "new_file.h"
 #include "probe.h"
 
-extern const struct mv_cmd mv_cmd_probe;
-
 #define MAX_OUTPUT (512 * 1024)
 
 struct probe_args {

@@ -15,8 +15,6 @@
 #include "terminal.h"
 #include "tls.h"
 
-extern const struct mv_cmd mv_cmd_receive;
-
 struct receive_args {
 	struct mv_launch launch;
 	struct mv_verdict_opts verdict;

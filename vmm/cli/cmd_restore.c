@@ -8,8 +8,6 @@
 #include "lazy.h"
 #include "save.h"
 
-extern const struct mv_cmd mv_cmd_restore;
-
 struct restore_args {
 	struct mv_launch launch;
 	struct mv_verdict_opts verdict;

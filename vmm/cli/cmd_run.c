@@ -8,8 +8,6 @@
 #include "control.h"
 #include "launch.h"
 
-extern const struct mv_cmd mv_cmd_run;
-
 enum { OPT_APPEND = 256, OPT_INITRD, OPT_FLAT };
 
 /* For a Linux kernel, unless --append says otherwise: speak, and do not hang after a panic. */

@@ -14,11 +14,6 @@
 
 struct mv_output mv_output;
 
-extern const struct mv_cmd mv_cmd_run, mv_cmd_snapshot, mv_cmd_restore, mv_cmd_list, mv_cmd_status,
-	mv_cmd_pause, mv_cmd_resume, mv_cmd_stop, mv_cmd_probe, mv_cmd_host, mv_cmd_mask,
-	mv_cmd_check, mv_cmd_baseline, mv_cmd_inspect, mv_cmd_explain, mv_cmd_migrate, mv_cmd_receive,
-	mv_cmd_fleet;
-
 const struct mv_cmd *const mv_cmds[] = {
 	&mv_cmd_run,   &mv_cmd_snapshot, &mv_cmd_restore, &mv_cmd_list, &mv_cmd_status,
 	&mv_cmd_pause, &mv_cmd_resume,	 &mv_cmd_stop,	  &mv_cmd_probe, &mv_cmd_host,
