@@ -1,15 +1,6 @@
-#!/bin/busybox sh
 # SPDX-License-Identifier: MIT
-# First process of the guest of tests/lab/test-disk.sh. guest= and nonce= are words of the kernel's
-# command line, which Linux passes on to init's environment.
+# What the first process of the guest of tests/lab/test-disk.sh does, behind guest-start.sh.
 # shellcheck shell=dash disable=SC2154
-export PATH=/bin
-for tool in mount umount cat dd sha256sum insmod sleep poweroff cut seq grep; do
-	/bin/busybox ln -s busybox /bin/$tool
-done
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
 for m in virtio_ring virtio virtio_mmio virtio_blk virtio-rng crc32c_generic crc16 mbcache jbd2 ext4; do
 	[ ! -e /lib/$m.ko ] || insmod /lib/$m.ko
 done

@@ -2,6 +2,9 @@
 # Sourced by the scripts of this folder behind ../lib.sh. Not executable, so not a test itself.
 # shellcheck shell=bash disable=SC2034,SC2154
 
+# What no other run's guest prints.
+nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+
 # left [FOLDER] NAME: what a command of a job left, in $host if not elsewhere: the expectations of lib.sh
 # apply to it.
 left() {
@@ -24,21 +27,25 @@ run_in() {
 	exit 0
 }
 
-# linux_job AREA INIT: $job gets Debian's kernel and an initramfs of busybox with INIT as its first process;
+# lab_built AREA [OPTION...]: what the lab needs is there; ends the script as run_in does.
+lab_built() {
+	tests/lab/lab build "${@:2}" >"$tmp/lab" 2>&1 && return
+	echo "not ok $1: $(tail -1 "$tmp/lab")"
+	exit 0
+}
+
+# linux_job AREA INIT: $job gets Debian's kernel and an initramfs of busybox whose first process does what guest-start.sh and INIT say;
 # $root is for more files. GUEST_KERNEL=NAME: linux-image-NAME-amd64 instead of the cloud one, "standard" for
 # linux-image-amd64.
 linux_job() {
-	tests/lab/lab build ${GUEST_KERNEL:+--kernel "$GUEST_KERNEL"} >"$tmp/lab" 2>&1 || {
-		echo "not ok $1: $(tail -1 "$tmp/lab")"
-		exit 0
-	}
+	lab_built "$1" ${GUEST_KERNEL:+--kernel "$GUEST_KERNEL"}
 	kernel=${LAB_CACHE:-${OUT:-build}/lab}/kernel${GUEST_KERNEL:+-$GUEST_KERNEL}
 	job=$tmp/job root=$tmp/root host=$tmp/epyc
 	tests/lab/job.sh "$build" "$job"
 	cp "$kernel/vmlinuz" "$job/"
 	mkdir -p "$root"/{bin,dev,proc,sys,lib,lib64,mnt}
 	cp /bin/busybox "$root/bin/"
-	cp "$2" "$root/init"
+	cat tests/lab/guest-start.sh "$2" >"$root/init"
 	chmod +x "$root/init"
 }
 

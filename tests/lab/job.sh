@@ -20,4 +20,4 @@ exec /job/lib/ld-linux-x86-64.so.2 --library-path /job/lib /job/minivmm.bin "$@"
 EOF
 chmod +x "$dir/minivmm"
 cp "$out"/guest-tests/*.elf "$dir/"
-cp configs/overrides/*.mask "$dir/"
+cp configs/overrides/*.mask tests/lab/in-host.sh "$dir/"

@@ -1,15 +1,6 @@
-#!/bin/busybox sh
 # SPDX-License-Identifier: MIT
-# First process of the guest of tests/lab/test-linux.sh. guest= and nonce= are words of the kernel's
-# command line, which Linux passes on to init's environment.
+# What the first process of the guest of tests/lab/test-linux.sh does, behind guest-start.sh.
 # shellcheck shell=dash disable=SC2154
-export PATH=/bin
-for tool in mount cat grep cut sleep poweroff taskset; do
-	/bin/busybox ln -s busybox /bin/$tool
-done
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
 
 uptime() {
 	cut -d' ' -f1 /proc/uptime

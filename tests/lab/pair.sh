@@ -9,7 +9,6 @@ cd "$top" || exit 1
 rich=$2 poor=$3
 shift 3
 missing=("$@")
-nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 
 job=$tmp/job
 tests/lab/job.sh "$build" "$job"

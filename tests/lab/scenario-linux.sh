@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-# Run in the lab host by tests/lab/test-linux.sh: an unmodified Linux kernel as a guest. What each
-# command printed and how it ended is left in out/NAME.{out,err,rc}, how long it took in out/NAME.s.
+# Run in the lab host by tests/lab/test-linux.sh: an unmodified Linux kernel as a guest. How long each
+# command took is left in out/NAME.s.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 export XDG_RUNTIME_DIR=/tmp
+. ./in-host.sh
 
 now() {
 	cut -d' ' -f1 /proc/uptime
 }
 
-finished() { # NAME STATUS START
-	echo "$2" >"out/$1.rc"
-	awk -v a="$3" -v b="$(now)" 'BEGIN { print b - a }' >"out/$1.s"
+took() { # NAME START
+	awk -v a="$2" -v b="$(now)" 'BEGIN { print b - a }' >"out/$1.s"
 }
 
 linux="vmlinuz --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --memory 128M"
@@ -20,39 +20,36 @@ quiet="console=ttyS0 panic=-1 quiet"
 # One CPU: to its shell, a line through the serial port, power-off.
 t=$(now)
 # shellcheck disable=SC2086
-echo "line $NONCE" | ./minivmm run $linux --timeout 300 -v --append "$quiet guest=one" \
-	>out/one.out 2>out/one.err
-finished one $? "$t"
+echo "line $NONCE" | r one ./minivmm run $linux --timeout 300 -v --append "$quiet guest=one"
+took one "$t"
 
 # The same kernel unpacked: an ELF file with a PVH note; on four CPUs.
 t=$(now)
 # The emulator has no TOPOEXT, without which Linux takes AMD's threads for cores.
 echo "feature topoext = 1" >topoext.mask
-./minivmm run vmlinux --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --mask topoext.mask --memory 128M --topology cores=2,threads=2 --timeout 300 -v --append "$quiet guest=pvh" \
-	>out/pvh.out 2>out/pvh.err </dev/null
-finished pvh $? "$t"
+r pvh ./minivmm run vmlinux --initrd guest.cpio --guest-os linux64 --mask hide-sse41.mask --mask topoext.mask \
+	--memory 128M --topology cores=2,threads=2 --timeout 300 -v --append "$quiet guest=pvh"
+took pvh "$t"
 
 # Two CPUs: saved while a loop runs, by name; some time later it goes on.
 t=$(now)
 # shellcheck disable=SC2086
-./minivmm run $linux --cpus 2 --timeout 300 --name two --append "$quiet guest=count nonce=$NONCE" \
-	>out/two.out 2>out/two.err </dev/null &
+r two ./minivmm run $linux --cpus 2 --timeout 300 --name two --append "$quiet guest=count nonce=$NONCE" &
 pid=$!
 while kill -0 $pid 2>/dev/null && ! grep -q "^count 5 " out/two.out; do sleep 0.1; done
-./minivmm snapshot two /tmp/two.snap --stop >out/save.out 2>out/save.err
-finished save $? "$t"
+r save ./minivmm snapshot two /tmp/two.snap --stop
+took save "$t"
 wait $pid
-finished two $? "$t"
+took two "$t"
 ls -l /tmp/two.snap >out/size.out
 # More than a busy machine makes of the moment in which it was saved and restored.
 sleep 10
 t=$(now)
-./minivmm restore /tmp/two.snap --timeout 300 -v >out/more.out 2>out/more.err </dev/null
-finished more $? "$t"
+r more ./minivmm restore /tmp/two.snap --timeout 300 -v
+took more "$t"
 rm -f /tmp/two.snap
 
 # No root file system: the kernel panics, and panic=-1 resets the machine.
 t=$(now)
-./minivmm run vmlinuz --guest-os linux64 --memory 128M --timeout 300 --json --append "$quiet" \
-	>out/panic.out 2>out/panic.err </dev/null
-finished panic $? "$t"
+r panic ./minivmm run vmlinuz --guest-os linux64 --memory 128M --timeout 300 --json --append "$quiet"
+took panic "$t"

@@ -1,33 +1,28 @@
 # SPDX-License-Identifier: MIT
 # Run in both hosts by tests/lab/test-live.sh: a guest goes there and back $MOVES times. 10.1.0.1 is where
-# it begins. What each command printed and how it ended is left in out/NAME.{out,err,rc}.
+# it begins.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 export XDG_RUNTIME_DIR=/tmp
+. ./in-host.sh
 me=${LAB_IP##*.}
 peer=10.1.0.$((3 - me))
 
 # NAME VM: to the other host; again while nobody listens there yet.
 move() {
 	while :; do
-		./minivmm migrate "$2" "tcp:$peer:7000" --insecure --peer-timeout 20 --downtime-ms 2000 \
-			--throttle 90 --max-rounds 100 >"out/$1.out" 2>"out/$1.err"
-		rc=$?
+		r "$1" ./minivmm migrate "$2" "tcp:$peer:7000" --insecure --peer-timeout 20 --downtime-ms 2000 \
+			--throttle 90 --max-rounds 100
 		grep -q 'connecting to' "out/$1.err" || break
 		sleep 0.2
 	done
-	echo $rc >"out/$1.rc"
 }
 
 # NAME [OPTIONS]: take a VM. 0 once it runs here; it goes on in the background.
 take() {
 	name=$1
 	shift
-	{
-		./minivmm receive "tcp:$LAB_IP:7000" --insecure --peer-timeout 20 --name vm "$@" \
-			>"out/$name.out" 2>"out/$name.err" </dev/null
-		echo $? >"out/$name.rc"
-	} &
+	r "$name" ./minivmm receive "tcp:$LAB_IP:7000" --insecure --peer-timeout 20 --name vm "$@" &
 	while :; do
 		grep -q 'runs here now' "out/$name.err" 2>/dev/null && return 0
 		[ -e "out/$name.rc" ] && return 1
@@ -39,10 +34,7 @@ take() {
 start() {
 	name=$1
 	shift
-	{
-		./minivmm run "$@" --name "$name" >"out/$name.out" 2>"out/$name.err" </dev/null
-		echo $? >"out/$name.rc"
-	} &
+	r "$name" ./minivmm run "$@" --name "$name" &
 	until grep -q "$UP" "out/$name.out" 2>/dev/null || [ -e "out/$name.rc" ]; do sleep 0.1; done
 }
 
@@ -51,7 +43,7 @@ if [ "$me" = 1 ]; then
 	# Without a mask: refused. The guest goes on here.
 	start plain $GUEST --append "$APPEND"
 	move refused plain
-	./minivmm status plain >out/status.out 2>out/status.err
+	r status ./minivmm status plain
 	if [ -n "$UNSAFE" ]; then
 		move unsafe plain
 	else

@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Runs in the poorer host, in /job, with the snapshots of scenario-rich.sh in it.
-r() {
-	name=$1
-	shift
-	"$@" >"out/$name.out" 2>"out/$name.err"
-	echo $? >"out/$name.rc"
-}
+. ./in-host.sh
 
 r host ./minivmm host --prove-again
 r host-file ./minivmm host -o out/poor.json

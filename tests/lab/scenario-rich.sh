@@ -2,12 +2,7 @@
 # Runs in the richer host, in /job: what a user does there. Every command leaves out/NAME.out, .err
 # and .rc for pair.sh to judge. hide.mask hides what the poorer host lacks, hide-r.mask does so by R,
 # baseline.mask asks for what both have.
-r() {
-	name=$1
-	shift
-	"$@" >"out/$name.out" 2>"out/$name.err"
-	echo $? >"out/$name.rc"
-}
+. ./in-host.sh
 
 r host ./minivmm host --prove-again
 r host-file ./minivmm host -o out/rich.json

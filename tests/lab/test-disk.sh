@@ -7,7 +7,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
-nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 
 PATH=$PATH:/sbin:/usr/sbin
 command -v mke2fs debugfs e2fsck >/dev/null || {

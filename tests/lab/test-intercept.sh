@@ -16,12 +16,7 @@ cp "$build/bench/intercept" "$tmp/job/intercept.bin"
 strip "$tmp/job/intercept.bin"
 cat >"$tmp/job/run.sh" <<'JOB'
 cd /job
-r() { # NAME COMMAND…
-	name=$1
-	shift
-	"$@" >out/$name.out 2>out/$name.err
-	echo $? >out/$name.rc
-}
+. ./in-host.sh
 r no-tracefs ./minivmm run proof.elf --trace-cpuid -
 mount -t tracefs t /sys/kernel/tracing
 r proof ./minivmm host --proof --json

@@ -3,6 +3,7 @@
 # test-kernels.sh BUILD: one AMD host with two kernels of Debian. What KVM offers differs, the CPU does not.
 # shellcheck shell=bash disable=SC1091,SC2154
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
 
 if ! tests/lab/lab build --kernel 6.12-cloud >"$tmp/log" 2>&1; then
@@ -13,12 +14,12 @@ job=$tmp/job
 tests/lab/job.sh "$build" "$job"
 cp tests/data/kernels/*.mask "$job/"
 cat >"$job/run.sh" <<'SH'
+. ./in-host.sh
 minivmm host --first -o out/host.json || exit
 for m in - guest-phys-bits.mask; do
 	for f in *.snap; do
 		[ -e "$f" ] && [ "${f#*,}" = "$m.snap" ] || continue
-		minivmm restore "$f" >"out/$m.out" 2>"out/$m.err"
-		echo $? >"out/$m.rc"
+		r "$m" minivmm restore "$f"
 	done
 	mask=$m
 	[ $m != - ] || mask=
@@ -30,22 +31,10 @@ SH
 for n in 1 2 3; do
 	kernel=6.12-cloud
 	[ $n != 2 ] || kernel=cloud
-	if ! tests/lab/lab run epyc --kernel $kernel --job "$job" --out "$tmp/$n" >"$tmp/log" 2>&1; then
-		echo "not ok kernels: $(tail -1 "$tmp/log")"
-		exit 0
-	fi
+	run_in epyc kernels "$tmp/$n" --kernel $kernel
 	rm -f "$job"/*.snap
 	cp "$tmp/$n"/*.snap "$job/"
 done
-
-left() { # BOOT NAME
-	command_line="$2, boot $1"
-	status=$(cat "$tmp/$1/$2.rc" 2>/dev/null)
-	out=$(tr -d '\0' <"$tmp/$1/$2.out" 2>/dev/null)
-	err=$(tr -d '\0' <"$tmp/$1/$2.err" 2>/dev/null)
-	printf '%s\n' "$out" >"$tmp/.out"
-	printf '%s\n' "$err" >"$tmp/.err"
-}
 
 release() {
 	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["kernel"])' "$1"
@@ -67,11 +56,11 @@ check "kernels: the same CPU, and KVM of $(release "$tmp/1/host.json") names oth
 for n in 2 3; do
 	way="6.12 to 6.1"
 	[ $n = 2 ] || way="6.1 to 6.12"
-	left $n -
+	left "$tmp/$n" -
 	expect_status 0
 	expect_out "still alive after the move, counter 100, nonce 5eed"
 	check "kernels: $way, a default mask compares nothing that differs: accepted"
-	left $n guest-phys-bits.mask
+	left "$tmp/$n" guest-phys-bits.mask
 	expect_status 3
 	expect_err "* guest-phys-bits (EAX:23-16)"
 	expect_equal "$(grep -c '^  \* ' <<<"$err")" 1 mismatches

@@ -7,7 +7,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
-nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 
 linux_job linux tests/lab/linux-init.sh
 cp "$kernel/vmlinux" "$job/"

@@ -5,16 +5,13 @@
 # otherwise of a bare one, once.
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 cd "$top" || exit 1
 full=${2:-}
 rich=epyc poor=epyc-nosse4
 missing=(SSE4.1 SSE4.2 MOVBE)
-nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 
-tests/lab/lab build >"$tmp/lab" 2>&1 || {
-	echo "not ok live: $(tail -1 "$tmp/lab")"
-	exit 0
-}
+lab_built live
 job=$tmp/job
 tests/lab/job.sh "$build" "$job"
 truncate -s 4M "$tmp/shared.img"
@@ -47,43 +44,33 @@ if ! tests/lab/net-pair.sh $rich $poor "$job" "$tmp/net" $limit "$tmp/shared.img
 	exit 0
 fi
 
-left() { # HOST NAME: the expectations of lib.sh apply to it
-	local at=$tmp/net/$1/$2
-	command_line="$2 on host $1"
-	status=$(cat "$at.rc" 2>/dev/null)
-	out=$(tr -d '\0\r' <"$at.out" 2>/dev/null)
-	err=$(tr -d '\0\r' <"$at.err" 2>/dev/null)
-	cp "$at.out" "$tmp/.out" 2>/dev/null
-	cp "$at.err" "$tmp/.err" 2>/dev/null
-}
-
-left 1 refused
+left "$tmp/net/1" refused
 expect_status 3
 for f in "${missing[@]}"; do
 	expect_err "* $f ("
 done
 expect_err "plain goes on here"
-left 1 status
+left "$tmp/net/1" status
 expect_out "running"
-left 2 refused
+left "$tmp/net/2" refused
 expect_status 3
 expect_equal "$out" "" "no guest output"
 check "live: without a mask the guest is refused, every bit named, and goes on"
 
 for n in $(seq $moves); do
-	left 1 "go$n"
+	left "$tmp/net/1" "go$n"
 	expect_status 0
 	expect_err "vm moved to"
 	[ -z "$full" ] || echo "$err" >&2
-	left 2 "return$n"
+	left "$tmp/net/2" "return$n"
 	expect_status 0
 	expect_err "vm moved to"
 	[ -z "$full" ] || echo "$err" >&2
-	left 2 "here$n"
+	left "$tmp/net/2" "here$n"
 	expect_status 0
 	[ -n "$out" ] || problem "it printed nothing at host 2, stay $n"
 done
-left 1 "back$moves"
+left "$tmp/net/1" "back$moves"
 expect_status 0
 [ -n "$out" ] || problem "it printed nothing back at host 1"
 check "live: masked it goes from $rich to $poor and back, $moves times"
@@ -132,9 +119,9 @@ EOF
 tail -n 1 "$tmp/image" >&2
 check "live: the shared disk holds every block as it was written last"
 
-left 1 unsafe
+left "$tmp/net/1" unsafe
 expect_status 0
-left 2 unsafe
+left "$tmp/net/2" unsafe
 expect_err "accepted (rule guide), with these differences ignored on request"
 expect_out "hash died of signal 4"
 bytes=$(sed -n 's/^SIGILL \([0-9a-f ]*\)$/\1/p' <<<"$out" | head -1)
