@@ -346,10 +346,8 @@ static int put(struct job *j, const struct baseline_args *a, struct mv_err *err)
 
 static int make(struct job *j, const struct baseline_args *a, struct mv_err *err)
 {
-	struct mv_mask_request req =
-		mv_launch_masks(&a->launch, mv_table_vendor(&j->hosts[0]->raw));
 	struct mv_mask *def = malloc(sizeof(*def));
-	int rc = def ? mv_masks_load(j->p, &req, err)
+	int rc = def ? mv_launch_masks(&a->launch, j->p, mv_table_vendor(&j->hosts[0]->raw), err)
 		     : mv_err_set(err, MV_E_FAILED, "out of memory");
 
 	if (rc == 0) {

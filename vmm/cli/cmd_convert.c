@@ -6,6 +6,7 @@
 #include "dialect.h"
 #include "json.h"
 #include "launch.h"
+#include "maskload.h"
 
 int mv_mask_convert(int argc, char **argv);
 

@@ -32,7 +32,6 @@ static int option(void *ctx, int key, const char *arg)
 static int make_guest(struct explain_args *a, struct mv_err *err)
 {
 	struct mv_host *h;
-	struct mv_mask_request req;
 	int rc;
 
 	a->policy = calloc(1, sizeof(*a->policy));
@@ -41,10 +40,8 @@ static int make_guest(struct explain_args *a, struct mv_err *err)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	h = &a->policy->source;
 	rc = a->on ? mv_cli_host_file(h, a->on, err) : mv_cli_this_host(h, err);
-	if (rc == 0) {
-		req = mv_launch_masks(&a->launch, mv_table_vendor(&h->raw));
-		rc = mv_masks_load(a->policy, &req, err);
-	}
+	if (rc == 0)
+		rc = mv_launch_masks(&a->launch, a->policy, mv_table_vendor(&h->raw), err);
 	return rc ? rc : mv_apply(a->policy, 1, a->notes, err);
 }
 

@@ -6,6 +6,7 @@
 #include "builtin.h"
 #include "host_native.h"
 #include "launch.h"
+#include "maskload.h"
 
 int mv_mask_suggest(int argc, char **argv);
 int mv_mask_convert(int argc, char **argv);
@@ -52,13 +53,10 @@ static int find_host(const struct mask_args *a, struct mv_host *h, bool features
 static int resolve(struct mask_args *a, struct mv_policy *p, struct mv_notes *notes, bool apply,
 		   struct mv_err *err)
 {
-	struct mv_mask_request req;
 	int rc = find_host(a, &p->source, apply, err);
 
-	if (rc == 0) {
-		req = mv_launch_masks(&a->launch, mv_table_vendor(&p->source.raw));
-		rc = mv_masks_load(p, &req, err);
-	}
+	if (rc == 0)
+		rc = mv_launch_masks(&a->launch, p, mv_table_vendor(&p->source.raw), err);
 	return rc == 0 && apply ? mv_apply(p, 1, notes, err) : rc;
 }
 

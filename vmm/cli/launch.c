@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "launch.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +12,7 @@
 #include "host_cache.h"
 #include "host_exec.h"
 #include "host_native.h"
+#include "maskload.h"
 #include "power_on.h"
 #include "proof.h"
 #include "sandbox.h"
@@ -50,95 +48,6 @@ void mv_launch_finish(struct mv_launch *l)
 	mv_launch_init(l);
 }
 
-/*
- * What the guest wrote and nobody has read yet: a reader that takes its time slows the guest down,
- * but must not keep it from being paused, saved or stopped.
- */
-static struct {
-	pthread_mutex_t lock;
-	size_t n;
-	int lost;	/* errno of the first write that failed, but for a reader that is gone; 0: none did */
-	uint8_t bytes[64 * 1024];
-} unread = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-bool mv_launch_drain(int timeout_ms)
-{
-	struct pollfd p = { .fd = mv_output.json ? STDERR_FILENO : STDOUT_FILENO, .events = POLLOUT };
-
-	while (unread.n && poll(&p, 1, timeout_ms) > 0) {
-		/* What a pipe that is ready takes without waiting. */
-		ssize_t n = write(p.fd, unread.bytes, unread.n < PIPE_BUF ? unread.n : PIPE_BUF);
-
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			break;
-		if (n < 0 && errno != EPIPE && errno != EBADF && !unread.lost)
-			unread.lost = errno;
-		if (n <= 0)
-			n = (ssize_t)unread.n;	/* nobody listens: the guest goes on */
-		unread.n -= (size_t)n;
-		memmove(unread.bytes, unread.bytes + n, unread.n);
-	}
-	return unread.n == 0;
-}
-
-int mv_launch_words_lost(void)
-{
-	return unread.lost;
-}
-
-static void write_console(void *ctx, const uint8_t *data, size_t len)
-{
-	(void)ctx;
-	pthread_mutex_lock(&unread.lock);
-	if (len > sizeof(unread.bytes) - unread.n)
-		len = sizeof(unread.bytes) - unread.n;
-	memcpy(unread.bytes + unread.n, data, len);
-	unread.n += len;
-	mv_launch_drain(0);
-	pthread_mutex_unlock(&unread.lock);
-}
-
-static bool console_ready(void *ctx)
-{
-	bool ready;
-
-	(void)ctx;
-	pthread_mutex_lock(&unread.lock);
-	ready = mv_launch_drain(20);
-	pthread_mutex_unlock(&unread.lock);
-	return ready;
-}
-
-/* What a driver gets wrong is news about the guest, not an error of ours. */
-static void note_breach(void *ctx, const char *device, const char *what)
-{
-	(void)ctx;
-	mv_cli_note("%s needs a reset: the guest gave it %s", device, what);
-}
-
-/* In whatever thread, under whatever locks: nothing but system calls. */
-static _Noreturn void die(int code, const char *before, const char *what, const char *behind)
-{
-	const char *const text[] = { "minivmm: ", before, what, behind };
-
-	mv_terminal_restore();
-	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
-		if (write(STDERR_FILENO, text[i], strlen(text[i])) < 0)
-			break;
-	_exit(code);
-}
-
-static void lost(int code, const char *why)
-{
-	die(code, "", why, "\n");
-}
-
-struct mv_console mv_launch_console(void)
-{
-	return (struct mv_console){ .write = write_console, .ready = console_ready,
-				    .note = note_breach, .lost = lost };
-}
-
 static void nameless(const struct mv_err *why)
 {
 	mv_cli_note("%s: this VM has no control socket", why->msg);
@@ -154,39 +63,29 @@ void mv_launch_set_name(struct mv_launch *l, const char *fallback)
 	l->run.nameless = nameless;
 }
 
-struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor)
+int mv_launch_masks(const struct mv_launch *l, struct mv_policy *p, enum mv_vendor vendor, struct mv_err *err)
 {
-	return (struct mv_mask_request){
+	const struct mv_mask_request req = {
 		.guest_os = l->guest_os, .default_mask = l->default_mask, .baseline = l->baseline,
 		.overrides = l->masks, .noverrides = l->nmasks, .vendor = vendor,
 	};
+
+	return mv_masks_load(p, &req, err);
 }
 
-static int load_masks(struct mv_launch *l, enum mv_vendor vendor, struct mv_err *err)
-{
-	const struct mv_mask_request req = mv_launch_masks(l, vendor);
-
-	return mv_masks_load(&l->st->policy, &req, err);
-}
-
-static int described(const struct mv_launch *l, const char *file, struct mv_static *st,
-			struct mv_err *err)
+static int described(const struct mv_launch *l, const char *file, struct mv_static *st, struct mv_err *err)
 {
 	struct mv_notes *notes = malloc(sizeof(*notes));
-	struct mv_mask_request req;
-	int rc = notes ? mv_cli_host_file(&st->policy.source, file, err)
-		       : mv_err_set(err, MV_E_FAILED, "out of memory");
+	struct mv_policy *p = &st->policy;
+	int rc = notes ? mv_cli_host_file(&p->source, file, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
 
-	if (rc == 0) {
-		req = mv_launch_masks(l, mv_table_vendor(&st->policy.source.raw));
-		mv_policy_not_started(&st->policy);
-		rc = mv_masks_load(&st->policy, &req, err);
-	}
+	mv_policy_not_started(p);
 	if (rc == 0)
-		rc = mv_apply(&st->policy, 1, notes, err);
-	if (rc == 0) {
-		rc = mv_cli_power_on(&st->policy, notes);
-	}
+		rc = mv_launch_masks(l, p, mv_table_vendor(&p->source.raw), err);
+	if (rc == 0)
+		rc = mv_apply(p, 1, notes, err);
+	if (rc == 0)
+		rc = mv_cli_power_on(p, notes);
 	free(notes);
 	return rc;
 }
@@ -314,7 +213,7 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	if (rc == 0)
 		rc = mv_launch_new_disks(l, err);
 	if (rc == 0)
-		rc = load_masks(l, mv_native_vendor(), err);
+		rc = mv_launch_masks(l, &l->st->policy, mv_native_vendor(), err);
 	if (rc == 0)
 		rc = mv_sites_find(sites, img, err);
 	if (rc == 0)
@@ -351,12 +250,6 @@ int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,
 	return rc;
 }
 
-static void forbidden(const char *name)
-{
-	die(MV_EXIT_FAILED, "the system call ", name,
-	    " is not allowed (--no-seccomp runs without the filter)\n");
-}
-
 int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
 {
 	/* A reader of ours that goes away, or a limit on files, is an error to tell, and no end of the guest. */
@@ -367,7 +260,7 @@ int mv_launch_confine(const struct mv_launch *l, struct mv_err *err)
 
 	if (rc == 0)
 		rc = mv_drop_privileges(l->user, err);
-	return rc || l->no_seccomp ? rc : mv_sandbox_enter(forbidden, err);
+	return rc || l->no_seccomp ? rc : mv_sandbox_enter(mv_launch_forbidden, err);
 }
 
 int mv_launch_run(struct mv_launch *l, struct mv_run_result *result, struct mv_err *err)

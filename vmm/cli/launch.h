@@ -5,7 +5,6 @@
 
 #include "apply.h"
 #include "cli.h"
-#include "maskload.h"
 #include "runner.h"
 
 #define MV_LAUNCH_MASKS 12
@@ -78,8 +77,8 @@ void mv_launch_connect_disks(struct mv_launch *l);
 #define MV_LAUNCH_TRACE_OPT \
 	{ "trace-cpuid", "FILE", "record each CPUID; -: only the summary", 'R' }
 
-/* What these options ask for, with the lines that count for that vendor. */
-struct mv_mask_request mv_launch_masks(const struct mv_launch *l, enum mv_vendor vendor);
+/* The masks that these options ask for, with the lines that count for that vendor, as mv_masks_load has them. */
+int mv_launch_masks(const struct mv_launch *l, struct mv_policy *p, enum mv_vendor vendor, struct mv_err *err);
 
 /* Their handler: 0, or the exit code after printing what is wrong. */
 int mv_launch_option(const struct mv_cmd *cmd, struct mv_launch *l, int key, const char *arg);
@@ -88,6 +87,8 @@ int mv_launch_check_options(const struct mv_cmd *cmd, const struct mv_launch *l)
 
 /* The guest's serial port: standard output, or standard error if --json needs that. */
 struct mv_console mv_launch_console(void);
+/* For mv_sandbox_enter: say which call it was, and end. */
+void mv_launch_forbidden(const char *name);
 
 /* Take the name that was asked for, or fallback; unusable fallbacks mean no control socket. */
 void mv_launch_set_name(struct mv_launch *l, const char *fallback);

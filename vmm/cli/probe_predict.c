@@ -110,10 +110,10 @@ static void add_row(struct mv_probe_result *out, const struct mv_policy *p, cons
 static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct mv_policy *p,
 		   const char *kind, const struct mv_feature *only, struct mv_err *err)
 {
-	struct mv_mask_request req = mv_launch_masks(l, mv_table_vendor(&p->source.raw));
 	struct mv_notes *notes = calloc(1, sizeof(*notes));
 	bool vmx = mv_table_vendor(&p->source.raw) == MV_VENDOR_INTEL;
-	int rc = notes ? mv_masks_load(p, &req, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
+	int rc = notes ? mv_launch_masks(l, p, mv_table_vendor(&p->source.raw), err)
+		       : mv_err_set(err, MV_E_FAILED, "out of memory");
 
 	if (rc == 0)
 		rc = mv_apply(p, 1, notes, err);
