@@ -11,8 +11,8 @@
 #include <time.h>
 
 #include "apply.h"
+#include "file.h"
 #include "import.h"
-#include "json.h"
 #include "maskfile.h"
 #include "quick.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "new_file.h"
+#include "file.h"
 
 #define HOST_VERSION 1
 

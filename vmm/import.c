@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "file_kind.h"
 #include "host_json.h"
 #include "import_dump.h"

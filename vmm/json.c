@@ -1,69 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err)
-{
-	/* Not to wait for the other end, should it be a FIFO. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	size_t have = 0, room = 64 * 1024;
-	char *buf = NULL;
-	struct stat st;
-
-	if (fd < 0)
-		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(errno));
-	if (fstat(fd, &st) || S_ISDIR(st.st_mode)) {
-		close(fd);
-		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "a folder, not a file");
-	}
-	/* From a pipe that somebody writes to, <(...) for one, take all of it. */
-	fcntl(fd, F_SETFL, 0);
-	for (;;) {
-		char *p = realloc(buf, room + 1);
-		ssize_t n;
-
-		if (!p) {
-			errno = ENOMEM;
-			break;
-		}
-		buf = p;
-		n = read(fd, buf + have, room - have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		have += (size_t)n;
-		if (n == 0 && have == 0 && S_ISFIFO(st.st_mode)) {
-			mv_err_at(err, MV_E_INPUT, path, 0, 0, "a pipe that nobody writes to");
-			break;
-		}
-		if (n == 0 || have > max) {
-			close(fd);
-			if (have > max) {
-				free(buf);
-				return mv_err_at(err, MV_E_INPUT, path, 0, 0,
-						 "larger than %zu bytes", max);
-			}
-			buf[have] = '\0';
-			*out = buf;
-			*len = have;
-			return 0;
-		}
-		if (have == room)
-			room *= 2;
-	}
-	mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(errno));
-	free(buf);
-	close(fd);
-	return -MV_E_INPUT;
-}
 
 static uint32_t line_of(const char *text, size_t pos)
 {

@@ -10,9 +10,6 @@
 
 #include "err.h"
 
-/* Read a whole file of at most max bytes; the caller frees. -MV_E_INPUT names file and reason. */
-int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err);
-
 /* Parse one JSON document; file is for messages. -MV_E_INPUT with the line. */
 int mv_json_parse(struct json_object **out, const char *file, const char *text, size_t len,
 		  struct mv_err *err);

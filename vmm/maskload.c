@@ -7,8 +7,8 @@
 
 #include "baseline.h"
 #include "builtin.h"
+#include "file.h"
 #include "file_kind.h"
-#include "json.h"
 #include "maskfile.h"
 
 #define MAX_MASK_FILE (1u << 20)

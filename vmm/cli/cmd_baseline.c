@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "baseline.h"
+#include "file.h"
 #include "launch.h"
 #include "maskwrite.h"
-#include "new_file.h"
 #include "psabi.h"
 #include "virt.h"
 

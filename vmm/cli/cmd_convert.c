@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dialect.h"
+#include "file.h"
 #include "json.h"
 #include "launch.h"
 #include "maskload.h"

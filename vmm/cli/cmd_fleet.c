@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "fleet_load.h"
 #include "fleet_out.h"
-#include "new_file.h"
 
 struct fleet_args {
 	struct mv_fleet_opts opts;

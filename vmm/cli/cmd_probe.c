@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "file.h"
 #include "json.h"
-#include "new_file.h"
 #include "probe.h"
 
 #define MAX_OUTPUT (512 * 1024)

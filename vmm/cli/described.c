@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "file.h"
 #include "host_exec.h"
 #include "host_native.h"
 #include "import.h"
-#include "json.h"
 #include "proof.h"
 #include "virt.h"
 

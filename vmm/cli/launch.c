@@ -79,9 +79,10 @@ static int described(const struct mv_launch *l, const char *file, struct mv_stat
 	struct mv_policy *p = &st->policy;
 	int rc = notes ? mv_cli_host_file(&p->source, file, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
 
-	mv_policy_not_started(p);
-	if (rc == 0)
+	if (rc == 0) {
+		mv_policy_not_started(p);
 		rc = mv_launch_masks(l, p, mv_table_vendor(&p->source.raw), err);
+	}
 	if (rc == 0)
 		rc = mv_apply(p, 1, notes, err);
 	if (rc == 0)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "builtin.h"
-#include "new_file.h"
+#include "file.h"
 #include "probe.h"
 
 #define MARK "<!--BODY-->"

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Files that are written whole or not at all: under another name in the same folder first, fsynced, renamed. Nobody
- * ever reads half of one, and what was there before stays if anything fails.
- */
-#ifndef MV_VMM_NEW_FILE_H
-#define MV_VMM_NEW_FILE_H
+/* Files that are read as a whole, and written whole or not at all. */
+#ifndef MV_VMM_FILE_H
+#define MV_VMM_FILE_H
 
 #include <limits.h>
 #include <stdio.h>
 
 #include "err.h"
 
+/*
+ * Read a file of at most max bytes, or what comes through a pipe, with a NUL behind it; the caller frees.
+ * -MV_E_INPUT names file and reason.
+ */
+int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err);
+
+/*
+ * A file that is being written: under another name in the same folder first, then fsynced and renamed. Nobody ever
+ * reads half of it, and what was there before stays if anything fails.
+ */
 struct mv_new_file {
 	FILE *f;		/* to be written to */
 	const char *path;	/* the caller's */

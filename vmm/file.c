@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err)
+{
+	/* Not to wait for the other end, should it be a FIFO. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	size_t have = 0, room = 64 * 1024;
+	char *buf = NULL;
+	struct stat st;
+
+	if (fd < 0)
+		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(errno));
+	if (fstat(fd, &st) || S_ISDIR(st.st_mode)) {
+		close(fd);
+		return mv_err_at(err, MV_E_INPUT, path, 0, 0, "a folder, not a file");
+	}
+	/* From a pipe that somebody writes to, <(...) for one, take all of it. */
+	fcntl(fd, F_SETFL, 0);
+	for (;;) {
+		char *p = realloc(buf, room + 1);
+		ssize_t n;
+
+		if (!p) {
+			errno = ENOMEM;
+			break;
+		}
+		buf = p;
+		n = read(fd, buf + have, room - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		have += (size_t)n;
+		if (n == 0 && have == 0 && S_ISFIFO(st.st_mode)) {
+			mv_err_at(err, MV_E_INPUT, path, 0, 0, "a pipe that nobody writes to");
+			break;
+		}
+		if (n == 0 || have > max) {
+			close(fd);
+			if (have > max) {
+				free(buf);
+				return mv_err_at(err, MV_E_INPUT, path, 0, 0,
+						 "larger than %zu bytes", max);
+			}
+			buf[have] = '\0';
+			*out = buf;
+			*len = have;
+			return 0;
+		}
+		if (have == room)
+			room *= 2;
+	}
+	mv_err_at(err, MV_E_INPUT, path, 0, 0, "%s", strerror(errno));
+	free(buf);
+	close(fd);
+	return -MV_E_INPUT;
+}
+
+static int failed(const struct mv_new_file *n, struct mv_err *err)
+{
+	return mv_err_at(err, MV_E_FAILED, n->path, 0, 0, "%s", strerror(errno));
+}
+
+int mv_new_file_open(struct mv_new_file *n, const char *path, struct mv_err *err)
+{
+	int len = snprintf(n->tmp, sizeof(n->tmp), "%s.tmp.%d", path, (int)getpid());
+
+	n->path = path;
+	if (len < 0 || (size_t)len >= sizeof(n->tmp))
+		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "the name is too long");
+	n->f = fopen(n->tmp, "wxe");
+	return n->f ? 0 : failed(n, err);
+}
+
+static bool reached_the_disk(FILE *f)
+{
+	if (fflush(f))
+		return false;
+	if (!ferror(f))
+		return !fsync(fileno(f));
+	errno = EIO;	/* an earlier write failed, for a reason that nobody kept */
+	return false;
+}
+
+int mv_new_file_close(struct mv_new_file *n, int rc, struct mv_err *err)
+{
+	if (rc == 0 && !reached_the_disk(n->f))
+		rc = failed(n, err);
+	if (fclose(n->f) && rc == 0)
+		rc = failed(n, err);
+	if (rc == 0 && rename(n->tmp, n->path))
+		rc = failed(n, err);
+	if (rc)
+		unlink(n->tmp);
+	return rc;
+}
+
+int mv_new_file_write(const char *path, const char *text, size_t len, struct mv_err *err)
+{
+	struct mv_new_file n;
+	int rc = mv_new_file_open(&n, path, err);
+
+	if (rc)
+		return rc;
+	fwrite(text, 1, len, n.f);
+	return mv_new_file_close(&n, 0, err);
+}
