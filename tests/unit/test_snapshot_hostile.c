@@ -545,9 +545,9 @@ Test(hostile, given)
 	fixture_save(fx.file);
 	cr_expect(!fixture_load(fx.file, &err), "another frequency: %s", err.msg);
 	p = slurp(fx.file, &len);
-	r = find(p, MV_REC_GIVEN, 0);
-	set(r + 24, fx.st->policy.source.tsc_khz, 4);
-	fix_sum(r);
+	r = fixture_record(p, MV_REC_GIVEN, 0);
+	mv_store_le(r + 24, fx.st->policy.source.tsc_khz, 4);
+	fixture_fix_sum(r);
 	spill(fx.file, p, len);
 	expect_refused("neither", "that is what the source has");
 	free(p);
