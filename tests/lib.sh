@@ -10,6 +10,9 @@
 #   check NAME             ok if all expectations since the last check held, else not ok
 # shellcheck shell=bash disable=SC2034
 
+# In the background of a script signals are ignored that tests want to send; the program keeps to that.
+[ -z "$(trap -p INT QUIT HUP)" ] || exec env --default-signal=INT,QUIT,HUP "$BASH" "$0" "$@"
+
 set -u
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "$1" && pwd)

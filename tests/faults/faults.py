@@ -102,7 +102,7 @@ class Process:
     @property
     def code(self):
         code = self.process.returncode
-        return 1 if self.told and code == -signal.SIGTERM else code
+        return 1 if self.told and code in (-signal.SIGTERM, 128 + signal.SIGTERM) else code
 
 
 def preloaded(env):
