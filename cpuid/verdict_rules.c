@@ -194,12 +194,14 @@ static void vendor(struct mv_compare *c)
 static void xsave_component(struct mv_compare *c, unsigned n, const char *text, uint64_t want,
 			    uint64_t have)
 {
+	enum mv_feature_id of = mv_xstate_feature(n);
 	struct mv_mismatch m = {
 		.rule = MV_RULE_XSAVE, .leaf = 0xd, .subleaf = n, .reg = -1, .want = want,
 		.have = have,
 	};
 
-	snprintf(m.text, sizeof(m.text), "%s", text);
+	snprintf(m.text, sizeof(m.text), "state component %u%s%s%s%s", n, of < MV_NFEATURES ? " (" : "",
+		 of < MV_NFEATURES ? mv_features[of].name : "", of < MV_NFEATURES ? ")" : "", text);
 	mv_compare_add(c, m);
 }
 
@@ -221,9 +223,7 @@ static void xsave(struct mv_compare *c)
 		if (!(guest >> n & 1))
 			continue;
 		if (!(host >> n & 1)) {
-			snprintf(text, sizeof(text),
-				 "state component %u, which the destination lacks", n);
-			xsave_component(c, n, text, 1, 0);
+			xsave_component(c, n, ", which the destination lacks", 1, 0);
 			continue;
 		}
 		if (n < 2)
@@ -232,8 +232,7 @@ static void xsave(struct mv_compare *c)
 		d = mv_compare_leaf(&c->dst_offer, 0xd, n);
 		if (s[MV_EAX] == d[MV_EAX] && s[MV_EBX] == d[MV_EBX] && s[MV_ECX] == d[MV_ECX])
 			continue;
-		snprintf(text, sizeof(text),
-			 "state component %u: 0x%x bytes at 0x%x, on the destination 0x%x at 0x%x", n,
+		snprintf(text, sizeof(text), ": 0x%x bytes at 0x%x, on the destination 0x%x at 0x%x",
 			 s[MV_EAX], s[MV_EBX], d[MV_EAX], d[MV_EBX]);
 		xsave_component(c, n, text, s[MV_EBX], d[MV_EBX]);
 	}

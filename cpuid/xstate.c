@@ -18,6 +18,23 @@ const struct mv_xstate_user mv_xstate_users[] = {
 };
 const unsigned mv_nxstate_users = sizeof(mv_xstate_users) / sizeof(mv_xstate_users[0]);
 
+enum mv_feature_id mv_xstate_feature(unsigned n)
+{
+	for (unsigned id = 0; id < MV_NFEATURES; id++) {
+		const struct mv_feature *f = &mv_features[id];
+
+		/* XCR0 is EDX:EAX of sublevel 0, XSS is EDX:ECX of sublevel 1. */
+		if (f->leaf != 0xd || (f->subleaf == 1 && f->reg == MV_EAX) ||
+		    f->bit + (f->reg == MV_EDX ? 32u : 0u) != n)
+			continue;
+		for (unsigned i = 0; i < mv_nxstate_users; i++)
+			if (mv_xstate_users[i].component == id)
+				return (enum mv_feature_id)mv_xstate_users[i].user;
+		return (enum mv_feature_id)id;
+	}
+	return MV_NFEATURES;
+}
+
 static uint64_t component_bit(enum mv_feature_id id)
 {
 	const struct mv_feature *f = &mv_features[id];

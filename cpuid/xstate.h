@@ -18,6 +18,9 @@ struct mv_xstate_user {
 extern const struct mv_xstate_user mv_xstate_users[];
 extern const unsigned mv_nxstate_users;
 
+/* What people know component n by: AVX, not XSTATE-AVX. MV_NFEATURES: it has no name. */
+enum mv_feature_id mv_xstate_feature(unsigned n);
+
 /*
  * The XCR0 components that feature id needs, itself or through what it depends on; a component needs
  * itself. _all: of every feature in one go, for the price of one.

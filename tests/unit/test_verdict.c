@@ -915,6 +915,39 @@ Test(verdict, mismatch_tells_both_sides_and_the_line)
 	fixture_finish(&f);
 }
 
+/* A component goes by the feature that one would have to hide. */
+Test(verdict, components_have_names)
+{
+	static const struct {
+		const char *src, *mask, *dst, *text;
+	} rows[] = {
+		{ "haswell", "xstate-avx=x", "haswell -xstate-avx",
+		  "state component 2 (AVX), which the destination lacks" },
+		{ "skylake-sp +xss-pt +intel-pt", "xss-pt=x", "skylake-sp +intel-pt",
+		  "state component 8 (XSS-PT), which the destination lacks" },
+		{ "skylake-sp d.0:eax=400e7", "d.0:eax[18]=1", "skylake-sp",
+		  "state component 18 (AMX-TILE), which the destination lacks" },
+		{ "skylake-sp d.0:eax=1000e7", "d.0:eax[20]=1", "skylake-sp",
+		  "state component 20, which the destination lacks" },
+		{ "zen3", "", "zen3 layout=zen2",
+		  "state component 9 (PKU): 0x8 bytes at 0x980, on the destination 0x40 at 0x340" },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct mv_mismatch *m;
+		struct fixture f;
+
+		fixture_init(&f);
+		cr_expect_eq(make_verdict(&f, rows[i].src, rows[i].mask, rows[i].dst, NULL), 0);
+		m = f.v->m;
+		while (m < f.v->m + f.v->n && m->rule != MV_RULE_XSAVE)
+			m++;
+		cr_assert(m < f.v->m + f.v->n, "%s", rows[i].text);
+		cr_expect_str_eq(m->text, rows[i].text, "%s", m->text);
+		fixture_finish(&f);
+	}
+}
+
 Test(verdict, a_reserved_bit_has_a_subject)
 {
 	struct fixture f;
