@@ -414,19 +414,19 @@ yes | head -c 8M >blob
 	--snapshot-on-sync sync.snap >words 2>syncs.err &
 pid_syncs=$!
 receiver r "unix:$tmp/sock"
-until_true "$minivmm" status syncs >/dev/null
+wait_for "$minivmm" status syncs
 "$minivmm" migrate syncs "$to" --bandwidth 64K >/dev/null 2>&1 &
-until_true sh -c "'$minivmm' status syncs | grep -q 'state *moving'"
+wait_for sh -c "'$minivmm' status syncs | grep -q 'state *moving'"
 cat <&7 >words.out &
 cat=$!
-until_true grep -q "counter: 500 " words.out
+wait_for grep -q "counter: 500 " words.out
 sleep 0.3
 expect_no_file sync.snap
 grep -q "counter: 501 " words.out && problem "it went on before it was saved"
 "$minivmm" status syncs | grep -q 'state *moving' || problem "it is not being moved any more"
 "$minivmm" migrate syncs --cancel
-until_true test -s sync.snap
-until_true grep -q "counter: 1000 " words.out
+wait_for test -s sync.snap
+wait_for grep -q "counter: 1000 " words.out
 gone syncs
 expect_equal "$code" 0
 kill "$cat"
