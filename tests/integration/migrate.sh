@@ -321,7 +321,7 @@ done
 ran "$minivmm" migrate a
 expect_status 2
 ran "$minivmm" migrate nobody "unix:$tmp/nobody"
-expect_status 2
+expect_status 1
 check "migrate: wrong usage"
 
 ran "$minivmm" pause a

@@ -157,9 +157,13 @@ check "${rows[2]}"
 
 cp a.snap old.snap
 ask one a.snap
-ran "$minivmm" stop one
-expect_status 0
+"$minivmm" stop one &
+stop_pid=$!
+sleep 0.3
+kill -0 "$stop_pid" || problem "stop did not wait for the end"
 let_go
+wait "$stop_pid" || problem "stop failed"
+kill -0 "$vm_pid" 2>/dev/null && [ "$(ps -o stat= "$vm_pid")" != Z ] && problem "the VM is still there"
 ended asker
 expect_status 1
 expect_err "the VM ended meanwhile"

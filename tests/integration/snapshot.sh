@@ -419,12 +419,16 @@ else
 	check "failed saves: a full disk"
 fi
 
-ran "$minivmm" run "$hello" --append "mode=counter delay=1 nonce=$nonce" --snapshot-on-sync "$tmp/folder" --stop
+limited() { # with files of at most 64 KiB
+	ran bash -c 'ulimit -f 64; exec "$@"' - "$minivmm" run "$hello" --snapshot-on-sync "$tmp/large.snap" "$@"
+}
+limited --append "mode=counter delay=1 nonce=$nonce" --stop
 expect_status 1
 expect_out "counter: 10 $nonce"
-expect_err "$tmp/folder: not a regular file"
-ran "$minivmm" run "$hello" --append "mode=counter delay=1" --snapshot-on-sync "$tmp/folder" --json
+expect_err "$tmp/large.snap: writing: File too large"
+limited --append "mode=counter delay=1" --json
 expect_status 1
 expect_json_is end exit
-expect_json_is not-saved/file "$tmp/folder"
+expect_json_is not-saved/file "$tmp/large.snap"
+expect_no_file "$tmp/large.snap"
 check "failed saves: at a sync point"
