@@ -201,6 +201,19 @@ void mv_vm_set_disk(struct mv_vm *vm, unsigned i, int fd)
 	vm->devices.virtio[i].fd = fd;
 }
 
+bool mv_vm_has_disk(const struct mv_vm *vm, const char *path)
+{
+	struct stat file, disk;
+
+	if (stat(path, &file))
+		return false;
+	for (uint32_t i = 0; i < vm->st->config.ndisks; i++)
+		if (fstat(vm->devices.virtio[i].fd, &disk) == 0 && disk.st_dev == file.st_dev &&
+		    disk.st_ino == file.st_ino)
+			return true;
+	return false;
+}
+
 /* While the guest is halted it writes no more; before, only as long as that gets somewhere. */
 static int read_sums(struct mv_disk_sums *sums, bool halted, const bool *cancelled, struct mv_err *err)
 {

@@ -43,6 +43,8 @@ void mv_disk_sums_close(struct mv_disk_sums *s);
 
 /* Give disk i its image; the descriptor remains the caller's. */
 void mv_vm_set_disk(struct mv_vm *vm, unsigned i, int fd);
+/* Is the file of this name, links followed, one of them? */
+bool mv_vm_has_disk(const struct mv_vm *vm, const char *path);
 /*
  * Of a guest about to be halted: read what they hold while it runs, so that what it writes from now on is
  * all that is left to be read while it is halted. Fails once *cancelled is true (atomic, set by another thread; may

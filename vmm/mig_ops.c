@@ -51,10 +51,8 @@ static uint64_t op_now(void *ctx)
 static int op_log_start(void *ctx, struct mv_err *err)
 {
 	struct mv_move *m = ctx;
-	/* While the guest still runs: from here on we read all of its memory ourselves. */
-	int rc = mv_lazy_finish(m->vm->lazy, NULL, err);
 
-	return rc ? rc : mv_dirty_start(&m->dirty, m->vm, err);
+	return mv_dirty_start(&m->dirty, m->vm, err);
 }
 
 static int op_log_fetch(void *ctx, uint64_t *bitmap, struct mv_err *err)
@@ -282,7 +280,9 @@ static void *move_main(void *arg)
 	int fd, rc = 0;
 
 	m->result.end = MV_LIVE_FAILED;
-	if (*m->opts.tls_dir)
+	/* Before there is anybody who would take the time it needs for the end: from here on all of it is read. */
+	rc = mv_lazy_finish(m->vm->lazy, &m->cancelled, &m->result.err);
+	if (rc == 0 && *m->opts.tls_dir)
 		rc = mv_tls_open(&tls, m->opts.tls_dir, MV_TLS_CLIENT, &m->result.err);
 	fd = rc ? rc : mv_net_connect(&m->opts.to, m->opts.insecure || tls,
 				      (int)m->opts.peer_timeout_ms, m->cancel_fd, &m->result.err);
@@ -404,7 +404,8 @@ bool mv_move_cancel(struct mv_move *m)
 	pthread_mutex_lock(&m->lock);
 	can = !m->committed && !m->over;
 	if (can) {
-		m->cancelled = true;
+		/* Read without the lock, too, where memory is. */
+		__atomic_store_n(&m->cancelled, true, __ATOMIC_SEQ_CST);
 		mv_thread_wake(m->cancel_fd);
 	}
 	pthread_mutex_unlock(&m->lock);

@@ -82,6 +82,10 @@ int mv_saving_start(struct mv_saving **out, struct mv_vm *vm, const char *path, 
 	*out = NULL;
 	if (!s)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
+	if (mv_vm_has_disk(vm, path)) {
+		free(s);
+		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "this is a disk of the VM's");
+	}
 	s->vm = vm;
 	s->compress = compress;
 	pthread_mutex_init(&s->lock, NULL);

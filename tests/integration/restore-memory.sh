@@ -242,6 +242,13 @@ int open(const char *path, int flags, ...)
 	}
 	return (int)call(SYS_openat, AT_FDCWD, (long)path, flags, mode);
 }
+ssize_t pread64(int fd, void *p, size_t n, off_t at)
+{
+	if (n >= 65536 && getenv("SHIM_SLOW"))
+		usleep(1000 * atoi(getenv("SHIM_SLOW")));
+	return call(SYS_pread64, fd, (long)p, (long)n, at);
+}
+ssize_t pread(int fd, void *p, size_t n, off_t at) { return pread64(fd, p, n, at); }
 int poll(struct pollfd *p, nfds_t n, int timeout)
 {
 	/* The thread that reads memory, and nobody else, waits for so long at first. */
@@ -336,3 +343,26 @@ wait "$there"
 ran "$minivmm" inspect --json "$tmp/moved.snap"
 expect_equal "$(($(json "$out" memory-in-file) >> 20))" "$((pages >> 20))" "MiB of memory"
 check "restore: a guest moves before its memory was read"
+
+# Reading it takes longer than the destination would wait for a silent source; and it can be given up.
+export SHIM_SLOW=60
+lurking mover "$tmp/blind.snap"
+unset SHIM_SLOW
+start there "$minivmm" receive "unix:$tmp/there" --name there --peer-timeout 0.5
+there=$pid
+wait_for test -S "$tmp/there"
+"$minivmm" migrate mover "unix:$tmp/there" >"$tmp/given-up" 2>&1 &
+asked=$!
+wait_for sh -c "'$minivmm' status mover | grep -q 'state *moving'"
+ran "$minivmm" migrate mover --cancel
+expect_status 0
+wait "$asked"
+expect_equal "$?" 1 "exit status of a move that was given up"
+grep -q cancelled "$tmp/given-up" || problem "not given up: $(cat "$tmp/given-up")"
+ran "$minivmm" migrate mover "unix:$tmp/there"
+expect_status 0
+ran "$minivmm" stop there
+expect_status 0
+wait "$there"
+"$minivmm" stop mover 2>/dev/null
+check "restore: a guest moves before its memory was read, which takes long"

@@ -464,6 +464,20 @@ for i in 1 2 3; do
 done
 check "control: a VM that was stopped is gone"
 
+cp "$tmp/zeros" "$tmp/disk.img"
+ln -sf disk.img "$tmp/link"
+start again "$minivmm" run "$hello" --name again --disk "$tmp/disk.img" --append "mode=counter ticks=1000000 delay=100000"
+wait_for "$minivmm" status again
+for path in "$tmp/disk.img" "$tmp/link"; do
+	ran "$minivmm" snapshot again "$path"
+	expect_status 1
+	expect_err "$path: this is a disk of the VM's"
+done
+"$minivmm" stop again
+ended again
+cmp "$tmp/disk.img" "$tmp/zeros" || problem "the disk is another"
+check "control: a snapshot is not written over the VM's disk"
+
 # A name of a file can be any bytes.
 cp "$hello" "$tmp/"$'any\xff bytes.elf'
 start bytes "$minivmm" run "$tmp/"$'any\xff bytes.elf' --append mode=hang
