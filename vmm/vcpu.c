@@ -284,7 +284,23 @@ static enum next handle_exit(struct mv_vcpu *vcpu)
 	}
 }
 
-/* Wait outside the guest while somebody pauses the VM. Returns whether it is being stopped. */
+/* What one instruction accesses may take several exits (two pages, 16 bytes): none is left out. */
+static enum next complete_instruction(struct mv_vcpu *vcpu)
+{
+	enum next next = GO_ON;
+	int rc = 0;
+
+	while (rc == 0 && next == GO_ON) {
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		rc = mv_kvm_run(vcpu->fd);
+		if (rc == 0)
+			next = handle_exit(vcpu);
+	}
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	return next;
+}
+
+/* Wait outside the guest while somebody pauses the VM. Returns whether it is being stopped, or has to stop. */
 static bool park(struct mv_vcpu *vcpu)
 {
 	struct mv_vm *vm = vcpu->vm;
@@ -293,7 +309,8 @@ static bool park(struct mv_vcpu *vcpu)
 	pthread_mutex_lock(&vm->lock);
 	if (vm->pausing && !vm->stopping) {
 		pthread_mutex_unlock(&vm->lock);
-		complete_io(vcpu);
+		if (complete_instruction(vcpu) == STOP)
+			return true;
 		pthread_mutex_lock(&vm->lock);
 	}
 	while (vm->pausing && !vm->stopping) {

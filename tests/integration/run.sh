@@ -444,6 +444,19 @@ expect_no_err "control socket"
 ended same
 check "control: a VM without a socket says so"
 
+# 1: inc %ebx; mov %ebx, 0xff000ffe; mov 0xff000ffe, %eax; cmp %ebx, %eax; je 1b; exit 1: over two pages of a device.
+printf '\x43\x89\x1d\xfe\x0f\x00\xff\xa1\xfe\x0f\x00\xff\x39\xd8\x74\xf0\xb0\x01\xe6\xf4\xf4' >"$tmp/halves.bin"
+start halves "$minivmm" run "$tmp/halves.bin" --flat 0x100000 --intercept none --testdev --name halves
+wait_for "$minivmm" status halves
+for ((i = 0; i < 100; i++)); do
+	"$minivmm" pause halves && "$minivmm" resume halves || break
+done 2>/dev/null
+expect_equal "$i" 100 "pauses that it came through"
+"$minivmm" stop halves 2>/dev/null
+ended halves
+expect_status 0
+check "control: a pause leaves no access half done"
+
 # What ends a VM is over when it says so: its name and its disk are free.
 head -c 1M /dev/zero >"$tmp/disk.img"
 for i in 1 2 3; do
