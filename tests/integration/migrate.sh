@@ -332,8 +332,8 @@ ran "$minivmm" resume a
 check "migrate: not while it is paused"
 
 # A destination that says nothing at all.
-python3 -c 'import socket, sys, time
-s = socket.socket(socket.AF_UNIX); s.bind("mute"); s.listen(9); time.sleep(60)' &
+python3 -c 'import os, socket, time
+s = socket.socket(socket.AF_UNIX); s.bind("mute.new"); s.listen(9); os.rename("mute.new", "mute"); time.sleep(60)' &
 mute=$!
 wait_for test -S mute
 "$minivmm" migrate a "unix:$tmp/mute" >m.out 2>m.err &
