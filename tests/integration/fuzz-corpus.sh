@@ -14,3 +14,7 @@ for target in "$build"/tests/fuzz/replay_*; do
 	expect_no_out ", 0 taken"
 	check "fuzz target $name: its corpus, and simple changes of it"
 done
+
+ran "$top/tests/fuzz/planted.sh" "$tmp/sources" 0
+expect_status 0
+check "fuzz: the bugs that it has to find have their places in the sources"
