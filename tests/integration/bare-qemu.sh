@@ -3,6 +3,7 @@
 # The probe guest without minivmm: QEMU's -kernel boots the same image, any BIOS the CD. What
 # misbehaves, hangs or is too old for it ends in a line that says so.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 
 if ! command -v qemu-system-x86_64 >/dev/null; then
 	skip "the probe guest under QEMU" "qemu-system-x86_64 is not installed"
@@ -112,31 +113,23 @@ if [ ! -e "$build/images/probe.iso" ]; then
 	exit 0
 fi
 
-# The characters on the screen, as lines.
-screen() {
-	od -An -v -tu1 -w160 "$1" | awk '{ s = ""; for (i = 1; i <= NF; i += 2) s = s sprintf("%c", $i); print s }'
+# on_screen NAME TEXT: the screen's characters, as lines in $tmp/NAME.txt, once there is TEXT among them.
+on_screen() {
+	echo "pmemsave 0xb8000 4000 \"$tmp/$1\"" >&3
+	od -An -v -tu1 -w160 "$tmp/$1" |
+		awk '{ s = ""; for (i = 1; i <= NF; i += 2) s = s sprintf("%c", $i); print s }' >"$tmp/$1.txt"
+	grep -q "$2" "$tmp/$1.txt"
 }
 
 mkfifo "$tmp/monitor"
 "${qemu[@]}" -vga std -cpu Penryn,family=6,model=23,stepping=4 -cdrom "$build/images/probe.iso" \
 	-serial "file:$tmp/serial" -monitor stdio <"$tmp/monitor" >/dev/null 2>"$tmp/.err" &
 exec 3>"$tmp/monitor"
-waited=0
-until grep -q "^probe: summary" "$tmp/serial" 2>/dev/null || [ $((waited++)) = 600 ]; do sleep 0.1; done
+WAIT=60 wait_for grep -q "^probe: summary" "$tmp/serial"
 # The screen is ready when its last line is.
-waited=0
-until grep -q "PgUp PgDn" "$tmp/page1.txt" 2>/dev/null || [ $((waited++)) = 100 ]; do
-	echo "pmemsave 0xb8000 4000 \"$tmp/page1\"" >&3
-	sleep 0.1
-	[ ! -s "$tmp/page1" ] || screen "$tmp/page1" >"$tmp/page1.txt"
-done
+wait_for on_screen page1 "PgUp PgDn"
 echo "sendkey end" >&3
-waited=0
-until grep -q "^summary ok=" "$tmp/page2.txt" 2>/dev/null || [ $((waited++)) = 100 ]; do
-	echo "pmemsave 0xb8000 4000 \"$tmp/page2\"" >&3
-	sleep 0.1
-	[ ! -s "$tmp/page2" ] || screen "$tmp/page2" >"$tmp/page2.txt"
-done
+wait_for on_screen page2 "^summary ok="
 [ -z "${SCREENSHOT:-}" ] || { echo "sendkey home"; sleep 0.3; echo "screendump \"$SCREENSHOT\""; sleep 0.3; } >&3
 echo quit >&3
 exec 3>&-

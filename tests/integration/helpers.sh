@@ -27,10 +27,10 @@ expect_json_is() { # PATH VALUE
 	[ "$is" = "$2" ] || problem "$1 is '$is', not '$2': $command_line"
 }
 
-# Retry a command for up to 20 s.
+# Retry a command for up to 20 s, or WAIT.
 wait_for() {
 	local i
-	for ((i = 0; i < 400; i++)); do
+	for ((i = 0; i < 20 * ${WAIT:-20}; i++)); do
 		"$@" >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done
@@ -128,4 +128,10 @@ feature_bits() {
 			my $v = $raw->{$leaf} ? hex $raw->{$leaf}[$r] : 0;
 			printf "%s %d %08x\n", $leaf, $r, $v & ~$not & 0xffffffff;
 		}'
+}
+
+# expect_bits_of FILE OPTION...: our guest with these options sees the same as the one that printed FILE elsewhere
+expect_bits_of() {
+	ran "$minivmm" run "${@:2}" --append nonce=c0ffee "$guests/probe.elf"
+	expect_equal "$(diff <(feature_bits "$tmp/.out") <(feature_bits "$1"))" "" "under minivmm (<) and there (>)"
 }

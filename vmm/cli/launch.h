@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What run and probe share: from options to a VM that is ready to start. */
+/* What commands share that start, restore or judge a VM: from options to a VM that is ready to start, and to its end. */
 #ifndef MV_CLI_LAUNCH_H
 #define MV_CLI_LAUNCH_H
 
