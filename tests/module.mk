@@ -22,7 +22,7 @@ unit_ld   = $(if $(filter test_vcpu_state,$(1)),-Wl$(comma)--wrap=mv_kvm_cap$(co
 $(OUT)/tests/unit/%.o: INC = $(call unit_inc,$(notdir $*)) -I. -Itests/unit -D_GNU_SOURCE \
                              -DMV_SOURCE_DIR='"$(CURDIR)"'
 $(OUT)/tests/unit/snapshot_fixture.o $(OUT)/tests/unit/fake_vm.o: INC = $(MIGRATE_INC) -I. -Itests/unit -D_GNU_SOURCE
-$(OUT)/tests/unit/support.o:          INC = $(CPUID_INC) -I. -Itests/unit -D_GNU_SOURCE
+$(OUT)/tests/unit/support.o: INC = $(CPUID_INC) -I. -Itests/unit -D_GNU_SOURCE -DMV_SOURCE_DIR='"$(CURDIR)"'
 
 .SECONDEXPANSION:
 $(UNIT_BINS): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $$(call unit_more,$$*) $$(call unit_libs,$$*)

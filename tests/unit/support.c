@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "maskfile.h"
 #include "xstate.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -479,4 +480,37 @@ char effective(const struct fixture *f, const char *name)
 	const struct mv_feature *e = &mv_features[feature_id(name)];
 
 	return mv_sym_char(mv_mask_sym(&f->p->effective, e->leaf, e->subleaf, e->reg, e->bit));
+}
+
+#define SOURCE_MAX (1u << 20)
+
+char *read_source(const char *name, size_t *len)
+{
+	char path[512], *bytes = malloc(SOURCE_MAX);
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", MV_SOURCE_DIR, name);
+	f = fopen(path, "rb");
+	cr_assert(f && bytes, "can't open %s", path);
+	n = fread(bytes, 1, SOURCE_MAX - 1, f);
+	fclose(f);
+	cr_assert(n > 0 && n < SOURCE_MAX - 1, "%s: %zu bytes", path, n);
+	bytes[n] = '\0';
+	if (len)
+		*len = n;
+	return bytes;
+}
+
+void load_guest_os(struct mv_mask *m, const char *guest_os)
+{
+	struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = guest_os };
+	struct mv_err err = { 0 };
+	char name[128], *bytes;
+	size_t len;
+
+	snprintf(name, sizeof(name), "configs/guest-os/%s.mask", guest_os);
+	bytes = read_source(name, &len);
+	cr_assert_eq(mv_mask_parse(m, bytes, len, &reader, &err), 0, "%s", err.msg);
+	free(bytes);
 }

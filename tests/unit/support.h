@@ -59,6 +59,11 @@ int make_verdict(struct fixture *f, const char *src, const char *mask, const cha
 const char *notes_text(const struct mv_notes *n);
 const char *verdict_text(const struct mv_verdict *v);
 
+/* A file of the sources, with a NUL behind it; the caller frees. len may be NULL. */
+char *read_source(const char *name, size_t *len);
+/* The default mask of that guest OS. */
+void load_guest_os(struct mv_mask *m, const char *guest_os);
+
 /* Features by name; an unknown name fails the test. */
 enum mv_feature_id feature_id(const char *name);
 bool guest_has(const struct fixture *f, const char *name);

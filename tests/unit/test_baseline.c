@@ -42,22 +42,6 @@ static void finish(void)
 
 TestSuite(baseline, .init = setup, .fini = finish, .timeout = 120);
 
-static void load_default(const char *name)
-{
-	struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = name };
-	char path[512], *text = calloc(1, 1 << 20);
-	struct mv_err err = { 0 };
-	FILE *f;
-
-	snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/guest-os/%s.mask", name);
-	f = fopen(path, "r");
-	cr_assert(f && text, "%s", path);
-	cr_assert_gt(fread(text, 1, (1 << 20) - 1, f), 0u);
-	fclose(f);
-	cr_assert_eq(mv_mask_parse(def, text, strlen(text), &reader, &err), 0, "%s", err.msg);
-	free(text);
-}
-
 static void set_default(const char *name, char sym)
 {
 	const struct mv_feature *f = &mv_features[feature_id(name)];
@@ -83,7 +67,7 @@ static int make(void)
 
 static int make_of(const char *default_mask, const char *const *words)
 {
-	load_default(default_mask);
+	load_guest_os(def, default_mask);
 	make_hosts(words);
 	return make();
 }
@@ -299,7 +283,7 @@ static void one_set(uint32_t seed, bool wild, unsigned *made)
 	amd = any(2);
 	nhosts = 1 + any(HOSTS);
 	snprintf(what, sizeof(what), "seed %u%s", seed, wild ? " (wild)" : "");
-	load_default(masks[any(COUNT(masks))]);
+	load_guest_os(def, masks[any(COUNT(masks))]);
 	if (any(3) == 0)
 		set_default("LM", 'H');
 	if (any(8) == 0)
@@ -532,7 +516,7 @@ Test(baseline, tsc_can_be_ignored_and_the_vendor_can_not)
 {
 	struct mv_baseline_opts opts = { .ignore_tsc = true };
 
-	load_default("linux64");
+	load_guest_os(def, "linux64");
 	make_hosts(WORDS("haswell tsc=2400000", "haswell tsc=3000000"));
 	cr_expect_eq(mv_baseline(b, def, list, nhosts, offers, &opts, &fx.err), 0);
 	make_hosts(WORDS("haswell tsc=2400000", "zen2 tsc=3000000"));
@@ -541,7 +525,7 @@ Test(baseline, tsc_can_be_ignored_and_the_vendor_can_not)
 
 Test(baseline, forbidden_features_keep_a_host_out)
 {
-	load_default("linux64");
+	load_guest_os(def, "linux64");
 	set_default("SHA", 'F');
 	make_hosts(WORDS("haswell", "haswell"));
 	cr_expect_eq(make(), 0);
@@ -556,6 +540,6 @@ Test(baseline, forbidden_features_keep_a_host_out)
 Test(baseline, of_nothing_is_an_error)
 {
 	nhosts = 0;
-	load_default("linux64");
+	load_guest_os(def, "linux64");
 	cr_expect_eq(make(), -MV_E_USAGE);
 }

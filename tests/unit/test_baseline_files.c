@@ -14,7 +14,6 @@
 #include "support.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define TEXT (1u << 18)
 
 /* Where the columns of the rows below lie. */
 static const struct {
@@ -115,18 +114,14 @@ static void load(size_t i)
 {
 	struct mv_mask_reader reader = { .kind = MV_MASK_OVERRIDE, .file = measured[i].name };
 	struct mv_err err = { 0 };
-	char path[512];
-	FILE *f;
+	char name[128];
 
-	snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/baselines/%s.mask", measured[i].name);
-	f = fopen(path, "r");
+	snprintf(name, sizeof(name), "configs/baselines/%s.mask", measured[i].name);
 	masks[i] = calloc(1, sizeof(*masks[i]));
-	texts[i] = calloc(1, TEXT);
-	cr_assert(f && masks[i] && texts[i], "%s", path);
-	cr_assert_gt(fread(texts[i], 1, TEXT - 1, f), 0u);
-	fclose(f);
+	texts[i] = read_source(name, NULL);
+	cr_assert(masks[i]);
 	cr_assert_eq(mv_mask_parse(masks[i], texts[i], strlen(texts[i]), &reader, &err), 0,
-		     "%s:%u: %s", path, err.line, err.msg);
+		     "%s:%u: %s", name, err.line, err.msg);
 }
 
 static struct mv_mask *def;
@@ -352,22 +347,6 @@ Test(baseline_files, newer_is_not_always_more)
 
 /* ---- laying baselines over default masks ---- */
 
-static void load_default(const char *name)
-{
-	struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = name };
-	char path[512], *text = malloc(1u << 20);
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/guest-os/%s.mask", name);
-	f = fopen(path, "r");
-	cr_assert(f && text && def, "%s", path);
-	n = fread(text, 1, 1u << 20, f);
-	fclose(f);
-	cr_assert_eq(mv_mask_parse(def, text, n, &reader, &fx.err), 0, "%s", fx.err.msg);
-	free(text);
-}
-
 static int restricted(const char *mask)
 {
 	struct mv_mask *base = calloc(1, sizeof(*base)), *was = calloc(1, sizeof(*was));
@@ -392,7 +371,7 @@ static char after(const char *name)
 
 Test(baseline_files, laid_over_a_default_mask_it_only_takes_away)
 {
-	load_default("generic32");
+	load_guest_os(def, "generic32");
 	cr_assert_eq(
 		restricted("feature VMX = T\nfeature LM = T\nfeature CX16 = T\n"
 			   "feature SSE3 = T\nfeature SSE4.1 = 0\nfield phys-bits = 40\n"
@@ -411,7 +390,7 @@ Test(baseline_files, laid_over_a_default_mask_it_only_takes_away)
 
 Test(baseline_files, it_can_not_hide_what_the_default_mask_requires)
 {
-	load_default("linux64");
+	load_guest_os(def, "linux64");
 	cr_expect_eq(restricted("feature LM = 0\n"), -MV_E_INPUT);
 	cr_expect_str_eq(fx.err.msg, "the baseline hides CPUID level 0x80000001 EDX:29 (LM), which "
 				     "the default mask requires (T)");
@@ -438,7 +417,7 @@ Test(baseline_files, hosts_of_the_generation_can_start_vms)
 
 	for (size_t g = 0; g < COUNT(guests); g++)
 		for (size_t i = 0; i < COUNT(rows); i++) {
-			load_default(guests[g]);
+			load_guest_os(def, guests[g]);
 			make_host(&fx.p->source, rows[i].host);
 			cr_assert_eq(mv_baseline_restrict(def, masks[by_name(rows[i].name)],
 							  mv_table_vendor(&fx.p->source.raw), was,

@@ -12,32 +12,11 @@
 #include "apply.h"
 #include "mask.h"
 #include "maskfile.h"
-
-#ifndef MV_SOURCE_DIR
-#define MV_SOURCE_DIR "."
-#endif
-
-#define MAX_FILE (1u << 20)
+#include "support.h"
 
 static const char *const guests[] = { "linux64",   "generic64", "windows64", "freebsd64",
 				      "linux32",   "generic32", "windows32", "bare-metal" };
 #define NGUESTS (sizeof(guests) / sizeof(guests[0]))
-
-static char *read_file(const char *name, size_t *len)
-{
-	char path[512];
-	char *text = malloc(MAX_FILE);
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", MV_SOURCE_DIR, name);
-	f = fopen(path, "rb");
-	cr_assert(f, "can't open %s", path);
-	cr_assert(text);
-	*len = fread(text, 1, MAX_FILE - 1, f);
-	text[*len] = '\0';
-	fclose(f);
-	return text;
-}
 
 static int accept_directive(void *ctx, enum mv_directive d, const char *arg, mv_at at,
 			    struct mv_err *err)
@@ -60,7 +39,7 @@ static struct mv_mask *parse_file(const char *name, enum mv_mask_kind kind)
 	struct mv_mask *m = calloc(1, sizeof(*m));
 	struct mv_err err;
 	size_t len;
-	char *text = read_file(name, &len);
+	char *text = read_source(name, &len);
 
 	cr_assert(m);
 	cr_assert_eq(parse(m, kind, text, len, &err), 0, "%s:%u:%u: %s", name, err.line, err.col,
@@ -131,7 +110,7 @@ static void check_override(const char *name)
 static void check_lines(const char *name)
 {
 	size_t len, col = 0;
-	char *text = read_file(name, &len);
+	char *text = read_source(name, &len);
 
 	cr_expect(text[0] == '#', "%s begins with a comment", name);
 	cr_expect(len && text[len - 1] == '\n', "%s", name);
@@ -613,7 +592,7 @@ Test(configs, examples_of_the_document)
 	struct mv_mask *def = calloc(1, sizeof(*def)), *over = calloc(1, sizeof(*over));
 	struct mv_mask *final = calloc(1, sizeof(*final));
 	size_t len, masks = 0, finals = 0, errors = 0;
-	char *text = read_file("docs/mask-language.md", &len), *p = text, *line_end;
+	char *text = read_source("docs/mask-language.md", &len), *p = text, *line_end;
 	char kind[32] = "", *start = NULL;
 	uint32_t line = 0;
 

@@ -7,6 +7,7 @@
 
 #include "maskfile.h"
 #include "maskwrite.h"
+#include "support.h"
 
 #define TEXT (1u << 20)
 #define AMD_LINE "cpuid.80000001.edx.amd = \"----:----:---0:----:----:----:----:----\"\n"
@@ -166,17 +167,8 @@ Test(maskwrite, the_default_masks_survive_every_form)
 					     "freebsd64", "generic64", "generic32", "bare-metal" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		char path[512], *file = calloc(1, TEXT);
-		FILE *f;
-
-		snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/guest-os/%s.mask", names[i]);
-		f = fopen(path, "r");
-		cr_assert(f && file, "%s", path);
-		cr_assert_gt(fread(file, 1, TEXT - 1, f), 0u);
-		fclose(f);
-		parse(mask, file, MV_MASK_DEFAULT);
+		load_guest_os(mask, names[i]);
 		round_trip(mask, MV_MASK_DEFAULT);
-		free(file);
 	}
 }
 

@@ -44,27 +44,19 @@ TestSuite(suggest, .init = setup, .fini = finish, .timeout = 120);
 /* The VM on host src, with a default mask and an override. */
 static void make_vm(const char *src, const char *name, const char *override)
 {
-	struct mv_mask_reader reader = { .kind = MV_MASK_DEFAULT, .file = name };
+	const struct mv_mask_reader reader = { .kind = MV_MASK_OVERRIDE, .file = name };
 	struct mv_mask *def = calloc(1, sizeof(*def)), *over = calloc(1, sizeof(*over));
-	char path[512], *text = calloc(1, 1 << 20);
-	FILE *f;
 
-	snprintf(path, sizeof(path), MV_SOURCE_DIR "/configs/guest-os/%s.mask", name);
-	f = fopen(path, "r");
-	cr_assert(f && text && def && over, "%s", path);
-	cr_assert_gt(fread(text, 1, (1 << 20) - 1, f), 0u);
-	fclose(f);
+	cr_assert(def && over);
+	load_guest_os(def, name);
 	memset(&fx.err, 0, sizeof(fx.err));
 	memset(fx.p, 0, sizeof(*fx.p));
-	cr_assert_eq(mv_mask_parse(def, text, strlen(text), &reader, &fx.err), 0, "%s", fx.err.msg);
-	reader.kind = MV_MASK_OVERRIDE;
 	cr_assert_eq(mv_mask_parse(over, override, strlen(override), &reader, &fx.err), 0, "%s",
 		     fx.err.msg);
 	make_host(&fx.p->source, src);
 	fx.p->intercept = MV_INTERCEPTION_KERNEL;
 	cr_assert_eq(mv_mask_merge(&fx.p->final, def, over, mv_table_vendor(&fx.p->source.raw),
 				   &fx.err), 0, "%s", fx.err.msg);
-	free(text);
 	free(def);
 	free(over);
 }
