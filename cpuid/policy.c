@@ -47,7 +47,9 @@ void mv_policy_move(struct mv_policy *p, const struct mv_host *to)
 	if (!given.tsc_khz)
 		given.tsc_khz = to->tsc_khz;
 	p->source = *to;
-	p->given = mv_given_by(&given, to) ? (struct mv_given){ 0 } : given;
+	if (mv_given_by(&given, to))
+		given = (struct mv_given){ 0 };
+	p->given = given;
 }
 
 uint64_t mv_policy_msr(const struct mv_policy *p, uint32_t index, uint64_t *named)
