@@ -64,6 +64,13 @@ void mv_vm_forget_disks(struct mv_vm *vm)
 	(void)vm;
 }
 
+bool mv_vm_has_disk(const struct mv_vm *vm, const char *path)
+{
+	(void)vm;
+	(void)path;
+	return false;
+}
+
 int mv_vm_before_save(struct mv_vm *vm, const bool *cancelled, struct mv_err *err)
 {
 	(void)vm;
