@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 out=${1:?usage: tests/mutate.sh OUTDIR}
 cc=${CC:-cc}
 jobs=${JOBS:-$(nproc)}
-flags="-std=c11 -D_GNU_SOURCE -O0 -w -Icpuid -Itests/unit"
+flags="-std=c11 -D_GNU_SOURCE -O0 -w -Icpuid -Itests/unit -DMV_SOURCE_DIR=\"$PWD\""
 tests="table xstate host apply answer leak predict verdict unknown"
 
 mkdir -p "$out"
@@ -80,7 +80,7 @@ mutant() { # FILE[@TEST] DESCRIPTION SED
 
 one() { # DIR FILE SED
 	file=${2%@*} test=${2#*@}
-	case $test in verdict_rules | policy) test=verdict ;; esac
+	case $test in verdict_rules | policy) test=verdict ;; apply_derived) test=apply ;; esac
 	sed "$3" "cpuid/$file.c" >"$1/$file.c"
 	if cmp -s "cpuid/$file.c" "$1/$file.c"; then
 		echo 'no longer applies' >"$1/broken"
@@ -170,8 +170,8 @@ mutant policy 'ignored names stand twice'           's/if (!len || listed(.*/if 
 mutant policy 'ignored: a part of a name is listed' 's/if (n == len && !memcmp/if (n >= len \&\& !memcmp/'
 mutant policy 'ignored: no limit'                   's/if (at + 1 + len >= sizeof(p->ignored))/if (0)/'
 mutant policy 'ignored: something of a list too long' "s/p->ignored\[before\] = .*/;/"
-mutant verdict_rules 'interception: CPL 3 is forgotten' 's/p->patchable && p->patch_cpl3 &&/p->patchable \&\&/'
-mutant verdict_rules 'interception: step at one level' 's/proof\[MV_INTERCEPTION_STEP\] == MV_PROOF_BOTH/proof[MV_INTERCEPTION_STEP]/'
+mutant verdict_rules 'interception: CPL 3 is forgotten' 's/(c->dst, p->patchable && p->patch_cpl3)/(c->dst, p->patchable)/'
+mutant host@verdict 'interception: step at one level' 's/proof\[MV_INTERCEPTION_STEP\] == MV_PROOF_BOTH/proof[MV_INTERCEPTION_STEP]/'
 
 # What a host does not tell.
 mutant verdict@unknown 'what is unknown is fine'       's/ (x & (se ^ de)) | unknown;/ (x \& (se ^ de));/'
@@ -200,17 +200,17 @@ mutant apply 'a child of R becomes 0'            's/== MV_SYM_R ? MV_SYM_R : MV_
 mutant apply 'components without users stay'     's/changed |= orphan(c, component, user, tell);/;/'
 mutant apply 'the line in the middle, not the last' 's/^\tif (mv_featset_has(&c->closed, id))/\tif (0)/'
 mutant apply 'dynamic bits stay'                 's/cls == MV_FC_DYNAMIC/cls == MV_FC_HAZARD/'
-mutant apply 'AMD'\''s copies are left alone'    's/^\tmirror_bits(&p->guest);//'
-mutant apply 'the area'\''s size is copied'      's/^\t\td0->reg\[MV_ECX\] = .*//'
-mutant apply 'leaf 0xD stays without XSAVE'      's/^\t\twithout_xsave(p);//'
-mutant apply 'empty entries stay'                's/^\tdrop_zero_entries(g);//'
-mutant apply 'maxima above the host'\''s'        's/ && top > mv_table_field(offer, id))/ \&\& 0)/'
-mutant apply 'maxima beat number lines'          's/^\tif (mv_mask_find_field(&p->final, id))/\tif (0)/'
-mutant apply 'number lines are forgotten'        's/rc = fixed_fields(p, err);/;/'
-mutant apply 'numbers stay comparable'           '/^static int fixed_fields/,/^}/s/r && bit <= f->hi/0/'
-mutant apply 'leaf 0xB as the highest leaf'      's/highest_leaf(g, 0, 0x3fffffff) > 0xb && //'
-mutant apply 'what a number line cuts off stays'    's/^\tdrop_out_of_range(&p->guest);//'
-mutant apply 'leaves in the order of numbers'    's/^\torder(&p->guest);//'
+mutant apply_derived 'AMD'\''s copies are left alone'    's/^\tmirror_bits(&p->guest);//'
+mutant apply_derived 'the area'\''s size is copied'      's/^\t\td0->reg\[MV_ECX\] = .*//'
+mutant apply_derived 'leaf 0xD stays without XSAVE'      's/^\t\twithout_xsave(p);//'
+mutant apply_derived 'empty entries stay'                's/^\tdrop_zero_entries(g);//'
+mutant apply_derived 'maxima above the host'\''s'        's/ && top > mv_table_field(offer, id))/ \&\& 0)/'
+mutant apply_derived 'maxima beat number lines'          's/^\tif (mv_mask_find_field(&p->final, id))/\tif (0)/'
+mutant apply_derived 'number lines are forgotten'        's/rc = fixed_fields(p, err);/;/'
+mutant apply_derived 'numbers stay comparable'           '/^static int fixed_fields/,/^}/s/r && bit <= f->hi/0/'
+mutant apply_derived 'leaf 0xB as the highest leaf'      's/highest_leaf(g, 0, 0x3fffffff) > 0xb && //'
+mutant apply_derived 'what a number line cuts off stays'    's/^\tdrop_out_of_range(&p->guest);//'
+mutant apply_derived 'leaves in the order of numbers'    's/^\torder(&p->guest);//'
 
 # What a host offers.
 mutant host 'the kvm view is the ceiling'        's/^\tif (mv_host_intercepts(h))/\tif (1)/'
