@@ -10,7 +10,7 @@ CORE_ABI := 0
 # ---- the core as a shared library ----------------------------------------------------------------
 
 CORE_PIC  := $(patsubst %.c,$(OUT)/pic/%.o,$(CPUID_SRCS))
-CORE_HDRS := $(filter-out cpuid/verdict_impl.h cpuid/masklex.h,$(wildcard cpuid/*.h)) cpuid/features.def cpuid/fields.def
+CORE_HDRS := $(filter-out cpuid/%_impl.h cpuid/masklex.h,$(wildcard cpuid/*.h)) cpuid/features.def cpuid/fields.def
 
 $(OUT)/pic/%.o: %.c $(OUT)/.flags
 	@mkdir -p $(@D)
