@@ -162,7 +162,9 @@ def judge(s, d, r, action, proxy):
     if r.returncode != 1 or not r.stderr:
         return f"exit status {r.returncode}: {r.stderr}"
     if handed_over:
-        if not went or s_runs or not s.alive():
+        # GO may have been on its way when nobody was there to read it.
+        may_be = went or (action == "destination killed" and ("destination", "READY") in proxy.seen)
+        if not may_be or s_runs or not s.alive():
             return "handed over, but not halted"
         if "paused" not in say("status", s.name).stdout or "may be running" not in say("status", s.name).stdout:
             return "status does not tell"
