@@ -179,8 +179,10 @@ def save(env):
         old = f.read()
     r = one(env, "run", image, "-q", *COUNTER, "--snapshot-on-sync", "s.snap", "--stop")
     ok = r[0].code == 0
-    # Saved, but the folder could not be flushed; or the guest went on because it could not be saved.
-    whole_or_old("s.snap", old, None if ok or "saved, but" in r[0].text(r[0].err) else False)
+    # Saved, but the folder could not be flushed, or what the guest wrote is lost; or the guest went on because it
+    # could not be saved.
+    excuse = re.search("saved, but|standard output: ", r[0].text(r[0].err))
+    whole_or_old("s.snap", old, None if ok or excuse else False)
     return r
 
 
