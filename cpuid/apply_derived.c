@@ -54,12 +54,9 @@ static void hide_numbers(struct mv_policy *p)
 
 		if (e)
 			e->reg[r->reg] &= ~gone;
-		for (unsigned bit = 0; gone >> bit; bit++) {
+		for (unsigned bit = 0; gone && bit < 32; bit++)
 			if (gone >> bit & 1)
 				mv_mask_reg_set(r, bit, MV_SYM_0, r->at[bit]);
-			if (bit == 31)
-				break;
-		}
 	}
 	/* Without 5-level paging addresses have no more bits, as many as the CPU may have. */
 	if ((width == MV_SYM_X || width == MV_SYM_H) && !mv_table_has(&p->guest, MV_F_LA57) &&
