@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#define XSTATE_XTILEDATA 18
+
+/*
+ * Guests get AMX only if their VMM asks, before the kernel first tells what it offers (kernels before 6.4 then
+ * offer half of it) and before the first vCPU (Documentation/arch/x86/xstate.rst). Where it isn't given, it
+ * isn't offered.
+ */
+static void ask_for_amx(int fd)
+{
+	uint64_t supported = 0;
+	struct kvm_device_attr a = { .attr = KVM_X86_XCOMP_GUEST_SUPP, .addr = (uintptr_t)&supported };
+
+	if (ioctl(fd, KVM_GET_DEVICE_ATTR, &a) == 0 && supported >> XSTATE_XTILEDATA & 1)
+		syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XSTATE_XTILEDATA);
+}
 
 int mv_kvm_open(struct mv_kvm *kvm, struct mv_err *err)
 {
@@ -22,6 +40,7 @@ int mv_kvm_open(struct mv_kvm *kvm, struct mv_err *err)
 	size = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (version == KVM_API_VERSION && size > 0) {
 		kvm->run_size = (size_t)size;
+		ask_for_amx(kvm->fd);
 		return 0;
 	}
 	mv_kvm_close(kvm);

@@ -18,7 +18,7 @@ struct mv_kvm {
 	size_t run_size;	/* bytes of struct kvm_run's mapping */
 };
 
-/* Open /dev/kvm. -MV_E_HOST if there is none or it speaks another API version. */
+/* Open /dev/kvm, with AMX for guests where it has it. -MV_E_HOST if there is none or it speaks another API version. */
 int mv_kvm_open(struct mv_kvm *kvm, struct mv_err *err);
 void mv_kvm_close(struct mv_kvm *kvm);
 
