@@ -18,6 +18,7 @@
 #include "saving.h"
 
 #define CLAIM_MS 200	/* between two tries to get a name that is taken */
+#define PATIENCE 15	/* tries, until it is said to be taken */
 
 struct runner {
 	struct mv_vm *vm;
@@ -34,6 +35,7 @@ struct runner {
 	bool save_stops;	/* … and it ends then */
 	bool save_of_sync;	/* … because of its sync point, at which it is halted */
 	bool sync_waits;	/* it came to its sync point, and stays there, while it was being saved or moved */
+	unsigned claims;	/* how often it tried in vain to get its name */
 	int asker;		/* the client that asked for a migration or a snapshot; -1: nobody */
 	char note[MV_ADDR_TEXT + 128];	/* why it is paused, if nobody paused it */
 };
@@ -480,9 +482,16 @@ static int open_timer(double seconds, struct mv_err *err)
 /* Received from this very machine, a VM gets its name once the source has let go of it. */
 static int claim(struct runner *r)
 {
-	if (!r->opts->name || !r->opts->started || r->control.listen_fd >= 0)
+	struct mv_err why = { 0 };
+
+	if (!r->opts->name || !r->opts->started || r->control.listen_fd >= 0 ||
+	    mv_control_open(&r->control, r->opts->name, &why) == 0)
 		return -1;
-	return mv_control_open(&r->control, r->opts->name, NULL) ? CLAIM_MS : -1;
+	*why.hint = '\0';
+	mv_err_hint(&why, "it gets one by itself as soon as it can");
+	if (++r->claims == PATIENCE && r->opts->nameless)
+		r->opts->nameless(&why);
+	return CLAIM_MS;
 }
 
 #define CLIENTS 6	/* in what is polled, where they begin */

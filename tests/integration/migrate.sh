@@ -267,6 +267,27 @@ expect_err "a goes on here"
 expect_grows a.out
 check "migrate: nobody listens"
 
+# Only once it is clear that it is no move on this machine, where the source lets go of the name in a moment.
+"$minivmm" run "$guests/hello.elf" -q --name other --append mode=hang >/dev/null 2>&1 &
+pid_other=$!
+wait_for "$minivmm" status other
+receiver b "unix:$tmp/sock" --name other
+ran "$minivmm" migrate a "$to"
+expect_status 0
+wait_for grep -q "this VM has no control socket" b.err
+err=$(cat b.err)
+expect_err "a VM named 'other' is running: this VM has no control socket"
+expect_err "hint: it gets one by itself as soon as it can"
+"$minivmm" stop other
+gone other
+wait_for "$minivmm" status other
+expect_grows b.out
+"$minivmm" stop other
+gone b
+gone a
+counter a
+check "migrate: where its name is taken, that is told, and it is there once the name is free"
+
 # Looking a name up takes calls that a VM's process may not make.
 request() { # JSON: to a's control socket; what it says, until there is an error
 	timeout 20 python3 -c 'import socket, sys
