@@ -36,8 +36,8 @@ FUZZ_SEEDS ?= 50
 FUZZ_COUNT ?= 2000
 .PHONY: fuzz-devices
 fuzz-devices: deps-test
-	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/fuzz SAN=address,undefined all
-	$(Q)ASAN_OPTIONS=detect_leaks=0 FUZZ_SEEDS=$(FUZZ_SEEDS) FUZZ_COUNT=$(FUZZ_COUNT) tests/integration/devices.sh $(OUT)/fuzz
+	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/fuzz-devices SAN=address,undefined all
+	$(Q)ASAN_OPTIONS=detect_leaks=0 FUZZ_SEEDS=$(FUZZ_SEEDS) FUZZ_COUNT=$(FUZZ_COUNT) tests/integration/devices.sh $(OUT)/fuzz-devices
 
 # The program as it is where libvirt's header is missing: virt.c alone looks for it.
 $(OUT)/tests/virt-off.o: vmm/virt.c $(OUT)/.flags
