@@ -251,11 +251,25 @@ static enum next port_io(struct mv_vcpu *vcpu)
 	return STOP;
 }
 
+/* KVM's words of what it found (Documentation/virt/kvm/api.rst, KVM_EXIT_INTERNAL_ERROR), for those who know its source. */
+static const char *internal_error(const struct kvm_run *run, char *text, size_t size)
+{
+	const uint32_t max = sizeof(run->internal.data) / sizeof(run->internal.data[0]);
+	int at = snprintf(text, size, "KVM internal error %u (", run->internal.suberror);
+
+	for (uint32_t i = 0; i < run->internal.ndata && i < max && at > 0 && (size_t)at < size; i++)
+		at += snprintf(text + at, size - (size_t)at, i ? " 0x%llx" : "0x%llx",
+			       (unsigned long long)run->internal.data[i]);
+	if (at > 0 && (size_t)at < size)
+		snprintf(text + at, size - (size_t)at, ")");
+	return text;
+}
+
 static enum next handle_exit(struct mv_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	struct mv_event e = { 0 };
-	char how[96];
+	char how[128];
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
@@ -272,8 +286,7 @@ static enum next handle_exit(struct mv_vcpu *vcpu)
 	case KVM_EXIT_INTERNAL_ERROR:
 		if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
 			return crash(vcpu, "KVM can't emulate the instruction");
-		snprintf(how, sizeof(how), "KVM internal error %u", run->internal.suberror);
-		return crash(vcpu, how);
+		return crash(vcpu, internal_error(run, how, sizeof(how)));
 	case KVM_EXIT_FAIL_ENTRY:
 		mv_err_set(&e.err, MV_E_FAILED, "KVM can't enter the guest: hardware reason 0x%llx",
 			   (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
