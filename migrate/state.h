@@ -73,6 +73,12 @@ struct mv_events {
 	uint32_t flags;
 };
 
+/*
+ * No MSR, but kept among them: SSP, the shadow stack pointer of the privilege level at which a vCPU halted. The
+ * number is the one that KVM has for it inside.
+ */
+#define MV_MSR_SSP 0x4b564dff
+
 struct mv_vcpu_state {
 	uint32_t id;
 	struct mv_regs regs;

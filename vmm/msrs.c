@@ -21,6 +21,9 @@
 #define MSR_IA32_MC0_CTL2 0x280
 #define MAX_BANKS 32
 
+/* KVM_X86_REG_KVM(KVM_REG_GUEST_SSP) of Linux 6.18 (Documentation/virt/kvm/api.rst, 4.68). */
+#define REG_GUEST_SSP (KVM_REG_X86 | KVM_REG_SIZE_U64 | UINT64_C(3) << 32)
+
 /* What KVM takes in one call. */
 #define BATCH 255
 
@@ -167,6 +170,39 @@ static int read_all(struct mv_vcpu *v, struct mv_vcpu_state *s, const struct wan
 	return 0;
 }
 
+static int too_many(struct mv_err *err)
+{
+	return mv_err_set(err, MV_E_HOST, "this host's KVM lists more than %d MSRs", MV_MAX_MSRS);
+}
+
+/* Only KVMs that give guests shadow stacks have it, and for vCPUs that were shown them. */
+static int read_ssp(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *err)
+{
+	uint64_t ssp = 0;
+	struct kvm_one_reg r = { .id = REG_GUEST_SSP, .addr = (uintptr_t)&ssp };
+
+	if (mv_kvm_do(v->fd, KVM_GET_ONE_REG, &r, NULL) < 0)
+		return 0;
+	if (s->nmsrs == MV_MAX_MSRS)
+		return too_many(err);
+	s->msrs[s->nmsrs++] = (struct mv_msr){ MV_MSR_SSP, ssp };
+	return 0;
+}
+
+/* One that holds nothing may go to a KVM without. */
+static int write_ssp(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err *err)
+{
+	for (uint32_t i = 0; i < s->nmsrs; i++) {
+		uint64_t ssp = s->msrs[i].value;
+		struct kvm_one_reg r = { .id = REG_GUEST_SSP, .addr = (uintptr_t)&ssp };
+
+		if (s->msrs[i].index == MV_MSR_SSP && mv_kvm_do(v->fd, KVM_SET_ONE_REG, &r, NULL) < 0 && ssp)
+			return mv_err_set(err, MV_E_HOST, "this host's KVM refuses the shadow stack pointer 0x%llx",
+					  (unsigned long long)ssp);
+	}
+	return 0;
+}
+
 int mv_msrs_get(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *err)
 {
 	struct wanted w = { 0 };
@@ -177,9 +213,10 @@ int mv_msrs_get(struct mv_vcpu *v, struct mv_vcpu_state *s, struct mv_err *err)
 		ok = want_range(&w, unlisted[i].first, unlisted[i].n);
 	ok = ok && want_banks(&w, v->fd);
 	if (!ok)
-		return mv_err_set(err, MV_E_HOST, "this host's KVM lists more than %d MSRs",
-				  MV_MAX_MSRS);
+		return too_many(err);
 	rc = read_all(v, s, &w, err);
+	if (rc == 0)
+		rc = read_ssp(v, s, err);
 	qsort(s->msrs, s->nmsrs, sizeof(s->msrs[0]), by_rank);
 	return rc;
 }
@@ -217,7 +254,7 @@ int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err 
 
 		memset(&b, 0, sizeof(b));
 		for (m = &s->msrs[at]; m < s->msrs + s->nmsrs && b.head.nmsrs < BATCH; m++)
-			if (!left_alone(m->index))
+			if (!left_alone(m->index) && m->index != MV_MSR_SSP)
 				b.head.entries[b.head.nmsrs++] = (struct kvm_msr_entry){ .index = m->index,
 									      .data = m->value };
 		done = b.head.nmsrs ? mv_kvm_do(v->fd, KVM_SET_MSRS, &b.head, err) : 0;
@@ -235,7 +272,7 @@ int mv_msrs_set(struct mv_vcpu *v, const struct mv_vcpu_state *s, struct mv_err 
 					  (unsigned long long)m->value);
 		at = (uint32_t)(m - s->msrs) + 1;
 	}
-	return 0;
+	return write_ssp(v, s, err);
 }
 
 int mv_msrs_power_on(struct mv_vcpu *v, struct mv_err *err)

@@ -19,6 +19,9 @@ static bool without_xsave;
 /* … and one that takes any SREGS, XCRS and XSAVE: what the last of these had as XSTATE_BV. */
 static bool takes_all;
 static uint64_t xstate_bv;
+/* … and one that gives vCPUs with shadow stacks what a newer kernel does: the last pointer that was set. */
+static bool has_ssp;
+static uint64_t ssp;
 int __real_mv_kvm_cap(int fd, unsigned cap);
 int __wrap_mv_kvm_cap(int fd, unsigned cap);
 int __real_mv_kvm_call(int fd, unsigned long cmd, const char *name, void *arg, struct mv_err *err);
@@ -31,6 +34,16 @@ int __wrap_mv_kvm_cap(int fd, unsigned cap)
 
 int __wrap_mv_kvm_call(int fd, unsigned long cmd, const char *name, void *arg, struct mv_err *err)
 {
+	if (has_ssp && (cmd == KVM_GET_ONE_REG || cmd == KVM_SET_ONE_REG)) {
+		const struct kvm_one_reg *r = arg;
+
+		cr_expect_eq(r->id, UINT64_C(0x2030000300000000));
+		if (cmd == KVM_GET_ONE_REG)
+			*(uint64_t *)(uintptr_t)r->addr = ssp;
+		else
+			ssp = *(const uint64_t *)(uintptr_t)r->addr;
+		return 0;
+	}
 	if (without_xsave && cmd == KVM_SET_XCRS)
 		return mv_err_set(err, MV_E_HOST, "%s: refused by the test", name);
 	if (takes_all && cmd == KVM_SET_XSAVE)
@@ -306,4 +319,31 @@ Test(vcpu_state, a_host_without_xsave)
 	state->vcpus[0].xcrs[0].value = 3;
 	cr_expect_neq(mv_vm_set_state(vm, state, &err), 0);
 	without_xsave = false;
+}
+
+/* A pointer that is lost would be zero after the move: the first RET then ends the program with #CP. */
+Test(vcpu_state, a_shadow_stack)
+{
+	struct mv_err err = { 0 };
+
+	state->nvcpus = 1;
+	vm->nvcpus = 1;
+	has_ssp = true;
+	ssp = 0x7fff12345008;
+	cr_assert(!mv_vm_get_state(vm, again, &err), "%s", err.msg);
+	ssp = 0;
+	cr_assert(!mv_vm_set_state(vm, again, &err), "%s", err.msg);
+	cr_expect_eq(ssp, 0x7fff12345008, "0x%llx", (unsigned long long)ssp);
+
+	/* Where there is none: not silently. */
+	has_ssp = false;
+	cr_expect_eq(mv_vm_set_state(vm, again, &err), -MV_E_HOST);
+	cr_expect(strstr(err.msg, "the shadow stack pointer 0x7fff12345008"), "%s", err.msg);
+	for (uint32_t i = 0; i < again->vcpus[0].nmsrs; i++)
+		if (again->vcpus[0].msrs[i].index == 0x4b564dff)
+			again->vcpus[0].msrs[i].value = 0;
+	err = (struct mv_err){ 0 };
+	cr_expect(!mv_vm_set_state(vm, again, &err), "one that holds nothing: %s", err.msg);
+	state->nvcpus = 2;
+	vm->nvcpus = 2;
 }
