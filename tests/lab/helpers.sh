@@ -19,9 +19,10 @@ left() {
 }
 
 # run_in HOST AREA FOLDER [OPTION...]: boot HOST with $job; its results are in FOLDER. Ends the script, with a
-# failed test AREA, if that does not come to an end.
+# failed test AREA, if that does not come to an end. HOST_KERNEL=NAME: with another kernel (lab --kernel).
 run_in() {
-	tests/lab/lab run "$1" --job "$job" --out "$3" "${@:4}" >"$tmp/console" 2>&1 && return
+	tests/lab/lab run "$1" --job "$job" --out "$3" ${HOST_KERNEL:+--kernel "$HOST_KERNEL"} "${@:4}" \
+		>"$tmp/console" 2>&1 && return
 	echo "not ok $2: $(tail -1 "$tmp/console")"
 	tail -20 "$tmp/console" >&2
 	exit 0
