@@ -113,3 +113,28 @@ expect_status 0
 ran "$minivmm" check --cold --on "$hosts/epyc-noavx.json" --baseline "$tmp/amd.mask" "$hosts/opteron-g3.json"
 expect_status 3
 check "check --cold: may a new host join a cluster's baseline?"
+
+# One CPU under two kernels, as fleets have them while they are updated (both recorded in the lab).
+new=$top/tests/data/kernels/epyc-7.3.json
+both=$tmp/kernels.mask
+came=$'  * TSC-DEADLINE (ECX:24): only on the SIDE; H generic64.mask:25\n  * CPUID-USER-DIS (EAX:17): only on the SIDE; H generic64.mask:500'
+ran "$minivmm" check --on "$hosts/epyc.json" "$new"
+expect_status 3
+expect_equal "$(grep '^  \* ' <<<"$out")" "${came//SIDE/destination}" "what the newer kernel brought"
+expect_out "only the guide's rule does, --rule subset accepts"
+ran "$minivmm" check --rule subset --on "$hosts/epyc.json" "$new"
+expect_status 0
+ran "$minivmm" check --on "$new" "$hosts/epyc.json"
+expect_status 3
+expect_equal "$(grep '^  \* ' <<<"$out")" "${came//SIDE/source}" "what the older one lacks"
+ran "$minivmm" check --rule subset --on "$new" "$hosts/epyc.json"
+expect_status 3
+ran "$minivmm" baseline "$hosts/epyc.json" "$new" -o "$both"
+expect_status 0
+expect_err "not on epyc.json: TSC-DEADLINE CPUID-USER-DIS"
+for pair in "$hosts/epyc.json $new" "$new $hosts/epyc.json"; do
+	# shellcheck disable=SC2086 # a pair
+	ran "$minivmm" check --baseline "$both" --on $pair
+	expect_status 0
+done
+check "kernels: 6.1 and 7.3 on one CPU, both ways, by the guide's rule, by subset, and under their baseline"
