@@ -70,14 +70,31 @@ static int failed(const struct mv_new_file *n, struct mv_err *err)
 	return mv_err_at(err, MV_E_FAILED, n->path, 0, 0, "%s", strerror(errno));
 }
 
+/*
+ * What stands there already and is no ordinary file (a device, a pipe) is written to: a new file must not take
+ * its place. Of a link, its target is the file.
+ */
 int mv_new_file_open(struct mv_new_file *n, const char *path, struct mv_err *err)
 {
-	int len = snprintf(n->tmp, sizeof(n->tmp), "%s.tmp.%d", path, (int)getpid());
+	char target[PATH_MAX];
+	struct stat st;
+	bool there = !stat(path, &st);
+	int len;
 
 	n->path = path;
+	*n->to = *n->tmp = '\0';
+	if (there && !S_ISREG(st.st_mode)) {
+		n->f = fopen(path, "we");
+		return n->f ? 0 : failed(n, err);
+	}
+	len = snprintf(n->to, sizeof(n->to), "%s", there && realpath(path, target) ? target : path);
+	if (len >= 0 && (size_t)len < sizeof(n->to))
+		len = snprintf(n->tmp, sizeof(n->tmp), "%s.tmp.%d", n->to, (int)getpid());
 	if (len < 0 || (size_t)len >= sizeof(n->tmp))
 		return mv_err_at(err, MV_E_USAGE, path, 0, 0, "the name is too long");
 	n->f = fopen(n->tmp, "wxe");
+	if (n->f && there)
+		fchmod(fileno(n->f), st.st_mode & 0777);
 	return n->f ? 0 : failed(n, err);
 }
 
@@ -86,7 +103,7 @@ static bool reached_the_disk(FILE *f)
 	if (fflush(f))
 		return false;
 	if (!ferror(f))
-		return !fsync(fileno(f));
+		return !fsync(fileno(f)) || errno == EINVAL;	/* a device or a pipe has nothing to sync */
 	errno = EIO;	/* an earlier write failed, for a reason that nobody kept */
 	return false;
 }
@@ -97,9 +114,9 @@ int mv_new_file_close(struct mv_new_file *n, int rc, struct mv_err *err)
 		rc = failed(n, err);
 	if (fclose(n->f) && rc == 0)
 		rc = failed(n, err);
-	if (rc == 0 && rename(n->tmp, n->path))
+	if (rc == 0 && *n->tmp && rename(n->tmp, n->to))
 		rc = failed(n, err);
-	if (rc)
+	if (rc && *n->tmp)
 		unlink(n->tmp);
 	return rc;
 }

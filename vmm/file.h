@@ -16,12 +16,14 @@ int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct m
 
 /*
  * A file that is being written: under another name in the same folder first, then fsynced and renamed. Nobody ever
- * reads half of it, and what was there before stays if anything fails.
+ * reads half of it, and what was there before stays if anything fails. Devices, pipes and sockets are written to as
+ * they are.
  */
 struct mv_new_file {
 	FILE *f;		/* to be written to */
 	const char *path;	/* the caller's */
-	char tmp[PATH_MAX];
+	char to[PATH_MAX];	/* where links lead from there */
+	char tmp[PATH_MAX];	/* "": written in place */
 };
 
 int mv_new_file_open(struct mv_new_file *n, const char *path, struct mv_err *err);

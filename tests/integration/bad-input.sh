@@ -402,6 +402,36 @@ check --help
 EOF
 check "bad output: a full disk is exit 1"
 
+# What is no ordinary file is written to as it is: /dev/null would else become one, for everybody.
+mkfifo "$in/pipe"
+cp precious "$in/target"
+ln -s target "$in/link"
+chmod 600 "$in/target"
+while read -r command; do
+	timeout 10 cat "$in/pipe" >"$tmp/piped" &
+	# shellcheck disable=SC2086
+	ran timeout 10 "$minivmm" $command "$in/pipe"
+	[[ $(stat -c %F "$in/pipe") = fifo ]] || touch "$tmp/piped"
+	wait $!
+	expect_equal "$status $(stat -c %F "$in/pipe")" "0 fifo" "minivmm $command PIPE"
+	# shellcheck disable=SC2086
+	ran "$minivmm" $command "$in/link"
+	expect_equal "$status $(readlink "$in/link") $(stat -c %a "$in/target")" "0 target 600" "minivmm $command LINK"
+	expect_equal "$(wc -c <"$in/target")" "$(wc -c <"$tmp/piped")" "what the link and the pipe got"
+	# shellcheck disable=SC2086
+	ran "$minivmm" $command "$in"
+	expect_status 1
+	expect_err "minivmm: $in: Is a directory"
+done <<EOF
+host --from $penryn -o
+baseline $penryn -o
+probe --predict --host $penryn -o
+fleet --hosts $penryn --html
+EOF
+expect_equal "$(ls "$in" | grep tmp)" "" "left behind"
+rm "$in/pipe" "$in/link" "$in/target"
+check "output: pipes stay pipes, links stay links"
+
 # ---- no KVM ----
 
 if ! without_kvm_possible; then
