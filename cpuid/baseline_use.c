@@ -18,11 +18,10 @@ void mv_baseline_refuse(struct mv_baseline *b, struct mv_baseline_refusal r)
 
 static bool same_vendor(const struct mv_host *a, const struct mv_host *b)
 {
-	char s[13], t[13];
-
-	mv_table_vendor_string(&a->raw, s);
-	mv_table_vendor_string(&b->raw, t);
-	return !strcmp(s, t);
+	for (unsigned r = MV_EBX; r < MV_NREGS; r++)
+		if (mv_table_reg(&a->raw, 0, 0, r) != mv_table_reg(&b->raw, 0, 0, r))
+			return false;
+	return true;
 }
 
 void mv_baseline_fit(struct mv_baseline *b, const struct mv_host *const *hosts, uint32_t n,

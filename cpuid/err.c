@@ -4,33 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at p (1 for ASCII), 0 if there is none. */
-static size_t utf8_length(const unsigned char *p)
-{
-	size_t n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3
-		   : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
-/* Quoted input may hold anything; a message goes to terminals and into JSON. */
-static void make_printable(char *msg)
-{
-	unsigned char *p = (unsigned char *)msg;
-
-	while (*p) {
-		size_t n = utf8_length(p);
-
-		if (n == 0 || *p < 0x20 || *p == 0x7f) {
-			*p = '?';
-			n = 1;
-		}
-		p += n;
-	}
-}
+#include "text.h"
 
 int mv_err_vat(struct mv_err *err, int code, const char *file, uint32_t line, uint32_t col,
 	       const char *fmt, va_list ap)
@@ -42,8 +16,8 @@ int mv_err_vat(struct mv_err *err, int code, const char *file, uint32_t line, ui
 	err->col = col;
 	snprintf(err->file, sizeof(err->file), "%s", file ? file : "");
 	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
-	make_printable(err->msg);
-	make_printable(err->file);
+	mv_text_printable(err->msg);
+	mv_text_printable(err->file);
 	return -code;
 }
 
@@ -77,4 +51,17 @@ void mv_err_hint(struct mv_err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err->hint, sizeof(err->hint), fmt, ap);
 	va_end(ap);
+	mv_text_printable(err->hint);
+}
+
+void mv_err_place(char *buf, size_t size, const struct mv_err *err)
+{
+	if (!*err->file)
+		*buf = '\0';
+	else if (!err->line)
+		snprintf(buf, size, "%s:", err->file);
+	else if (!err->col)
+		snprintf(buf, size, "%s:%u:", err->file, err->line);
+	else
+		snprintf(buf, size, "%s:%u:%u:", err->file, err->line, err->col);
 }

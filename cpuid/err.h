@@ -7,6 +7,7 @@
 #define MV_CPUID_ERR_H
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Functions that can fail return 0 or one of these, negated. */
@@ -49,6 +50,9 @@ static inline int mv_err_returns(int rc, int code)
 }
 #define mv_err_set(err, code, ...) mv_err_returns((mv_err_set)(err, code, __VA_ARGS__), code)
 #define mv_err_at(err, code, ...)  mv_err_returns((mv_err_at)(err, code, __VA_ARGS__), code)
+
+/* The place as it stands before a message: "FILE:LINE:COLUMN:", as much of it as is known; "" if nothing is. */
+void mv_err_place(char *buf, size_t size, const struct mv_err *err);
 
 /* Add what to do, if nothing was said yet. */
 void mv_err_hint(struct mv_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "text.h"
+
 const struct mv_leaf *mv_table_find(const struct mv_table *t, uint32_t leaf, uint32_t subleaf)
 {
 	for (uint32_t i = 0; i < t->n; i++)
@@ -160,6 +162,7 @@ void mv_table_vendor_string(const struct mv_table *t, char out[13])
 	memcpy(out, &e->reg[MV_EBX], 4);
 	memcpy(out + 4, &e->reg[MV_EDX], 4);
 	memcpy(out + 8, &e->reg[MV_ECX], 4);
+	mv_text_printable(out);
 }
 
 enum mv_vendor mv_table_vendor(const struct mv_table *t)
@@ -185,10 +188,7 @@ void mv_table_brand_string(const struct mv_table *t, char out[49])
 		if (e)
 			memcpy(out + 16 * i, e->reg, 16);
 	}
-	/* It may come from somebody's file, and ends up on somebody's terminal. */
-	for (char *p = out; *p; p++)
-		if (*p < 0x20 || *p > 0x7e)
-			*p = '?';
+	mv_text_printable(out);
 }
 
 struct mv_signature mv_table_signature(const struct mv_table *t)

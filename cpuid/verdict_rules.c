@@ -163,15 +163,6 @@ static void numbers(struct mv_compare *c)
 	}
 }
 
-/* The string, safe to print: a file may hold anything. */
-static void vendor_string(char out[13], const struct mv_table *t)
-{
-	mv_table_vendor_string(t, out);
-	for (unsigned i = 0; i < 12; i++)
-		if (out[i] < ' ' || out[i] > '~')
-			out[i] = '?';
-}
-
 /* Of the hosts, not of what the guest was told: saved state has the layout of the hardware. */
 static void vendor(struct mv_compare *c)
 {
@@ -185,8 +176,8 @@ static void vendor(struct mv_compare *c)
 	}
 	if (!memcmp(s + MV_EBX, d + MV_EBX, 3 * sizeof(*s)))
 		return;
-	vendor_string(src, &c->src_offer);
-	vendor_string(dst, &c->dst_offer);
+	mv_table_vendor_string(&c->src_offer, src);
+	mv_table_vendor_string(&c->dst_offer, dst);
 	snprintf(text, sizeof(text), "the source is \"%s\", the destination is \"%s\"", src, dst);
 	structural(c, MV_RULE_VENDOR, 0, 0, text);
 }

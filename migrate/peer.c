@@ -6,38 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 static const uint8_t magic[8] = { 'm', 'i', 'n', 'i', 'v', 'm', 'm', '\n' };
 
 /* The other side's text ends up on a terminal: UTF-8 without control characters, but for line ends. */
-static bool text_is_fit(const uint8_t *p, size_t len)
+static bool text_is_fit(const char *p, size_t len)
 {
-	size_t i, k, n;
-	uint32_t c, least;
+	size_t i, n;
 
 	for (i = 0; i < len; i += n) {
-		c = p[i];
-		if (c < 0x80) {
-			if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-				return false;
-			n = 1;
-			continue;
-		}
-		if ((c & 0xe0) == 0xc0)
-			n = 2, c &= 0x1f, least = 0xa0;	/* below that: control characters */
-		else if ((c & 0xf0) == 0xe0)
-			n = 3, c &= 0x0f, least = 0x800;
-		else if ((c & 0xf8) == 0xf0)
-			n = 4, c &= 0x07, least = 0x10000;
-		else
-			return false;
-		if (n > len - i)
-			return false;
-		for (k = 1; k < n; k++) {
-			if ((p[i + k] & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (p[i + k] & 0x3f);
-		}
-		if (c < least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		n = p[i] == '\n' || p[i] == '\t' ? 1 : mv_text_length(p + i, len - i);
+		if (!n)
 			return false;
 	}
 	return true;
@@ -61,7 +41,7 @@ static void walk_text(struct mv_wire *w, char **text, const char *what)
 	}
 	if (len)
 		mv_wire_bytes(w, *text, len);
-	if (mv_wire_ok(w) && len && !text_is_fit((const uint8_t *)*text, len))
+	if (mv_wire_ok(w) && len && !text_is_fit(*text, len))
 		mv_wire_fail(w, "%s is no plain text", what);
 }
 
@@ -109,7 +89,7 @@ static void walk_nothing(struct mv_wire *w, struct mv_peer_msg *m)
 static void walk_failed(struct mv_wire *w, struct mv_peer_msg *m)
 {
 	mv_wire_str(w, m->message, sizeof(m->message), "the message");
-	if (mv_wire_ok(w) && !text_is_fit((const uint8_t *)m->message, strlen(m->message)))
+	if (mv_wire_ok(w) && !text_is_fit(m->message, strlen(m->message)))
 		mv_wire_fail(w, "the message is no plain text");
 }
 

@@ -503,20 +503,20 @@ int mv_fleet_add_vm(struct mv_fleet *f, const char *name, uint32_t home,
 	return 0;
 }
 
-int mv_fleet_problem(struct mv_fleet *f, const char *path, const struct mv_err *err)
+int mv_fleet_problem(struct mv_fleet *f, const char *path, uint32_t line, const struct mv_err *err)
 {
 	struct mv_fleet_problem *p = mv_list_add(&f->problems);
-	char text[700];
+	char text[900], where[300] = "";
 
 	if (!p)
 		return -MV_E_FAILED;
-	if (err->line)
-		snprintf(text, sizeof(text), "line %u: %s", err->line, err->msg);
-	else
-		snprintf(text, sizeof(text), "%s", err->msg);
-	p->path = mv_fleet_keep(f, path);
-	p->text = mv_fleet_keep(f, text);
-	p->code = err->code;
+	/* What a line describes has no place of its own: it is another file that has. */
+	if (line)
+		mv_err_place(where, sizeof(where), err);
+	snprintf(text, sizeof(text), "%s%s%s", where, *where ? " " : "", err->msg);
+	*p = (struct mv_fleet_problem){ .path = mv_fleet_keep(f, path), .line = line ? line : err->line,
+					.text = mv_fleet_keep(f, text), .hint = mv_fleet_keep(f, err->hint),
+					.code = err->code };
 	return 0;
 }
 

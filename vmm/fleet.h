@@ -73,7 +73,8 @@ struct mv_fleet_vm {
 
 /* What could not be used, or not be taken at its word; the rest goes on. */
 struct mv_fleet_problem {
-	uint32_t path, text;
+	uint32_t path, line;	/* line 0: about the whole file */
+	uint32_t text, hint;	/* text begins with a place of its own if another file is to blame */
 	int code;		/* enum mv_err_code */
 };
 
@@ -123,8 +124,8 @@ int mv_fleet_add_vm(struct mv_fleet *f, const char *name, uint32_t home,
 bool mv_fleet_leave_out(struct mv_fleet *f);
 mv_fleet_reader *mv_fleet_host_reader(const struct mv_fleet *f);
 
-/* Note what could not be used. */
-int mv_fleet_problem(struct mv_fleet *f, const char *path, const struct mv_err *err);
+/* Note what could not be used: all of path, or what its line describes. */
+int mv_fleet_problem(struct mv_fleet *f, const char *path, uint32_t line, const struct mv_err *err);
 
 /* Tell the progress function how much of a file is read. */
 void mv_fleet_reading(const struct mv_fleet *f, uint64_t done, uint64_t all);

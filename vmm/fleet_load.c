@@ -12,16 +12,19 @@
 #include "file.h"
 #include "import.h"
 #include "json.h"
+#include "paths.h"
+#include "text.h"
 
 #define MAX_DEPTH 32
 
 typedef int one_file(struct mv_fleet *f, const char *path, struct mv_err *err);
 
 /* What a file was refused for goes into the list; without memory the whole thing ends. */
-static int problem(struct mv_fleet *f, const char *path, const struct mv_err *err)
+static int problem(struct mv_fleet *f, const char *path, uint32_t line, const struct mv_err *err)
 {
-	return err->code == MV_E_FAILED && !strcmp(err->msg, "out of memory") ? -MV_E_FAILED
-									      : mv_fleet_problem(f, path, err);
+	return err->code == MV_E_FAILED && !strcmp(err->msg, "out of memory")
+		       ? -MV_E_FAILED
+		       : mv_fleet_problem(f, path, line, err);
 }
 
 static int problem_errno(struct mv_fleet *f, const char *path)
@@ -29,7 +32,7 @@ static int problem_errno(struct mv_fleet *f, const char *path)
 	struct mv_err err = { 0 };
 
 	mv_err_set(&err, MV_E_INPUT, "%s", strerror(errno));
-	return mv_fleet_problem(f, path, &err);
+	return mv_fleet_problem(f, path, 0, &err);
 }
 
 static int walk(struct mv_fleet *f, const char *path, unsigned depth, one_file *one, struct mv_err *err);
@@ -63,7 +66,7 @@ static int walk_folder(struct mv_fleet *f, const char *path, unsigned depth, one
 	mv_fleet_sizes(f, &s);
 	if (rc == 0 && s.hosts + s.vms + s.problems == before) {
 		mv_err_set(&why, MV_E_INPUT, "an empty folder");
-		rc = mv_fleet_problem(f, path, &why);
+		rc = mv_fleet_problem(f, path, 0, &why);
 	}
 	return rc;
 }
@@ -83,7 +86,7 @@ static int walk(struct mv_fleet *f, const char *path, unsigned depth, one_file *
 		mv_err_set(&why, MV_E_INPUT, "an empty file");
 	else
 		one(f, path, &why);
-	return why.code ? problem(f, path, &why) : 0;
+	return why.code ? problem(f, path, 0, &why) : 0;
 }
 
 /* ---- hosts ---- */
@@ -93,22 +96,13 @@ int mv_fleet_read_host(struct mv_host *h, const char *path, struct mv_err *err)
 	return mv_host_import(h, path, NULL, err);
 }
 
-/* The file's name without folder and ending: what people call the host. */
-static void base_name(char out[128], const char *path)
-{
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
-	int len = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-
-	snprintf(out, 128, "%.*s", len < 127 ? len : 127, name);
-}
-
 static int one_host(struct mv_fleet *f, const char *path, struct mv_err *err)
 {
 	struct mv_host *h = malloc(sizeof(*h));
 	char name[128];
 	int rc = h ? mv_fleet_host_reader(f)(h, path, err) : mv_err_set(err, MV_E_FAILED, "out of memory");
 
-	base_name(name, path);
+	mv_path_stem(name, sizeof(name), path);
 	if (rc == 0)
 		rc = mv_fleet_add_host(f, name, path, h, err);
 	free(h);
@@ -126,12 +120,11 @@ int mv_fleet_load_hosts(struct mv_fleet *f, const char *path, struct mv_err *err
 
 struct description {
 	struct mv_fleet *f;
-	const char *path;
 	char folder[4096];	/* with a slash at its end, or "" */
 	struct mv_err *err;
 };
 
-#define FAIL(...) mv_err_at(d->err, MV_E_INPUT, d->path, 0, 0, __VA_ARGS__)
+#define FAIL(...) mv_err_set(d->err, MV_E_INPUT, __VA_ARGS__)
 
 /* A file that the description names, seen from its own folder. */
 static uint32_t keep_path(struct description *d, const char *file)
@@ -145,10 +138,10 @@ static uint32_t keep_path(struct description *d, const char *file)
 static const char *string(struct description *d, const char *key, struct json_object *v)
 {
 	if (json_object_is_type(v, json_type_string) && json_object_get_string_len(v) &&
-	    !strchr(json_object_get_string(v), '\n') &&
+	    mv_text_is_printable(json_object_get_string(v)) &&
 	    strlen(json_object_get_string(v)) == (size_t)json_object_get_string_len(v))
 		return json_object_get_string(v);
-	FAIL("'%s' is not a text", key);
+	FAIL("'%s' is not a text without control characters", key);
 	return NULL;
 }
 
@@ -197,7 +190,7 @@ static int host(struct description *d, const char *name, struct mv_fleet_recipe 
 	if (access(path, R_OK))
 		return FAIL("no host of the fleet is called '%.100s', and as a file: %s", name, strerror(errno));
 	r->host_file = mv_fleet_keep(d->f, path);
-	base_name(base, path);
+	mv_path_stem(base, sizeof(base), path);
 	*home = mv_fleet_find_host(d->f, base);
 	return 0;
 }
@@ -261,7 +254,7 @@ static int describe(struct description *d, struct json_object *o)
 /* One or more JSON objects behind each other, in lines of their own or not. */
 static int descriptions(struct mv_fleet *f, const char *path, const char *text, size_t len, struct mv_err *err)
 {
-	struct description d = { .f = f, .path = path, .err = err };
+	struct description d = { .f = f, .err = err };
 	struct json_tokener *tok = json_tokener_new_ex(8);
 	const char *slash = strrchr(path, '/');
 	uint32_t line = 1, n = 0;
@@ -293,10 +286,9 @@ static int descriptions(struct mv_fleet *f, const char *path, const char *text, 
 		}
 		d.err = &why;
 		if (describe(&d, o)) {
-			why.line = why.line && strcmp(why.file, path) ? why.line : line;
 			json_object_put(o);
 			/* Of a file with many VMs the others count; the place says which one. */
-			if (problem(f, path, &why)) {
+			if (problem(f, path, line, &why)) {
 				json_tokener_free(tok);
 				return mv_err_set(err, MV_E_FAILED, "out of memory");
 			}
@@ -340,7 +332,7 @@ static int one_vm(struct mv_fleet *f, const char *path, struct mv_err *err)
 	int rc;
 
 	if (!is_description(path)) {
-		base_name(name, path);
+		mv_path_stem(name, sizeof(name), path);
 		r.snapshot = mv_fleet_keep(f, path);
 		rc = mv_fleet_add_vm(f, name, MV_FLEET_NONE, &r, err);
 		if (rc && !strncmp(err->msg, "not a ", 6))

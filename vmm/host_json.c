@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "text.h"
 
 #define HOST_VERSION 1
 
@@ -74,15 +75,6 @@ static struct json_object *string(const char *s)
 	return json_object_new_string(s);
 }
 
-/* Text made of CPUID registers: whatever they hold, the file must be one that can be read. */
-static struct json_object *register_string(char *s)
-{
-	for (char *p = s; *p; p++)
-		if (*p < ' ' || *p > '~')
-			*p = '?';
-	return string(s);
-}
-
 /* What a partial description tells: names of features and fields. */
 static struct json_object *told_to_json(const struct mv_host *h)
 {
@@ -106,8 +98,8 @@ struct json_object *mv_host_to_json(const struct mv_host *h)
 	mv_table_brand_string(&h->raw, brand);
 	json_object_object_add(o, "minivmm-host", json_object_new_int(HOST_VERSION));
 	json_object_object_add(o, "name", string(h->name));
-	json_object_object_add(o, "vendor", register_string(vendor));
-	json_object_object_add(o, "brand", register_string(brand));
+	json_object_object_add(o, "vendor", string(vendor));
+	json_object_object_add(o, "brand", string(brand));
 	json_object_object_add(o, "kernel", string(h->kernel));
 	json_object_object_add(o, "source", string(h->source));
 	json_object_object_add(o, "microcode", mv_json_hex(h->microcode, 1));
@@ -158,6 +150,7 @@ static int read_string(const struct reading *r, const char *member, char *out, s
 	if ((size_t)json_object_get_string_len(v) >= size)
 		return bad(r, member, "too long");
 	memcpy(out, json_object_get_string(v), (size_t)json_object_get_string_len(v) + 1);
+	mv_text_printable(out);
 	return 0;
 }
 

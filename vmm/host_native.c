@@ -9,6 +9,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "text.h"
+
 #define MAX_SUBLEAVES 64u
 
 static bool empty(const struct mv_leaf *e)
@@ -186,6 +188,7 @@ int mv_host_native(struct mv_host *h, const struct mv_kvm *kvm, struct mv_err *e
 	memset(h, 0, sizeof(*h));
 	if (uname(&u) == 0) {
 		snprintf(h->name, sizeof(h->name), "%.63s", u.nodename);
+		mv_text_printable(h->name);
 		snprintf(h->kernel, sizeof(h->kernel), "%.63s", u.release);
 	}
 	mv_host_identity(h);

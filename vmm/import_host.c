@@ -5,6 +5,7 @@
 
 #include "import_dump.h"
 #include "mask.h"
+#include "paths.h"
 #include "xstate.h"
 
 static int fill_raw(struct mv_dump *d)
@@ -154,20 +155,6 @@ static uint32_t tsc_khz(const struct mv_table *t)
 	return khz > UINT32_MAX ? 0 : (uint32_t)khz;
 }
 
-/* The file's name without folder and extension. */
-static void name_host(struct mv_host *h, const char *file)
-{
-	const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
-	const char *dot = strrchr(base, '.');
-	int len = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
-
-	snprintf(h->name, sizeof(h->name), "%.*s", len, base);
-	/* JSON is UTF-8, and a name cut in the middle of a character is not. */
-	for (char *p = h->name; *p; p++)
-		if (*p < ' ' || *p > '~')
-			*p = '?';
-}
-
 int mv_dump_host(struct mv_dump *d)
 {
 	struct mv_host *h = d->host;
@@ -175,7 +162,7 @@ int mv_dump_host(struct mv_dump *d)
 
 	if (rc)
 		return rc;
-	name_host(h, d->file);
+	mv_path_stem(h->name, sizeof(h->name), d->file);
 	snprintf(h->source, sizeof(h->source), "%s", d->report->format);
 	if (!h->microcode)
 		h->microcode = mv_table_vendor(&h->raw) == MV_VENDOR_INTEL ? d->ucode >> 32

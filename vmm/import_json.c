@@ -9,6 +9,7 @@
 
 #include "import_dump.h"
 #include "json.h"
+#include "text.h"
 
 static struct json_object *member_of(struct mv_dump *d, struct json_object *o, const char *name,
 				     json_type type)
@@ -169,6 +170,7 @@ static int fingerprint(struct mv_dump *d, struct json_object *o)
 		if (!v)
 			return -MV_E_INPUT;
 		snprintf(d->host->kernel, sizeof(d->host->kernel), "%s", json_object_get_string(v));
+		mv_text_printable(d->host->kernel);
 	}
 	if (json_object_object_get_ex(o, "microcode_version", &v) &&
 	    mv_json_u64(v, &d->host->microcode))

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 static uint32_t line_of(const char *text, size_t pos)
 {
 	uint32_t line = 1;
@@ -46,28 +48,13 @@ int mv_json_parse(struct json_object **out, const char *file, const char *text, 
 	return 0;
 }
 
-/* Bytes of the UTF-8 sequence at p (RFC 3629); 0 if it is none. The text ends with a NUL. */
-static unsigned utf8_sequence(const uint8_t *p)
-{
-	unsigned n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-
-	for (unsigned i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* Longer than need be, surrogates, beyond the last character. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] >= 0x90))
-		return 0;
-	return n;
-}
-
 char *mv_json_text(struct json_object *o, int flags, bool *changed)
 {
 	char *text = strdup(json_object_to_json_string_ext(o, flags));
 	bool bad = false;
 
-	for (uint8_t *p = (uint8_t *)text; p && *p;) {
-		unsigned n = utf8_sequence(p);
+	for (char *p = text; p && *p;) {
+		size_t n = mv_utf8_length(p, SIZE_MAX);
 
 		if (!n)
 			*p = '?';

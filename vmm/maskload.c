@@ -10,6 +10,7 @@
 #include "file.h"
 #include "file_kind.h"
 #include "maskfile.h"
+#include "text.h"
 
 #define MAX_MASK_FILE (1u << 20)
 #define MAX_DEPTH 8	/* of includes */
@@ -36,6 +37,7 @@ static int add_file(struct mv_policy *p, const char *name, uint32_t *index, stru
 				 MV_MASK_FILES);
 	*index = p->files.n++;
 	snprintf(p->files.name[*index], sizeof(p->files.name[0]), "%s", name);
+	mv_text_printable(p->files.name[*index]);
 	return 0;
 }
 

@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "text.h"
 
 int mv_runtime_dir(char *out, size_t size)
 {
@@ -24,4 +27,13 @@ int mv_runtime_dir(char *out, size_t size)
 	if (lstat(out, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
 		return -EPERM;
 	return 0;
+}
+
+void mv_path_stem(char *out, size_t size, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+	size_t len = dot && dot > name ? (size_t)(dot - name) : strlen(name), most = mv_text_fit(name, size - 1);
+
+	snprintf(out, size, "%.*s", (int)(len < most ? len : most), name);
+	mv_text_printable(out);
 }

@@ -9,6 +9,7 @@
 
 #include "dialect.h"
 #include "library.h"
+#include "text.h"
 
 bool mv_virt_is_uri(const char *s)
 {
@@ -161,6 +162,7 @@ void mv_virt_hostname(struct mv_virt *v, char *buf, size_t size)
 	char *name = v->virConnectGetHostname(v->conn);
 
 	snprintf(buf, size, "%.*s", (int)size - 1, name ? name : v->uri);
+	mv_text_printable(buf);
 	free(name);
 	v->virResetLastError();
 }

@@ -402,6 +402,41 @@ check --help
 EOF
 check "bad output: a full disk is exit 1"
 
+# Names end up on terminals, wherever they come from: of files, within host files, of features in results.
+odd=$in/$(printf 'e\033[31ml\007\nfeature sse4.1 = 1\302\233m')
+sed 's/"name": *"penryn"/"name": "e\\u001b[31m"/; s/"kernel": *"/&\\u009b1m\\n/' "$penryn" >"$odd.json"
+cp "$odd.json" "$in/plain.json"
+cp "$penryn" "$in/odd.cpu"
+printf 'feature sse4.1 = 0\n' >"$odd.mask"
+printf '{"probes": [{"feature": "a\\u001b[1m", "instruction": "b\\u0007", "verdict": "OK"}]}' >"$odd.probe"
+printf '{"probes": []}' >"$in/none.probe"
+printf '{"vm": "a\\u001b[1m", "host": "penryn"}\n' >"$odd.vm"
+ln -s "$odd.json" "$in/p.json"
+garbled() {
+	timeout 10 "$minivmm" "$@" >"$tmp/.out" 2>"$tmp/.err"
+	LC_ALL=C grep -aqP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' "$tmp/.out" "$tmp/.err" && problem "minivmm ${*@Q}: $(cat -v "$tmp/.out" "$tmp/.err")"
+	LC_ALL=C grep -aq "^feature sse4.1 = 1" "$tmp/.out" "$tmp/.err" && problem "minivmm ${*@Q}: a line of its own"
+	[[ -s $tmp/.out || -s $tmp/.err ]] || problem "minivmm ${*@Q}: says nothing"
+}
+garbled host --from "$in/plain.json"
+garbled host --diff "$in/plain.json" "$penryn" --vms "$odd.vm"
+garbled host --from "$odd.cpu"
+garbled check --on "$penryn" "$odd.json"
+garbled check --on "$penryn" --mask "$odd.mask" "$odd.json" "$top/tests/data/hosts/epyc.json"
+garbled check --on "$odd.json" --mask "$odd.mask" "$top/tests/data/hosts/kentsfield.json" --cold
+garbled check --on "$penryn" --strict "$odd.json"
+garbled mask suggest --on "$penryn" "$top/tests/data/hosts/epyc.json" "$odd.json"
+garbled baseline "$odd.json" "$top/tests/data/hosts/kentsfield.json"
+garbled baseline "$odd.json" "$top/tests/data/hosts/epyc.json"
+garbled explain SSE4.1 --mask "$odd.mask" --on "$odd.json"
+garbled probe --diff "$odd.probe" "$in/none.probe"
+garbled fleet --hosts "$odd.json" "$penryn" --vms "$odd.vm" "$odd.mask"
+garbled run "$odd"
+garbled "$odd"
+garbled check "--$odd"
+rm -f "$odd".* "$in/plain.json" "$in/p.json" "$in/odd.cpu" "$in/none.probe"
+check "output: names that would garble a terminal"
+
 # What is no ordinary file is written to as it is: /dev/null would else become one, for everybody.
 mkfifo "$in/pipe"
 cp precious "$in/target"

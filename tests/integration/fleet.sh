@@ -173,14 +173,14 @@ ran "$minivmm" fleet --json --hosts "$hosts" --vms "$tmp/bad.vm" "$tmp/foreign.t
 expect_status 4
 expect_json_is summary/vms 2
 expect_json_is summary/problems 9
-expect_err "bad.vm: line 2: another VM is called 'good', too"
-expect_err "bad.vm: line 3: no host of the fleet is called 'atlantis'"
-expect_err "bad.vm: line 4: no member of a VM description is called 'masks'"
-expect_err "bad.vm: line 5: "
-expect_err "bad.vm: line 6: no default mask for guest OS 'beos'"
-expect_err "bad.vm: line 7: a VM description lacks 'vm'"
-expect_err "bad.vm: line 8: 'cpus' is not a number"
-expect_err "bad.vm: line 11: broken JSON; the VMs before it count"
+expect_err "bad.vm:2: another VM is called 'good', too"
+expect_err "bad.vm:3: no host of the fleet is called 'atlantis'"
+expect_err "bad.vm:4: no member of a VM description is called 'masks'"
+expect_err "bad.vm:5: $tmp/nowhere.mask: No such file or directory"
+expect_err "bad.vm:6: no default mask for guest OS 'beos'"
+expect_err "bad.vm:7: a VM description lacks 'vm'"
+expect_err "bad.vm:8: 'cpus' is not a number"
+expect_err "bad.vm:11: broken JSON; the VMs before it count"
 expect_err "foreign.txt: neither a snapshot nor a VM description"
 check "fleet: each broken VM by file and line, the others count"
 

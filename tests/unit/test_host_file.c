@@ -64,7 +64,7 @@ static struct mv_host *full_host(void)
 	struct mv_host *h = new_host();
 
 	snprintf(h->name, sizeof(h->name), "%063d", 7);
-	snprintf(h->kernel, sizeof(h->kernel), "6.1.0 \"quoted\" \\ /slashed/ \t\xc3\xa4");
+	snprintf(h->kernel, sizeof(h->kernel), "6.1.0 \"quoted\" \\ /slashed/ \xc3\xa4");
 	snprintf(h->source, sizeof(h->source), "kvm");
 	h->microcode = UINT64_MAX;
 	h->assumed = true;

@@ -79,6 +79,9 @@ int mv_cli_usage(const struct mv_cmd *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 enum mv_exit mv_cli_exit_code(int err_code);
 
+/* A name, of a file or host, as it is printed: control characters, and what is no UTF-8, are '?'. It stays valid. */
+const char *mv_cli_shown(const char *name);
+
 /* Progress and warnings: stderr, not with -q; details only with -v. */
 void mv_cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mv_cli_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -71,7 +71,7 @@ static int load(struct job *j, char *const *files, struct mv_err *err)
 
 		rc = mv_cli_host_file(&j->all[i], files[i], err);
 		j->hosts[i] = &j->all[i];
-		j->names[i] = slash && !mv_virt_is_uri(files[i]) ? slash + 1 : files[i];
+		j->names[i] = mv_cli_shown(slash && !mv_virt_is_uri(files[i]) ? slash + 1 : files[i]);
 	}
 	return rc;
 }

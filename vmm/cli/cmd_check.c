@@ -118,8 +118,8 @@ static int check_one(const struct check_args *a, const struct mv_static *st, con
 			leaks(&st->policy, h, file, o);
 			json_object_array_add(results, o);
 		} else {
-			mv_print_verdict(stdout, &st->policy, h, file, v, a->verdict.mode);
-			leaks(&st->policy, h, file, NULL);
+			mv_print_verdict(stdout, &st->policy, h, mv_cli_shown(file), v, a->verdict.mode);
+			leaks(&st->policy, h, mv_cli_shown(file), NULL);
 		}
 	}
 	free(v);

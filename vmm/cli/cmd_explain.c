@@ -49,7 +49,7 @@ static int make_guest(struct explain_args *a, struct mv_err *err)
 
 static const char *host_name(const struct explain_args *a)
 {
-	return a->on ? a->on : "this host";
+	return a->on ? mv_cli_shown(a->on) : "this host";
 }
 
 /* "DEP-A, DEP-B": features that id needs, or with below those that need id. */

@@ -143,7 +143,7 @@ static int assumed(struct mv_fleet *f, bool strict)
 		n++;
 		mv_err_set(&err, MV_E_REFUSED, "known by a dump only, no KVM was asked there (--strict)");
 		if (strict)
-			rc = mv_fleet_problem(f, mv_fleet_text(f, mv_fleet_host(f, i)->path), &err);
+			rc = mv_fleet_problem(f, mv_fleet_text(f, mv_fleet_host(f, i)->path), 0, &err);
 	}
 	if (n && !strict)
 		mv_cli_note("warning: %u of %u hosts are assumed: known by a dump, no KVM was asked there", n,
@@ -157,11 +157,11 @@ static int say_problems(const struct mv_fleet *f)
 	struct mv_fleet_size s;
 	int code = MV_EXIT_OK;
 
+	mv_fleet_say_problems(f);
 	mv_fleet_sizes(f, &s);
 	for (uint32_t i = 0; i < s.problems; i++) {
 		const struct mv_fleet_problem *p = mv_fleet_problem_at(f, i);
 
-		fprintf(stderr, "minivmm: %s: %s\n", mv_fleet_text(f, p->path), mv_fleet_text(f, p->text));
 		if (p->code != MV_E_REFUSED)
 			code = MV_EXIT_INPUT;
 		else if (code == MV_EXIT_OK)

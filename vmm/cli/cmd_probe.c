@@ -9,6 +9,7 @@
 #include "builtin.h"
 #include "file.h"
 #include "json.h"
+#include "paths.h"
 #include "probe.h"
 
 #define MAX_OUTPUT (512 * 1024)
@@ -384,18 +385,6 @@ static int compare(char **files)
 	return n ? MV_EXIT_FOUND : MV_EXIT_OK;
 }
 
-/* "out/epyc.json" is column "epyc". */
-static void column_name(char *buf, size_t size, const char *file)
-{
-	const char *slash = strrchr(file, '/');
-	char *dot;
-
-	snprintf(buf, size, "%s", slash ? slash + 1 : file);
-	dot = strrchr(buf, '.');
-	if (dot && dot != buf)
-		*dot = '\0';
-}
-
 static int page(const char *out, char **files, size_t n)
 {
 	struct mv_probe_result *r = calloc(n, sizeof(*r));
@@ -407,7 +396,8 @@ static int page(const char *out, char **files, size_t n)
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		rc = mv_probe_read(&r[i], files[i], &err);
-		column_name(text[i], sizeof(text[i]), files[i]);
+		/* "out/epyc.json" is column "epyc". */
+		mv_path_stem(text[i], sizeof(text[i]), files[i]);
 		names[i] = text[i];
 		columns[i] = &r[i];
 	}

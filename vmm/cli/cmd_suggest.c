@@ -50,7 +50,7 @@ static int suggest_option(void *ctx, int key, const char *arg)
 
 static const char *host_name(const struct job *j, uint32_t i)
 {
-	return i < j->n ? j->files[i] : "the host that it starts on";
+	return i < j->n ? mv_cli_shown(j->files[i]) : "the host that it starts on";
 }
 
 static void block_text(char *buf, size_t size, const struct mv_suggest_block *b)

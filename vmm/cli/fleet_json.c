@@ -210,7 +210,11 @@ static struct json_object *problems(const struct mv_fleet *f, const struct mv_fl
 		struct json_object *o = json_object_new_object();
 
 		add(o, "file", string(mv_fleet_text(f, p->path)));
+		if (p->line)
+			add(o, "line", number(p->line));
 		add(o, "text", string(mv_fleet_text(f, p->text)));
+		if (*mv_fleet_text(f, p->hint))
+			add(o, "hint", string(mv_fleet_text(f, p->hint)));
 		json_object_array_add(all, o);
 	}
 	return all;

@@ -18,6 +18,9 @@ int mv_fleet_prometheus(FILE *out, struct mv_fleet *f);
 /* One page without anything from elsewhere. -MV_E_USAGE if it would have too many cells. */
 int mv_fleet_html(FILE *out, struct mv_fleet *f, struct mv_err *err);
 
+/* Every problem on standard error. */
+void mv_fleet_say_problems(const struct mv_fleet *f);
+
 /* ---- for these ---- */
 
 const char *mv_fleet_vendor_name(enum mv_vendor v);

@@ -120,3 +120,22 @@ struct json_object *mv_fleet_set(const struct mv_featset *set)
 			json_object_array_add(a, string(mv_features[i].name));
 	return a;
 }
+
+void mv_fleet_say_problems(const struct mv_fleet *f)
+{
+	struct mv_fleet_size s;
+
+	mv_fleet_sizes(f, &s);
+	for (uint32_t i = 0; i < s.problems; i++) {
+		const struct mv_fleet_problem *p = mv_fleet_problem_at(f, i);
+		const char *hint = mv_fleet_text(f, p->hint);
+		char line[16] = "";
+
+		if (p->line)
+			snprintf(line, sizeof(line), "%u:", p->line);
+		fprintf(stderr, "minivmm: %s:%s %s\n", mv_cli_shown(mv_fleet_text(f, p->path)), line,
+			mv_fleet_text(f, p->text));
+		if (*hint)
+			fprintf(stderr, "minivmm: hint: %s\n", hint);
+	}
+}

@@ -7,6 +7,7 @@
 #include "fleet_out.h"
 #include "host_diff.h"
 #include "json.h"
+#include "paths.h"
 
 struct diff {
 	const char *file[2];
@@ -253,13 +254,11 @@ static int stranded(const struct diff *d, const char *const *vms, size_t n, stru
 {
 	const struct mv_fleet_opts opts = { .load_host = mv_fleet_read_host, .known_hosts_only = true };
 	struct mv_fleet *f = mv_fleet_new(&opts);
-	const char *slash = strrchr(d->file[0], '/'), *base = slash ? slash + 1 : d->file[0];
-	const char *dot = strrchr(base, '.');
 	struct mv_fleet_size s;
 	char name[128];
 	int rc = f ? 0 : mv_err_set(err, MV_E_FAILED, "out of memory");
 
-	snprintf(name, sizeof(name), "%.*s", dot && dot != base ? (int)(dot - base) : (int)strlen(base), base);
+	mv_path_stem(name, sizeof(name), d->file[0]);
 	if (rc == 0)
 		rc = mv_fleet_add_host(f, name, d->file[0], d->host[0], err);
 	if (rc == 0)
@@ -270,9 +269,7 @@ static int stranded(const struct diff *d, const char *const *vms, size_t n, stru
 		rc = mv_fleet_judge(f, err);
 	if (rc == 0) {
 		mv_fleet_sizes(f, &s);
-		for (uint32_t i = 0; i < s.problems; i++)
-			fprintf(stderr, "minivmm: %s: %s\n", mv_fleet_text(f, mv_fleet_problem_at(f, i)->path),
-				mv_fleet_text(f, mv_fleet_problem_at(f, i)->text));
+		mv_fleet_say_problems(f);
 		if (s.elsewhere)
 			mv_cli_note("%u VM%s of other hosts %s not looked at", s.elsewhere,
 				    s.elsewhere == 1 ? "" : "s", s.elsewhere == 1 ? "is" : "are");

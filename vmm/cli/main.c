@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "json.h"
+#include "text.h"
 #include "virt.h"
 
 struct mv_output mv_output;
@@ -136,6 +137,8 @@ struct json_object *mv_json_error(const struct mv_err *err)
 
 int mv_cli_error(const struct mv_err *err)
 {
+	char place[300];
+
 	if (mv_output.json) {
 		struct json_object *o = json_object_new_object();
 
@@ -144,14 +147,8 @@ int mv_cli_error(const struct mv_err *err)
 		return mv_cli_exit_code(err->code);
 	}
 	fflush(stdout);
-	fprintf(stderr, "minivmm: ");
-	if (*err->file)
-		fprintf(stderr, "%s:", err->file);
-	if (*err->file && err->line)
-		fprintf(stderr, "%u:", err->line);
-	if (*err->file && err->line && err->col)
-		fprintf(stderr, "%u:", err->col);
-	fprintf(stderr, "%s%s\n", *err->file ? " " : "", err->msg);
+	mv_err_place(place, sizeof(place), err);
+	fprintf(stderr, "minivmm: %s%s%s\n", place, *place ? " " : "", err->msg);
 	if (*err->hint)
 		fprintf(stderr, "minivmm: hint: %s\n", err->hint);
 	return mv_cli_exit_code(err->code);
@@ -177,12 +174,36 @@ int mv_cli_rule(const struct mv_cmd *cmd, const char *arg, enum mv_verdict_mode 
 	return 0;
 }
 
+const char *mv_cli_shown(const char *name)
+{
+	static struct odd {
+		struct odd *next;
+		char name[];
+	} *all;
+	size_t size = strlen(name) + 1;
+	struct odd *o;
+
+	if (mv_text_is_printable(name))
+		return name;
+	o = malloc(sizeof(*o) + size);
+	if (!o)
+		return "?";
+	memcpy(o->name, name, size);
+	o->next = all;
+	all = o;
+	return mv_text_printable(o->name);
+}
+
 static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
 {
+	char *text;
+
 	fflush(stdout);
-	fputs("minivmm: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	if (vasprintf(&text, fmt, ap) < 0)
+		return;
+	/* It quotes names of files and what is in them. */
+	fprintf(stderr, "minivmm: %s\n", mv_text_printable(text));
+	free(text);
 }
 
 void mv_cli_note(const char *fmt, ...)

@@ -6,6 +6,7 @@
 #include "file.h"
 #include "json.h"
 #include "probe.h"
+#include "text.h"
 
 #define MAX_FILE (8u << 20)
 
@@ -110,6 +111,7 @@ static bool take(struct json_object *o, const char *name, char *buf, size_t size
 	if (!json_object_is_type(v, json_type_string))
 		return false;
 	snprintf(buf, size, "%s", json_object_get_string(v));
+	mv_text_printable(buf);
 	return true;
 }
 
