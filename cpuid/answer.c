@@ -79,7 +79,7 @@ void mv_table_set_topology(struct mv_table *guest, const struct mv_topology *t)
 	enum mv_vendor v = mv_table_vendor(guest);
 
 	for (uint32_t i = 0; i < guest->n; i++)
-		topology_entry(&guest->e[i], t, v == MV_VENDOR_AMD || v == MV_VENDOR_HYGON);
+		topology_entry(&guest->e[i], t, mv_vendor_amd(v));
 }
 
 /* The APIC id is the CPU's number: threads count first, then cores, then sockets. */
@@ -129,7 +129,7 @@ static uint32_t redirected(const struct mv_table *t, uint32_t leaf)
 	enum mv_vendor v = mv_table_vendor(t);
 	const struct mv_leaf *basic = mv_table_find(t, 0, 0), *range;
 
-	if (!basic || v == MV_VENDOR_AMD || v == MV_VENDOR_HYGON)
+	if (!basic || mv_vendor_amd(v))
 		return leaf;
 	if (leaf >= 0x40000000 && leaf <= 0x4fffffff)
 		range = mv_table_find(t, leaf & 0xffffff00, 0);

@@ -75,8 +75,7 @@ static void mirror_bits(struct mv_table *guest)
 
 		if (f->cls == MV_FC_MIRROR && mv_table_find(guest, f->leaf, f->subleaf))
 			mv_table_set_feature(guest, (enum mv_feature_id)i,
-					     (v == MV_VENDOR_AMD || v == MV_VENDOR_HYGON) &&
-						     (edx >> f->bit & 1));
+					     mv_vendor_amd(v) && (edx >> f->bit & 1));
 	}
 }
 

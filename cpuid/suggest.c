@@ -493,7 +493,7 @@ static bool opened(const struct suggest *c, enum mv_feature_id id)
 
 static int cost(struct suggest *c)
 {
-	bool vmx = mv_table_vendor(&c->vm->source.raw) == MV_VENDOR_INTEL;
+	bool vmx = mv_table_vmx(&c->vm->source.raw);
 	struct mv_table before;
 	int rc = start(c->w, c->vm, c->ncpus, NULL, 0, NULL, c->err);
 

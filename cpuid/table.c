@@ -179,6 +179,16 @@ enum mv_vendor mv_table_vendor(const struct mv_table *t)
 	return MV_VENDOR_OTHER;
 }
 
+bool mv_vendor_amd(enum mv_vendor v)
+{
+	return v == MV_VENDOR_AMD || v == MV_VENDOR_HYGON;
+}
+
+bool mv_table_vmx(const struct mv_table *t)
+{
+	return !mv_vendor_amd(mv_table_vendor(t));
+}
+
 void mv_table_brand_string(const struct mv_table *t, char out[49])
 {
 	memset(out, 0, 49);

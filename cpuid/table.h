@@ -56,6 +56,13 @@ bool mv_leaf_counts_subleaves(uint32_t leaf);
 bool mv_leaf_ends_list(uint32_t leaf, const uint32_t reg[MV_NREGS]);
 
 enum mv_vendor mv_table_vendor(const struct mv_table *t);
+/* AMD's CPUs: Hygon's are AMD's by another name. */
+bool mv_vendor_amd(enum mv_vendor v);
+/*
+ * Does KVM use VMX there, or SVM? By vendor: kvm-amd takes AMD's and Hygon's alone (cpu_has_svm() in Linux' virtext.h),
+ * kvm-intel whatever else there is with VMX, which is VIA's and Zhaoxin's, too.
+ */
+bool mv_table_vmx(const struct mv_table *t);
 /* The vendor string of leaf 0 (12 characters) and the brand of 0x80000002-4 (up to 47), fit for a terminal. */
 void mv_table_vendor_string(const struct mv_table *t, char out[13]);
 void mv_table_brand_string(const struct mv_table *t, char out[49]);

@@ -122,7 +122,7 @@ bool mv_symbols_compare(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned 
  */
 static bool enforced(const struct mv_compare *c, const struct mv_feature *f)
 {
-	bool vmx = mv_table_vendor(&c->src_offer) == MV_VENDOR_INTEL;
+	bool vmx = mv_table_vmx(&c->src_offer);
 	enum mv_feature_id id = mv_feature_id(f);
 
 	return (mv_feature_describes(id, vmx) || mv_host_intercepts(&c->p->source)) &&

@@ -289,7 +289,7 @@ void mv_feature_fate(struct mv_fate *fate, const struct mv_policy *p, const stru
 	fate->sym = mv_mask_sym(&p->final, f->leaf, f->subleaf, f->reg, f->bit);
 	fate->effective = mv_mask_sym(&p->effective, f->leaf, f->subleaf, f->reg, f->bit);
 	fate->at = mv_mask_at(&p->final, f->leaf, f->subleaf, f->reg, f->bit);
-	fate->vmx = mv_table_vendor(&here->raw) == MV_VENDOR_INTEL;
+	fate->vmx = mv_table_vmx(&here->raw);
 	fate->enforced = !fate->visible && mv_feature_enforced(&p->guest, here->kvm_controls, id, fate->vmx);
 	fate->present = mv_host_executes(here, f->leaf, f->subleaf, f->reg, f->bit);
 	fate->intercepted = mv_host_intercepts(here);

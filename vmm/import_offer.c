@@ -465,7 +465,7 @@ void mv_host_assume(struct mv_host *h, const uint64_t *caps)
 		.vendor = mv_table_vendor(&h->raw), .cpu = mv_table_signature(&h->raw),
 	};
 
-	a.amd = a.vendor == MV_VENDOR_AMD || a.vendor == MV_VENDOR_HYGON;
+	a.amd = mv_vendor_amd(a.vendor);
 	/* EPT and POPCNT came together, with Nehalem and Silvermont. */
 	a.shadow_paging = a.amd ? mv_table_has(&h->raw, MV_F_SVM) &&
 				  !mv_table_has(&h->raw, MV_F_NPT)

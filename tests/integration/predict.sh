@@ -53,7 +53,7 @@ check "probe --predict: VMX and SVM differ in RDRAND"
 python3 - "$hosts/epyc.json" >"$tmp/other.json" <<'PY'
 import json, struct, sys
 h = json.load(open(sys.argv[1]))
-words = struct.unpack("<III", b"ShanghaiZhao")
+words = struct.unpack("<III", b"  Shanghai  ")
 for view in "raw", "kvm":
     for leaf in "0x00000000", "0x80000000":
         for reg, word in zip((1, 3, 2), words):
@@ -63,10 +63,17 @@ PY
 ran "$minivmm" probe --predict --host "$tmp/other.json" --mask "$tmp/rdrand.mask" --only rdrand
 expect_status 0
 expect_err "warning: this CPU's vendor is not known here"
-expect_out "LEAK        nothing disables it"
-ran "$minivmm" probe --predict --host "$tmp/other.json" --mask "$tmp/rdrand.mask" --only rdrand --kind vmx
-expect_equal "$err" "" "nothing to warn of"
 expect_out "ENFORCED    disabled by an intercept"
+ran "$minivmm" probe --predict --host "$tmp/other.json" --mask "$tmp/rdrand.mask" --only rdrand --kind svm
+expect_equal "$err" "" "nothing to warn of"
+expect_out "LEAK        nothing disables it"
+# The same everywhere: KVM on a CPU that is neither AMD's nor Hygon's is kvm-intel.
+ran "$minivmm" check --on "$tmp/other.json" --mask "$tmp/rdrand.mask" --json "$tmp/other.json"
+expect_json_is 0/kind vmx
+ran "$minivmm" mask lint --host "$tmp/other.json" --mask "$tmp/rdrand.mask" --json
+expect_json_is kind vmx
+ran "$minivmm" explain rdrand --on "$tmp/other.json" --mask "$tmp/rdrand.mask"
+expect_out "hiding it is enforced"
 check "probe --predict: a vendor nobody knows is said, and it goes on"
 
 echo "feature avx2 = 0" >"$tmp/avx2.mask"

@@ -117,12 +117,15 @@ static const struct {
 	const char *name, *host;
 	const char *string;
 	enum mv_vendor vendor;
+	bool vmx;
 } vendor_rows[] = {
-	{ "Intel", "haswell", "GenuineIntel", MV_VENDOR_INTEL },
-	{ "AMD", "zen3", "AuthenticAMD", MV_VENDOR_AMD },
+	{ "Intel", "haswell", "GenuineIntel", MV_VENDOR_INTEL, true },
+	{ "AMD", "zen3", "AuthenticAMD", MV_VENDOR_AMD, false },
 	{ "Hygon", "zen3 vendor-ebx=0x6f677948 vendor-edx=0x6e65476e vendor-ecx=0x656e6975",
-	  "HygonGenuine", MV_VENDOR_HYGON },
-	{ "another", "zen3 vendor-ebx=0x746e6543", "", MV_VENDOR_OTHER },
+	  "HygonGenuine", MV_VENDOR_HYGON, false },
+	{ "Zhaoxin", "haswell vendor-ebx=0x68532020 vendor-edx=0x68676e61 vendor-ecx=0x20206961",
+	  "  Shanghai  ", MV_VENDOR_OTHER, true },
+	{ "another", "zen3 vendor-ebx=0x746e6543", "", MV_VENDOR_OTHER, true },
 };
 
 Test(table, vendor)
@@ -139,6 +142,7 @@ Test(table, vendor)
 					 s);
 		cr_expect_eq(mv_table_vendor(&h->raw), vendor_rows[i].vendor, "row %s",
 			     vendor_rows[i].name);
+		cr_expect_eq(mv_table_vmx(&h->raw), vendor_rows[i].vmx, "row %s", vendor_rows[i].name);
 	}
 	mv_table_vendor_string(&none, s);
 	cr_expect_str_eq(s, "");

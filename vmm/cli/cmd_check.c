@@ -65,7 +65,7 @@ static void print_leaks(const char *file, bool vmx, const enum mv_feature_id *id
 static void leaks(const struct mv_policy *p, const struct mv_host *h, const char *file,
 		  struct json_object *result)
 {
-	bool vmx = mv_table_vendor(&h->raw) == MV_VENDOR_INTEL;
+	bool vmx = mv_table_vmx(&h->raw);
 	enum mv_feature_id id[MV_NFEATURES];
 	size_t n = mv_leaks(p, h, vmx, id, MV_NFEATURES);
 	struct json_object *list;

@@ -36,7 +36,7 @@ void mv_probe_describe(struct mv_probe_result *r, const struct mv_launch *l,
 	snprintf(r->kernel, sizeof(r->kernel), "%s", h->kernel);
 	if (mv_host_intercepts(h))
 		snprintf(r->kind, sizeof(r->kind), "%s",
-			 mv_table_vendor(&h->raw) == MV_VENDOR_INTEL ? "vmx" : "svm");
+			 mv_table_vmx(&h->raw) ? "vmx" : "svm");
 	*r->masks = '\0';
 	append(r->masks, sizeof(r->masks), "", l->guest_os);
 	append(r->masks, sizeof(r->masks), "", l->default_mask);

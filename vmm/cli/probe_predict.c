@@ -111,7 +111,7 @@ static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct 
 		   const char *kind, const struct mv_feature *only, struct mv_err *err)
 {
 	struct mv_notes *notes = calloc(1, sizeof(*notes));
-	bool vmx = mv_table_vendor(&p->source.raw) == MV_VENDOR_INTEL;
+	bool vmx = mv_table_vmx(&p->source.raw);
 	int rc = notes ? mv_launch_masks(l, p, mv_table_vendor(&p->source.raw), err)
 		       : mv_err_set(err, MV_E_FAILED, "out of memory");
 
@@ -126,7 +126,7 @@ static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct 
 		vmx = !strcmp(kind, "vmx");
 	else if (mv_table_vendor(&p->source.raw) == MV_VENDOR_OTHER)
 		mv_cli_note("warning: this CPU's vendor is not known here, and may have bits of its own: "
-			    "predicted for SVM; --kind vmx for VMX");
+			    "predicted for VMX; --kind svm for SVM");
 	mv_probe_describe(r, l, &p->source);
 	snprintf(r->kind, sizeof(r->kind), "%s", vmx ? "vmx" : "svm");
 	r->predicted = true;

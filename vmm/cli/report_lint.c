@@ -77,7 +77,7 @@ static void print_leaks(const struct mv_lint *found, size_t n, bool vmx)
 void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
 {
 	static struct mv_lint found[MAX_FINDINGS];
-	bool vmx = mv_table_vendor(&p->source.raw) == MV_VENDOR_INTEL;
+	bool vmx = mv_table_vmx(&p->source.raw);
 	size_t n = mv_lint(p, notes, vmx, found, MAX_FINDINGS);
 	struct json_object *o, *list;
 
