@@ -5,13 +5,20 @@ import json
 import shlex
 import sys
 
-# What an option's argument is: words to choose from, or a function of the script below.
+# What an option's argument is: words to choose from, or a function of the script below. "COMMAND --OPTION" where
+# commands differ.
+FORMS = "guide feature vmx featmask xl xl-list firecracker qemu libvirt"
 CHOICES = {
-    "intercept": "auto kernel patch step none",
-    "rule": "guide subset",
-    "exit-code": "plain qemu",
-    "guest-os": "$(_minivmm_words minivmm mask show)",
-    "baseline": "$(_minivmm_words minivmm mask show baselines)",
+    "--intercept": "auto kernel patch step none",
+    "--rule": "guide subset",
+    "--exit-code": "plain qemu",
+    "--guest-os": "$(_minivmm_words minivmm mask show)",
+    "--baseline": "$(_minivmm_words minivmm mask show baselines)",
+    "--kind": "vmx svm",
+    "--vendor": "intel amd",
+    "--form": "feature guide vmx",
+    "--to": FORMS,
+    "mask convert --from": FORMS,
 }
 # Commands whose first operand is a running VM, and those that take no file at all.
 VMS = {"snapshot", "status", "pause", "resume", "stop", "migrate"}
@@ -31,12 +38,15 @@ _minivmm() {
 		mapfile -t COMPREPLY < <(compgen -W "%s --help --version" -- "$cur")
 		return
 	fi
+	[ "$COMP_CWORD" -eq 2 ] || case "$cmd ${COMP_WORDS[2]}" in
+	%s) cmd="$cmd ${COMP_WORDS[2]}" ;;
+	esac
 	case $cmd in
 '''
 
 TAIL = '''	*) return ;;
 	esac
-	case $prev in
+	case "$cmd $prev" in
 %s	esac
 	case " $args " in
 	*" $prev "*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -58,10 +68,11 @@ complete -o filenames -F _minivmm minivmm
 def main():
     with open(sys.argv[1], encoding="utf-8") as f:
         table = json.load(f)
-    out = HEAD % " ".join(c["name"] for c in table["commands"])
+    names = [c["name"] for c in table["commands"]]
+    out = HEAD % (" ".join(n for n in names if " " not in n), "|".join(f'"{n}"' for n in names if " " in n))
     for cmd in table["commands"]:
         options = cmd["options"] + table["common-options"]
-        out += f"\t{cmd['name']})\n"
+        out += f"\t{shlex.quote(cmd['name'])})\n"
         out += "\t\topts=" + shlex.quote(" ".join("--" + o["name"] for o in options)) + "\n"
         files = [o["name"] for o in options if o.get("argument", "").startswith(("FILE", "DIR"))]
         out += "\t\targs=" + shlex.quote(" ".join("--" + n for n in files)) + "\n"
@@ -72,11 +83,12 @@ def main():
         if cmd["name"] in NO_FILES:
             out += f"\t\tothers={'words' if cmd['name'] in VMS else 'none'} first=$others\n"
         out += "\t\t;;\n"
-    known = {o["name"] for c in table["commands"] for o in c["options"]}
+    known = {"--" + o["name"] for c in table["commands"] for o in c["options"]}
     cases = ""
     for name, words in CHOICES.items():
-        if name in known:
-            cases += f'\t--{name})\n\t\tmapfile -t COMPREPLY < <(compgen -W "{words}" -- "$cur")\n\t\treturn\n\t\t;;\n'
+        if name.split()[-1] in known:
+            pattern = f'"{name}"' if " " in name else f'*" {name}"'
+            cases += f'\t{pattern})\n\t\tmapfile -t COMPREPLY < <(compgen -W "{words}" -- "$cur")\n\t\treturn\n\t\t;;\n'
     print(out + TAIL % cases, end="")
 
 

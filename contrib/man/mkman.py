@@ -82,8 +82,12 @@ def exits(table):
     return out + [".El"]
 
 
+def page_name(cmd):
+    return "minivmm-" + cmd["name"].replace(" ", "-")
+
+
 def command_page(table, cmd, parts):
-    title = "minivmm-" + cmd["name"]
+    title = page_name(cmd)
     out = head(title, 1, cmd["summary"])
     out += [".Sh SYNOPSIS", f".Nm minivmm {cmd['name']}", esc(cmd["arguments"])]
     out += [".Sh DESCRIPTION", esc(cmd["summary"][:1].upper() + cmd["summary"][1:]) +
@@ -105,7 +109,7 @@ def main_page(table, parts):
         out += f.read().rstrip("\n").split("\n")
     out += [".Sh COMMANDS", ".Bl -tag -width baseline"]
     for cmd in table["commands"]:
-        out += [f".It Xr minivmm\\-{cmd['name']} 1", esc(cmd["summary"])]
+        out += [f".It Xr {esc(page_name(cmd))} 1", esc(cmd["summary"])]
     out += [".El", ".Sh OPTIONS", "Every command takes"] + option_list(table["common-options"])
     out += exits(table) + [".Sh EXAMPLES"] + example_lines(parts["minivmm"])
     out += [".Sh SEE ALSO", ".Xr minivmm\\-mask 5 ,", ".Xr minivmm\\-snapshot 5"]

@@ -24,6 +24,18 @@ expect_status 2
 expect_err "there is no command 'frobnicate'"
 check "an unknown command"
 
+ran "$minivmm" convert --to xl a.mask
+expect_status 2
+expect_err "hint: minivmm mask convert"
+ran "$minivmm" mask final --to xl
+expect_err "hint: --to is an option of minivmm mask convert"
+ran "$minivmm" help mask suggest
+expect_status 0
+expect_out "usage: minivmm mask suggest"
+ran "$minivmm" help mask
+expect_out "usage: minivmm mask final"
+check "commands of two words"
+
 while read -r c; do
 	# shellcheck disable=SC2086
 	ran "$minivmm" $c --help

@@ -22,10 +22,11 @@ python3 - "$tmp/table.json" "$root/usr/share/man/man1" >"$tmp/pages" 2>&1 <<'PY'
 import json, os, sys
 table, folder = json.load(open(sys.argv[1])), sys.argv[2]
 assert len(table["commands"]) > 15
-pages = {c["name"]: open(os.path.join(folder, f"minivmm-{c['name']}.1")).read() for c in table["commands"]}
+page = {c["name"]: "minivmm-" + c["name"].replace(" ", "-") for c in table["commands"]}
+pages = {name: open(os.path.join(folder, page[name] + ".1")).read() for name in page}
 main = open(os.path.join(folder, "minivmm.1")).read()
 for c in table["commands"]:
-    assert f"minivmm\\-{c['name']} 1" in main, f"minivmm(1) does not name {c['name']}"
+    assert page[c["name"]].replace("-", "\\-") + " 1" in main, f"minivmm(1) does not name {c['name']}"
     for o in c["options"] + table["common-options"]:
         assert ".It Fl \\-" + o["name"].replace("-", "\\-") in pages[c["name"]], f"{c['name']} lacks {o['name']}"
 PY
@@ -42,11 +43,12 @@ for line in open(sys.argv[2]):
     if not line.startswith("$ "):
         continue
     words = shlex.split(line[2:])
-    assert words[0] == "minivmm" and words[1] in options, line
-    seen.add(words[1])
+    name = " ".join(words[1:3]) if " ".join(words[1:3]) in options else words[1]
+    assert words[0] == "minivmm" and name in options, line
+    seen.add(name)
     for w in words[2:]:
         if w.startswith("--"):
-            assert w[2:].split("=")[0] in options[words[1]], f"{w} in: {line}"
+            assert w[2:].split("=")[0] in options[name], f"{w} in: {line}"
 missing = set(options) - seen
 assert not missing, f"no example of {missing}"
 PY
@@ -76,6 +78,12 @@ expect_equal "$(complete_words minivmm run --intercept pa)" patch
 expect_equal "$(complete_words minivmm run --snapshot)" --snapshot-on-sync
 expect_equal "$(complete_words minivmm run --guest-os windows6)" windows64
 expect_equal "$(complete_words minivmm mask sugg)" suggest
+expect_equal "$(complete_words minivmm mask convert --to fire)" firecracker
+expect_equal "$(complete_words minivmm mask convert --from fire)" firecracker
+expect_equal "$(complete_words minivmm mask convert --kno)" --known
+expect_equal "$(complete_words minivmm mask suggest --unsafe)" --unsafe-ignore-cpu
+expect_equal "$(cd "$top" && complete_words minivmm mask suggest READ)" README.md
+expect_equal "$(cd "$top" && complete_words minivmm host --from READ)" README.md
 expect_equal "$(cd "$top" && complete_words minivmm check READ)" README.md
 cd "$top" || exit 1
 for c in status pause resume stop migrate snapshot list "status --json" "list -q"; do

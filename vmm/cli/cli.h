@@ -46,6 +46,7 @@ struct mv_cmd {
 	const struct mv_opt *opts;
 	const char *more;	/* paragraphs of --help; may be NULL */
 	const char *has_its_own;	/* why options of run make no sense here; may be NULL */
+	const struct mv_cmd *const *parts;	/* "NAME WORD" with options of their own, to NULL; may be NULL */
 	int (*run)(int argc, char **argv);	/* argv[0] is the command */
 };
 
@@ -55,6 +56,7 @@ extern const struct mv_cmd mv_cmd_run, mv_cmd_snapshot, mv_cmd_restore, mv_cmd_l
 	mv_cmd_check, mv_cmd_baseline, mv_cmd_inspect, mv_cmd_explain, mv_cmd_migrate, mv_cmd_receive,
 	mv_cmd_fleet;
 extern const struct mv_cmd *const mv_cmds[];
+extern const struct mv_cmd mv_cmd_mask_suggest, mv_cmd_mask_convert;	/* parts of mask */
 
 /* The whole table, with the options that every command takes. */
 struct json_object *mv_cli_describe(const struct mv_opt *common);

@@ -9,10 +9,6 @@
 #include "launch.h"
 #include "maskload.h"
 
-int mv_mask_convert(int argc, char **argv);
-
-static const struct mv_cmd convert_cmd;
-
 struct convert_args {
 	struct mv_launch launch;	/* the files */
 	const struct mv_dialect *from, *to;
@@ -31,7 +27,7 @@ static int dialect(const char *option, const char *name, const struct mv_dialect
 	if (*out)
 		return 0;
 	mv_dialect_names(names, sizeof(names));
-	return mv_cli_usage(&convert_cmd, "%s is %s, not '%s'", option, names, name);
+	return mv_cli_usage(&mv_cmd_mask_convert, "%s is %s, not '%s'", option, names, name);
 }
 
 static int option(void *ctx, int key, const char *arg)
@@ -49,7 +45,7 @@ static int option(void *ctx, int key, const char *arg)
 	case OPT_VENDOR:
 		a->opts.vendor = !strcmp(arg, "intel") ? MV_VENDOR_INTEL : MV_VENDOR_AMD;
 		if (strcmp(arg, "intel") && strcmp(arg, "amd"))
-			return mv_cli_usage(&convert_cmd, "--vendor is intel or amd, not '%s'", arg);
+			return mv_cli_usage(&mv_cmd_mask_convert, "--vendor is intel or amd, not '%s'", arg);
 		return 0;
 	case OPT_KNOWN:
 		a->known = arg;
@@ -58,7 +54,7 @@ static int option(void *ctx, int key, const char *arg)
 		a->strict = true;
 		return 0;
 	default:
-		return mv_launch_option(&convert_cmd, &a->launch, key, arg);
+		return mv_launch_option(&mv_cmd_mask_convert, &a->launch, key, arg);
 	}
 }
 
@@ -217,7 +213,7 @@ static int convert(struct convert_args *a, struct mv_err *err)
 	return rc;
 }
 
-int mv_mask_convert(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct convert_args a = { .from = NULL };
 	struct mv_err err = { 0 };
@@ -225,23 +221,23 @@ int mv_mask_convert(int argc, char **argv)
 	int code, first;
 
 	mv_launch_init(&a.launch);
-	first = mv_cli_options(&convert_cmd, argc, argv, option, &a, &code);
+	first = mv_cli_options(&mv_cmd_mask_convert, argc, argv, option, &a, &code);
 	if (first < 0)
 		return code;
 	for (; first < argc; first++) {
-		code = mv_launch_option(&convert_cmd, &a.launch, 'm', argv[first]);
+		code = mv_launch_option(&mv_cmd_mask_convert, &a.launch, 'm', argv[first]);
 		if (code)
 			return code;
 	}
 	mv_dialect_names(names, sizeof(names));
 	if (!a.to)
-		return mv_cli_usage(&convert_cmd, "--to what: %s?", names);
+		return mv_cli_usage(&mv_cmd_mask_convert, "--to what: %s?", names);
 	if (!a.to->to)
-		return mv_cli_usage(&convert_cmd, "'%s' can be read only", a.to->name);
+		return mv_cli_usage(&mv_cmd_mask_convert, "'%s' can be read only", a.to->name);
 	if (!a.launch.nmasks)
-		return mv_cli_usage(&convert_cmd, "no mask file given");
+		return mv_cli_usage(&mv_cmd_mask_convert, "no mask file given");
 	if (a.known && strcmp(a.to->name, "qemu"))
-		return mv_cli_usage(&convert_cmd, "--known goes with --to qemu");
+		return mv_cli_usage(&mv_cmd_mask_convert, "--known goes with --to qemu");
 	return convert(&a, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
 }
 
@@ -256,7 +252,7 @@ static const struct mv_opt opts[] = {
 	MV_OPT_END,
 };
 
-static const struct mv_cmd convert_cmd = {
+const struct mv_cmd mv_cmd_mask_convert = {
 	.name = "mask convert",
 	.args = "[--from FORM] --to FORM FILE…",
 	.summary = "override masks, merged, in another form or system's notation",
@@ -266,4 +262,5 @@ static const struct mv_cmd convert_cmd = {
 		"(VMware's feature keys), xl, xl-list (Xen), firecracker, qemu, libvirt: what\n"
 		"their notation can't say is told on standard error, bit by bit\n"
 		"(docs/dialects.md).\n",
+	.run = run,
 };

@@ -8,9 +8,6 @@
 #include "launch.h"
 #include "maskload.h"
 
-int mv_mask_suggest(int argc, char **argv);
-int mv_mask_convert(int argc, char **argv);
-
 struct mask_args {
 	struct mv_launch launch;	/* masks only */
 	const char *host;		/* NULL: this machine */
@@ -127,11 +124,6 @@ static int run(int argc, char **argv)
 	int code, first;
 	bool lint;
 
-	/* These have options of their own. */
-	if (argc > 1 && !strcmp(argv[1], "suggest"))
-		return mv_mask_suggest(argc - 1, argv + 1);
-	if (argc > 1 && !strcmp(argv[1], "convert"))
-		return mv_mask_convert(argc - 1, argv + 1);
 	mv_launch_init(&a.launch);
 	first = mv_cli_options(&mv_cmd_mask, argc, argv, option, &a, &code);
 	if (first < 0)
@@ -166,8 +158,11 @@ static const struct mv_opt opts[] = {
 	MV_OPT_END,
 };
 
+static const struct mv_cmd *const parts[] = { &mv_cmd_mask_suggest, &mv_cmd_mask_convert, NULL };
+
 const struct mv_cmd mv_cmd_mask = {
 	.name = "mask",
+	.parts = parts,
 	.args = "final|lint [OPTIONS] | show [NAME] | suggest … | convert …",
 	.summary = "the mask that results, the built-in ones, the one that helps",
 	.opts = opts,

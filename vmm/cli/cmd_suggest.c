@@ -8,10 +8,6 @@
 #include "maskwrite.h"
 #include "suggest.h"
 
-int mv_mask_suggest(int argc, char **argv);
-
-static const struct mv_cmd suggest_cmd;
-
 struct suggest_args {
 	struct mv_launch launch;	/* masks only */
 	struct mv_verdict_opts verdict;
@@ -36,7 +32,7 @@ static int suggest_option(void *ctx, int key, const char *arg)
 
 	switch (key) {
 	case OPT_RULE:
-		return mv_cli_rule(&suggest_cmd, arg, &a->verdict.mode);
+		return mv_cli_rule(&mv_cmd_mask_suggest, arg, &a->verdict.mode);
 	case OPT_ON:
 		a->start_host = arg;
 		return 0;
@@ -44,7 +40,7 @@ static int suggest_option(void *ctx, int key, const char *arg)
 		a->verdict.ignore = arg;
 		return 0;
 	default:
-		return mv_launch_option(&suggest_cmd, &a->launch, key, arg);
+		return mv_launch_option(&mv_cmd_mask_suggest, &a->launch, key, arg);
 	}
 }
 
@@ -190,7 +186,7 @@ static int suggest(struct job *j, const struct suggest_args *a, struct mv_err *e
 	return j->s->nblocks ? MV_EXIT_REFUSED : MV_EXIT_OK;
 }
 
-int mv_mask_suggest(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct suggest_args a = { .verdict = { .mode = MV_VERDICT_GUIDE } };
 	struct mv_err err = { 0 };
@@ -198,16 +194,16 @@ int mv_mask_suggest(int argc, char **argv)
 	int code, first, rc;
 
 	mv_launch_init(&a.launch);
-	first = mv_cli_options(&suggest_cmd, argc, argv, suggest_option, &a, &code);
+	first = mv_cli_options(&mv_cmd_mask_suggest, argc, argv, suggest_option, &a, &code);
 	if (first < 0)
 		return code;
 	j.files = argv + first + !a.start_host;
 	if (argc - first < 1 + !a.start_host)
-		return mv_cli_usage(&suggest_cmd, a.start_host ? "no host file given"
+		return mv_cli_usage(&mv_cmd_mask_suggest, a.start_host ? "no host file given"
 					  : "a snapshot and at least one host file are needed");
 	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask ||
 			      a.launch.baseline))
-		return mv_cli_usage(&suggest_cmd, "a snapshot has its mask; masks go with --on");
+		return mv_cli_usage(&mv_cmd_mask_suggest, "a snapshot has its mask; masks go with --on");
 	j.n = (uint32_t)(argc - first) - !a.start_host;
 	j.st = calloc(1, sizeof(*j.st));
 	j.all = calloc(j.n, sizeof(*j.all));
@@ -238,7 +234,7 @@ static const struct mv_opt suggest_opts[] = {
 	MV_OPT_END,
 };
 
-static const struct mv_cmd suggest_cmd = {
+const struct mv_cmd mv_cmd_mask_suggest = {
 	.name = "mask suggest",
 	.args = "SNAPSHOT HOST… | --on HOST [--mask FILE] HOST…",
 	.summary = "the smallest override under which every host accepts the VM",
@@ -246,4 +242,5 @@ static const struct mv_cmd suggest_cmd = {
 	.more = "A mask file on standard output; its comments say what the guest loses, and what\n"
 		"is hidden only: still executable. It goes on top of the VM's masks from its next\n"
 		"start on. Exit 3: no mask can help, and why.\n",
+	.run = run,
 };

@@ -260,17 +260,26 @@ static const struct mv_opt *find_option(const struct mv_opt *opts, const char *n
 	return NULL;
 }
 
+/* "check, mask suggest": the commands that take the option, and their parts, put behind those in buf. */
+static void takers(char *buf, size_t size, const struct mv_cmd *const *cmds, const char *name, size_t len)
+{
+	for (const struct mv_cmd *const *c = cmds; c && *c; c++) {
+		size_t n = strlen(buf);
+
+		if (find_option((*c)->opts, name, len))
+			snprintf(buf + n, size - n, "%s%s", n ? ", " : "", (*c)->name);
+		takers(buf, size, (*c)->parts, name, len);
+	}
+}
+
 /* Whose option it is, if it is one of another command's. */
 static void hint_at_others(struct mv_err *err, const struct mv_cmd *cmd, const char *name, size_t len)
 {
 	char whose[256] = "";
 	bool of_run = find_option(mv_cmd_run.opts, name, len);
-	size_t n = 0;
 
-	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
-		if (find_option((*c)->opts, name, len) && n < sizeof(whose))
-			n += (size_t)snprintf(whose + n, sizeof(whose) - n, "%s%s", n ? ", " : "", (*c)->name);
-	if (n)
+	takers(whose, sizeof(whose), mv_cmds, name, len);
+	if (*whose)
 		mv_err_hint(err, "--%.*s is an option of minivmm %s%s%s", (int)len, name, whose,
 			    of_run && cmd->has_its_own ? "; " : "", of_run && cmd->has_its_own ? cmd->has_its_own : "");
 }
@@ -391,17 +400,45 @@ static bool keep_standard_descriptors(void)
 	return true;
 }
 
-static const struct mv_cmd *find_command(const char *name)
+/* "suggest" of "mask suggest". */
+static const char *last_word(const struct mv_cmd *part)
 {
-	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
-		if (!strcmp((*c)->name, name))
-			return *c;
+	return strrchr(part->name, ' ') + 1;
+}
+
+/* The command that words (n of them) begin with; *used: how many of them are its name. */
+static const struct mv_cmd *find_command(char *const *words, int n, int *used)
+{
+	for (const struct mv_cmd *const *c = mv_cmds; *c && n; c++) {
+		if (strcmp((*c)->name, words[0]))
+			continue;
+		*used = 2;
+		for (const struct mv_cmd *const *p = (*c)->parts; p && *p && n > 1; p++)
+			if (!strcmp(last_word(*p), words[1]))
+				return *p;
+		*used = 1;
+		return *c;
+	}
 	return NULL;
+}
+
+static int no_command(const char *name)
+{
+	struct mv_err err = { 0 };
+
+	mv_err_set(&err, MV_E_USAGE, "there is no command '%s'", name);
+	for (const struct mv_cmd *const *c = mv_cmds; *c; c++)
+		for (const struct mv_cmd *const *p = (*c)->parts; p && *p; p++)
+			if (!strcmp(last_word(*p), name))
+				mv_err_hint(&err, "minivmm %s", (*p)->name);
+	mv_err_hint(&err, "minivmm --help");
+	return mv_cli_error(&err);
 }
 
 int main(int argc, char **argv)
 {
 	const struct mv_cmd *cmd;
+	int used;
 
 	if (!keep_standard_descriptors())
 		return MV_EXIT_FAILED;
@@ -410,7 +447,7 @@ int main(int argc, char **argv)
 		return MV_EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		cmd = argc > 2 ? find_command(argv[2]) : NULL;
+		cmd = find_command(argv + 2, argc - 2, &used);
 		if (cmd)
 			print_command_help(cmd);
 		else if (argc > 2 && !strcmp(argv[2], "--json"))
@@ -423,9 +460,9 @@ int main(int argc, char **argv)
 		print_version();
 		return written(MV_EXIT_OK);
 	}
-	cmd = find_command(argv[1]);
+	cmd = find_command(argv + 1, argc - 1, &used);
 	if (cmd)
-		return written(cmd->run(argc - 1, argv + 1));
+		return written(cmd->run(argc - used, argv + used));
 	look_for_json(argc, argv);
-	return written(mv_cli_usage(NULL, "there is no command '%s'", argv[1]));
+	return written(no_command(argv[1]));
 }
