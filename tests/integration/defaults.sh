@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The default masks name every register that KVM offers: on the described hosts and on this one.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/helpers.sh"
 
 files=("$top"/tests/data/hosts/*.json)
 if have_kvm; then
@@ -12,6 +13,19 @@ if have_kvm; then
 else
 	skip "this host described" "no /dev/kvm"
 fi
+
+ran "$minivmm" mask show --json
+expect_json_is guest-os/0 bare-metal
+ran "$minivmm" mask show baselines --json
+expect_json_is baselines/0 amd-bulldozer
+ran "$minivmm" mask show linux64 --json
+expect_json_is name linux64
+expect_equal "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["mask"], end="")' "$tmp/.out" | sum)" \
+	"$("$minivmm" mask show linux64 | sum)" "the mask as JSON has it"
+ran "$minivmm" mask show --guest-os linux64
+expect_status 2
+expect_err "'show' takes a name and nothing else"
+check "mask show: names and masks as JSON, no options"
 
 for os in $("$minivmm" mask show); do
 	ran "$minivmm" mask final --guest-os "$os" --host "${files[0]}" --json

@@ -85,12 +85,35 @@ static int result(struct mask_args *a, bool lint)
 	return rc ? mv_cli_error(&err) : MV_EXIT_OK;
 }
 
-static void print_names(const char *list)
+/* Names by blanks: one a line, or as a JSON list called what. */
+static void print_names(const char *what, const char *list)
 {
+	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
+
 	for (size_t n; *list; list += n + (list[n] == ' ')) {
 		n = strcspn(list, " ");
-		printf("%.*s\n", (int)n, list);
+		json_object_array_add(names, json_object_new_string_len(list, (int)n));
+		if (!mv_output.json)
+			printf("%.*s\n", (int)n, list);
 	}
+	json_object_object_add(o, what, names);
+	if (mv_output.json)
+		mv_cli_json(json_object_get(o));
+	json_object_put(o);
+}
+
+static void print_builtin(const char *name, const struct mv_builtin *b)
+{
+	struct json_object *o;
+
+	if (!mv_output.json) {
+		fwrite(b->data, 1, b->size, stdout);
+		return;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "name", json_object_new_string(name));
+	json_object_object_add(o, "mask", json_object_new_string_len((const char *)b->data, (int)b->size));
+	mv_cli_json(o);
 }
 
 /* A default mask as its file is. */
@@ -103,7 +126,7 @@ static int show(const char *name)
 	mv_guest_os_names(names, sizeof(names));
 	mv_baseline_names(baselines, sizeof(baselines));
 	if (!name || !strcmp(name, "baselines")) {
-		print_names(name ? baselines : names);
+		name ? print_names("baselines", baselines) : print_names("guest-os", names);
 		return MV_EXIT_OK;
 	}
 	snprintf(file, sizeof(file), "%s.mask", name);
@@ -114,8 +137,15 @@ static int show(const char *name)
 		mv_err_hint(&err, "there are: %.200s, and the baselines %.250s", names, baselines);
 		return mv_cli_error(&err);
 	}
-	fwrite(b->data, 1, b->size, stdout);
+	print_builtin(name, b);
 	return MV_EXIT_OK;
+}
+
+static bool any_option(const struct mask_args *a)
+{
+	const struct mv_launch *l = &a->launch;
+
+	return l->nmasks || l->guest_os || l->default_mask || l->baseline || a->host || a->effective;
 }
 
 static int run(int argc, char **argv)
@@ -133,6 +163,8 @@ static int run(int argc, char **argv)
 	lint = !strcmp(argv[first], "lint");
 	if ((lint || !strcmp(argv[first], "final")) && argc - first == 1)
 		return result(&a, lint);
+	if (!strcmp(argv[first], "show") && argc - first <= 2 && any_option(&a))
+		return mv_cli_usage(&mv_cmd_mask, "'show' takes a name and nothing else: mask show linux64");
 	if (!strcmp(argv[first], "show") && argc - first <= 2)
 		return show(argc - first == 2 ? argv[first + 1] : NULL);
 	if (lint || !strcmp(argv[first], "final"))
