@@ -19,6 +19,13 @@ expect_out "kernel     6.1.0-56-cloud-amd64 -> 6.12.0"
 expect_out "microcode  0x1000065 -> 0xa"
 expect_out "nothing that a verdict looks at has changed"
 check "host --diff: the same, and the same under another kernel"
+for option in "-o $tmp/x.json" "--from $hosts/epyc.json" --binary "--without sse4.1" --proof; do
+	# shellcheck disable=SC2086
+	ran "$minivmm" host --diff "$hosts/epyc.json" "$hosts/epyc.json" $option
+	expect_status 2
+	expect_err "--diff goes with no other option but --vms"
+done
+check "host --diff: options that it would ignore"
 
 # bit 25 of 1.ECX is AES, bit 5 of 7.EBX AVX2; the vectors are checked bit by bit
 ran "$minivmm" host --from "$hosts/epyc.json" --without AVX2,AES -o "$tmp/now/epyc.json"

@@ -189,6 +189,13 @@ expect_status 2
 ran "$minivmm" fleet "$hosts"
 expect_status 2
 expect_err "follows neither --hosts nor --vms"
+ran "$minivmm" fleet --hosts="$hosts/penryn.json" "$hosts/epyc.json" --json
+expect_json_is summary/hosts 2
+ran "$minivmm" fleet --hosts "$hosts" --html - --prometheus -
+expect_status 2
+expect_err "can have standard output"
+ran "$minivmm" fleet --hosts "$hosts" --prometheus - --json
+expect_status 2
 ran "$minivmm" fleet --hosts "$tmp/bad/README"
 expect_status 4
 expect_err "no host could be used"

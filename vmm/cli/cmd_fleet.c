@@ -38,22 +38,31 @@ static int option(void *ctx, int key, const char *arg)
 	return 0;
 }
 
+/* The list that "--hosts" or "--hosts=A" begins. */
+static char *list_of(const char *arg)
+{
+	static char hosts[] = "--hosts", vms[] = "--vms", *const lists[] = { hosts, vms };
+	size_t n = strcspn(arg, "=");
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (strlen(lists[i]) == n && !memcmp(arg, lists[i], n))
+			return lists[i];
+	return NULL;
+}
+
 /*
  * "--hosts A B --vms C D": what follows a file belongs to the option before it. The caller frees.
  */
 static char **spread(int argc, char **argv, int *n)
 {
-	static char hosts[] = "--hosts", vms[] = "--vms";
 	char **out = calloc((size_t)argc * 2 + 1, sizeof(*out)), *list = NULL;
 
 	*n = 0;
 	for (int i = 0; out && i < argc; i++) {
 		bool is_option = argv[i][0] == '-' && argv[i][1];
 
-		if (!strcmp(argv[i], "--"))
-			list = NULL;
 		if (is_option)
-			list = !strcmp(argv[i], hosts) ? hosts : !strcmp(argv[i], vms) ? vms : NULL;
+			list = list_of(argv[i]);
 		else if (list && strcmp(argv[i - 1], list))
 			out[(*n)++] = list;
 		out[(*n)++] = argv[i];
@@ -170,6 +179,12 @@ static int say_problems(const struct mv_fleet *f)
 	return code == MV_EXIT_INPUT ? code : s.refused ? MV_EXIT_REFUSED : code;
 }
 
+/* How much wants to have standard output for itself. */
+static int for_stdout(const struct fleet_args *a)
+{
+	return (a->html && !strcmp(a->html, "-")) + (a->prometheus && !strcmp(a->prometheus, "-"));
+}
+
 static int report(struct mv_fleet *f, const struct fleet_args *a, struct mv_err *err)
 {
 	struct json_object *o = NULL;
@@ -180,7 +195,7 @@ static int report(struct mv_fleet *f, const struct fleet_args *a, struct mv_err 
 	if (rc == 0 && a->prometheus)
 		rc = write_file(f, a->prometheus, false, err);
 	/* What goes to standard output already is not to be mixed with tables. */
-	if (rc || (a->html && !strcmp(a->html, "-")) || (a->prometheus && !strcmp(a->prometheus, "-")))
+	if (rc || for_stdout(a))
 		return rc;
 	if (!mv_output.json)
 		return mv_fleet_print(f, err);
@@ -228,6 +243,8 @@ static int run(int argc, char **argv)
 		first = mv_cli_options(&mv_cmd_fleet, n, all, option, &a, &code);
 	if (first >= 0 && first < n)
 		code = mv_cli_usage(&mv_cmd_fleet, "'%s' follows neither --hosts nor --vms", all[first]);
+	else if (first >= 0 && for_stdout(&a) + mv_output.json > 1)
+		code = mv_cli_usage(&mv_cmd_fleet, "one of --html -, --prometheus - and --json can have standard output");
 	else if (first >= 0 && !a.nhosts)
 		code = mv_cli_usage(&mv_cmd_fleet, "no --hosts given");
 	else if (first >= 0) {

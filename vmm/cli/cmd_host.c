@@ -312,6 +312,12 @@ static int tell_proof(struct mv_host *h, unsigned wanted, struct mv_err *err)
 	return rc;
 }
 
+/* Options that say which host, and what of it: not the ones about the proof. */
+static bool describes(const struct host_args *a)
+{
+	return a->from || a->uri || a->out || a->without || a->binary || a->first;
+}
+
 static int run(int argc, char **argv)
 {
 	struct mv_host *h = calloc(1, sizeof(*h));
@@ -329,6 +335,8 @@ static int run(int argc, char **argv)
 		if (!a.diff || argc - first != 1)
 			return mv_cli_usage(&mv_cmd_host, a.diff ? "--diff compares two host files"
 								 : "--vms goes with --diff");
+		if (describes(&a) || a.proof || a.again || a.mechanisms)
+			return mv_cli_usage(&mv_cmd_host, "--diff goes with no other option but --vms");
 		return mv_host_diff(a.diff, argv[first], a.vms, a.nvms);
 	}
 	if (first < argc) {
@@ -340,9 +348,7 @@ static int run(int argc, char **argv)
 		return mv_cli_usage(&mv_cmd_host, "--mechanisms goes with --proof");
 	}
 	if (a.proof) {
-		bool alone = !a.from && !a.uri && !a.out && !a.without && !a.binary && !a.first;
-
-		code = !alone ? mv_cli_usage(&mv_cmd_host, "--proof goes with no other option")
+		code = describes(&a) ? mv_cli_usage(&mv_cmd_host, "--proof goes with no other option")
 		       : tell_proof(h, a.mechanisms, &err) ? mv_cli_error(&err) : MV_EXIT_OK;
 		free(h);
 		return code;
