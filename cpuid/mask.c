@@ -297,6 +297,18 @@ void mv_mask_reg_format(const struct mv_mask_reg *r, char out[MV_MASK_TEXT])
 	*p = '\0';
 }
 
+void mv_mask_msr_format(const struct mv_mask_msr *m, char out[MV_MASK_MSR_TEXT])
+{
+	char *p = out;
+
+	for (unsigned bit = 64; bit--;) {
+		*p++ = mv_sym_char(mv_mask_msr_sym(m, bit));
+		if (bit % 4 == 0 && bit)
+			*p++ = ' ';
+	}
+	*p = '\0';
+}
+
 int mv_level_format(char *buf, size_t size, uint32_t leaf, uint32_t subleaf)
 {
 	if (mv_leaf_has_subleaves(leaf))

@@ -129,6 +129,9 @@ void mv_mask_sort(struct mv_mask *m);
 /* The 32 symbols of a register in the guide's layout, "---- ---- … ----": 39 characters and NUL. */
 #define MV_MASK_TEXT 40
 void mv_mask_reg_format(const struct mv_mask_reg *r, char out[MV_MASK_TEXT]);
+/* The same for the 64 symbols of an MSR. */
+#define MV_MASK_MSR_TEXT 80
+void mv_mask_msr_format(const struct mv_mask_msr *m, char out[MV_MASK_MSR_TEXT]);
 
 /* The level line of the guide: "Level 0x7h Sublevel 0x1h" (no sublevel where the leaf has none). */
 int mv_level_format(char *buf, size_t size, uint32_t leaf, uint32_t subleaf);

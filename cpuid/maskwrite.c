@@ -136,10 +136,10 @@ static void put_field(struct writer *w, const struct mv_mask_field *f)
 
 static void put_msr(struct writer *w, const struct mv_mask_msr *m)
 {
-	put(w, "msr 0x%x = \"", m->index);
-	for (unsigned bit = 64; bit--;)
-		put(w, "%c%s", mv_sym_char(mv_mask_msr_sym(m, bit)), bit % 4 == 0 && bit ? " " : "");
-	put(w, "\"\n");
+	char text[MV_MASK_MSR_TEXT];
+
+	mv_mask_msr_format(m, text);
+	put(w, "msr 0x%x = \"%s\"\n", m->index, text);
 }
 
 size_t mv_mask_write(char *buf, size_t size, const struct mv_mask *m, enum mv_mask_form form,

@@ -157,7 +157,7 @@ printf 'feature SSE4.1 = H\nbaseline = intel-merom\n' >"$tmp/over.mask"
 ran "$minivmm" mask final --mask "$tmp/over.mask" --host "${intel[0]}"
 expect_out "ECX: x000 x000 00T0 H000 00T0 00T0 0000 000T"
 ran "$minivmm" mask final --baseline intel-penryn --mask "$tmp/over.mask" --host "${intel[0]}"
-expect_out "field model = 0x7"
+expect_out "field model = 7"
 check "named baselines: option and directive, under the overrides wherever they stand"
 
 ran "$minivmm" mask final --baseline intel-nosuch

@@ -1,41 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /* Masks, power-on notes and verdicts as text for 80 columns, and as JSON with the same fields. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "json.h"
+#include "maskwrite.h"
 
 /* ---- masks ---- */
 
-static bool same_level(const struct mv_mask_reg *a, const struct mv_mask_reg *b)
-{
-	return a->leaf == b->leaf && a->subleaf == b->subleaf;
-}
-
 void mv_print_mask(FILE *f, const struct mv_mask *m)
 {
-	char text[MV_MASK_TEXT], level[64];
+	size_t size = mv_mask_write(NULL, 0, m, MV_FORM_GUIDE, NULL) + 1;
+	char *text = malloc(size);
 
-	for (uint32_t i = 0; i < m->nregs; i++) {
-		const struct mv_mask_reg *r = &m->regs[i];
-
-		if (i == 0 || !same_level(r, r - 1)) {
-			mv_level_format(level, sizeof(level), r->leaf, r->subleaf);
-			fprintf(f, "%s\n", level);
-		}
-		mv_mask_reg_format(r, text);
-		fprintf(f, "%s: %s\n", mv_reg_name(r->reg), text);
-	}
-	for (uint32_t i = 0; i < m->nfields; i++)
-		fprintf(f, "field %s = 0x%x\n", mv_fields[m->fields[i].id].name,
-			m->fields[i].value);
+	if (!text)
+		return;
+	mv_mask_write(text, size, m, MV_FORM_GUIDE, NULL);
+	fputs(text, f);
+	free(text);
 }
 
 struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_files *files)
 {
 	struct json_object *regs = json_object_new_array(), *o = json_object_new_object();
 	struct json_object *names = json_object_new_array(), *fields = json_object_new_object();
-	char text[MV_MASK_TEXT];
+	struct json_object *msrs = json_object_new_array();
+	char text[MV_MASK_TEXT], msr[MV_MASK_MSR_TEXT];
 
 	for (uint32_t i = 0; i < m->nregs; i++) {
 		const struct mv_mask_reg *r = &m->regs[i];
@@ -51,11 +42,20 @@ struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_f
 	for (uint32_t i = 0; i < m->nfields; i++)
 		json_object_object_add(fields, mv_fields[m->fields[i].id].name,
 				       json_object_new_int64(m->fields[i].value));
+	for (uint32_t i = 0; i < m->nmsrs; i++) {
+		struct json_object *e = json_object_new_object();
+
+		mv_mask_msr_format(&m->msrs[i], msr);
+		json_object_object_add(e, "msr", mv_json_hex(m->msrs[i].index, 1));
+		json_object_object_add(e, "symbols", json_object_new_string(msr));
+		json_object_array_add(msrs, e);
+	}
 	for (uint32_t i = 0; i < files->n; i++)
 		json_object_array_add(names, json_object_new_string(files->name[i]));
 	json_object_object_add(o, "files", names);
 	json_object_object_add(o, "registers", regs);
 	json_object_object_add(o, "fields", fields);
+	json_object_object_add(o, "msrs", msrs);
 	return o;
 }
 
