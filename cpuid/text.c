@@ -4,6 +4,11 @@
 #include <stdint.h>
 #include <string.h>
 
+size_t mv_text_bom(const char *text, size_t len)
+{
+	return len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
 size_t mv_utf8_length(const char *text, size_t room)
 {
 	const uint8_t *p = (const uint8_t *)text;

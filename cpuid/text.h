@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes of the mark that some editors put before UTF-8: 3, or 0. */
+size_t mv_text_bom(const char *text, size_t len);
+
 /*
  * Bytes of the UTF-8 character at p (RFC 3629), of which `room` may be read; 0 if there is none. Text that ends with
  * a NUL needs no room: SIZE_MAX.

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "text.h"
+
 int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err)
 {
 	/* Not to wait for the other end, should it be a FIFO. */
@@ -52,6 +54,10 @@ int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct m
 						 "larger than %zu bytes", max);
 			}
 			buf[have] = '\0';
+			if (mv_text_bom(buf, have)) {
+				have -= 3;
+				memmove(buf, buf + 3, have + 1);
+			}
 			*out = buf;
 			*len = have;
 			return 0;
@@ -63,6 +69,23 @@ int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct m
 	free(buf);
 	close(fd);
 	return -MV_E_INPUT;
+}
+
+char mv_file_begins(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char start[3] = "";
+	int c;
+
+	if (!f)
+		return 0;
+	if (!mv_text_bom(start, fread(start, 1, sizeof(start), f)))
+		rewind(f);
+	do
+		c = getc(f);
+	while (c == ' ' || c == '\t' || c == '\r' || c == '\n');
+	fclose(f);
+	return c == EOF ? 0 : (char)c;
 }
 
 static int failed(const struct mv_new_file *n, struct mv_err *err)

@@ -9,10 +9,13 @@
 #include "err.h"
 
 /*
- * Read a file of at most max bytes, or what comes through a pipe, with a NUL behind it; the caller frees.
- * -MV_E_INPUT names file and reason.
+ * Read a text file of at most max bytes, or what comes through a pipe, with a NUL behind it and without a byte order
+ * mark; the caller frees. -MV_E_INPUT names file and reason.
  */
 int mv_read_file(const char *path, size_t max, char **out, size_t *len, struct mv_err *err);
+
+/* The first character of a text file that is neither a mark nor blank; 0: none, or the file can't be read. */
+char mv_file_begins(const char *path);
 
 /*
  * A file that is being written: under another name in the same folder first, then fsynced and renamed. Nobody ever

@@ -308,19 +308,6 @@ static int descriptions(struct mv_fleet *f, const char *path, const char *text, 
 
 /* ---- snapshots ---- */
 
-/* A description begins with '{'; a snapshot with what stream-format.md says. */
-static bool is_description(const char *path)
-{
-	FILE *f = fopen(path, "re");
-	int c = f ? getc(f) : EOF;
-
-	while (c == ' ' || c == '\t' || c == '\r' || c == '\n')
-		c = getc(f);
-	if (f)
-		fclose(f);
-	return c == '{';
-}
-
 static int one_vm(struct mv_fleet *f, const char *path, struct mv_err *err)
 {
 	struct mv_fleet_recipe r = {
@@ -331,7 +318,8 @@ static int one_vm(struct mv_fleet *f, const char *path, struct mv_err *err)
 	size_t len;
 	int rc;
 
-	if (!is_description(path)) {
+	/* A description begins with '{'; a snapshot with what stream-format.md says. */
+	if (mv_file_begins(path) != '{') {
 		mv_path_stem(name, sizeof(name), path);
 		r.snapshot = mv_fleet_keep(f, path);
 		rc = mv_fleet_add_vm(f, name, MV_FLEET_NONE, &r, err);

@@ -9,6 +9,7 @@
 #include "file_kind.h"
 #include "host_json.h"
 #include "import_dump.h"
+#include "text.h"
 
 #define MAX_FILE (64u << 20)
 #define MAX_JSON (4u << 20)	/* as a tree it takes some fifty times that */
@@ -17,15 +18,10 @@
 
 enum content { CONTENT_LINES, CONTENT_XML, CONTENT_JSON, CONTENT_OWN, CONTENT_ERROR };
 
-static size_t after_bom(const char *text, size_t len)
-{
-	return len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
-}
-
 /* Behind a byte order mark and blanks. */
 static size_t start_of(const char *text, size_t len)
 {
-	size_t i = after_bom(text, len);
+	size_t i = mv_text_bom(text, len);
 
 	while (i < len && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r'))
 		i++;
@@ -56,7 +52,7 @@ static enum content content_of(const char *file, const char *text, size_t len,
 		mv_err_at(err, MV_E_INPUT, file, 0, 0, "larger than %u bytes of JSON", MAX_JSON);
 		return CONTENT_ERROR;
 	}
-	start = after_bom(text, len);
+	start = mv_text_bom(text, len);
 	if (mv_json_parse(json, file, text + start, len - start, err))
 		return CONTENT_ERROR;
 	return json_object_object_get_ex(*json, "minivmm-host", NULL) ? CONTENT_OWN : CONTENT_JSON;
@@ -65,7 +61,7 @@ static enum content content_of(const char *file, const char *text, size_t len,
 static int read_dump(struct mv_dump *d, enum content content, const char *text, size_t len,
 		     struct json_object *json)
 {
-	size_t start = after_bom(text, len);
+	size_t start = mv_text_bom(text, len);
 	int rc;
 
 	switch (content) {

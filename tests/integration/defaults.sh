@@ -27,6 +27,38 @@ expect_status 2
 expect_err "'show' takes a name and nothing else"
 check "mask show: names and masks as JSON, no options"
 
+some="---- ---- ---- ----" kept=$top/tests/data/hosts/penryn.json
+printf 'msr 0x10a = "%s %s %s ---- ---- ---- -T-0"\nfield phys-bits = 36\n' "$some" "$some" "$some" >"$tmp/msr.mask"
+for form in "final" "final --effective"; do
+	# shellcheck disable=SC2086
+	ran "$minivmm" mask $form --mask "$tmp/msr.mask" --host "$kept"
+	expect_out "msr 0x10a = \"$some $some $some ---- ---- ---- -T-0\""
+	expect_out "field phys-bits = 36"
+done
+ran "$minivmm" mask final --mask "$tmp/msr.mask" --host "$kept" --json
+expect_json_is msrs/0/msr 0x10a
+expect_json_is msrs/0/symbols "$some $some $some ---- ---- ---- -T-0"
+check "mask final: lines for MSRs and fields"
+
+# Files of Windows' editors begin with a mark and end their lines with two characters.
+mkdir "$tmp/bom"
+mark() {
+	printf '\357\273\277' && sed 's/$/\r/' "$@"
+}
+cp "$kept" "$tmp/bom/penryn.json"
+mark configs/overrides/hide-sse41.mask >"$tmp/bom/a.mask"
+echo '{"vm": "a", "host": "penryn", "mask": "a.mask"}' | mark >"$tmp/bom/a.vm"
+ran "$minivmm" mask final --mask configs/overrides/hide-sse41.mask --host "$kept"
+cp "$tmp/.out" "$tmp/bom/want"
+ran "$minivmm" mask final --mask "$tmp/bom/a.mask" --host "$kept"
+expect_equal "$status $(sum <"$tmp/.out")" "0 $(sum <"$tmp/bom/want")" "$err"
+ran "$minivmm" fleet --hosts "$kept" --vms "$tmp/bom/a.vm" --json
+expect_json_is summary/vms 1
+printf 'feature sse9 = 0\n' | mark >"$tmp/bom/bad.mask"
+ran "$minivmm" mask final --mask "$tmp/bom/bad.mask" --host "$kept"
+expect_err "bad.mask:1:9: no CPUID feature is called 'sse9'"
+check "text files that begin with a byte order mark"
+
 for os in $("$minivmm" mask show); do
 	ran "$minivmm" mask final --guest-os "$os" --host "${files[0]}" --json
 	expect_status 0

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Hosts and domains that commands are told about: files, this machine, libvirt URIs. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "file.h"
@@ -76,20 +74,9 @@ int mv_cli_this_host(struct mv_host *h, struct mv_err *err)
 /* No other file that a VM can be read from starts with '<', or is a pipe. */
 static bool is_xml(const char *file)
 {
-	char start[16] = "";
 	struct stat st;
-	ssize_t n;
-	int fd;
 
-	if (stat(file, &st))
-		return false;
-	if (S_ISFIFO(st.st_mode))
-		return true;
-	fd = open(file, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : pread(fd, start, sizeof(start) - 1, 0);
-	if (fd >= 0)
-		close(fd);
-	return n > 0 && start[strspn(start, " \t\r\n")] == '<';
+	return !stat(file, &st) && (S_ISFIFO(st.st_mode) || (S_ISREG(st.st_mode) && mv_file_begins(file) == '<'));
 }
 
 static int domain_file(struct mv_policy *p, const char *file, struct mv_err *err)
