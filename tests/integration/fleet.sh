@@ -184,6 +184,15 @@ expect_err "bad.vm:11: broken JSON; the VMs before it count"
 expect_err "foreign.txt: neither a snapshot nor a VM description"
 check "fleet: each broken VM by file and line, the others count"
 
+mkdir "$tmp/wide"
+cp "$hosts/penryn.json" "$tmp/wide/höst-日本.json"
+cp "$hosts/kentsfield.json" "$tmp/wide/b.json"
+ran env LC_ALL=C "$minivmm" fleet --hosts "$tmp/wide"
+expect_out "      0 Intel      1     1 b"
+expect_out "      1 Intel      1     1 höst-日本"
+expect_out "Intel      2       37        0 höst-日本 loses 1"
+check "fleet: names in any script"
+
 ran "$minivmm" fleet --vms "$tmp/v.vm"
 expect_status 2
 ran "$minivmm" fleet "$hosts"

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A fleet as tables for people. libsmartcols is loaded here and nowhere else. */
 #include <libsmartcols/libsmartcols.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fleet_out.h"
 #include "library.h"
+#include "text.h"
 
 #define FUNCTIONS(F) \
 	F(scols_new_table) F(scols_unref_table) F(scols_table_new_column) F(scols_table_new_line) \
@@ -79,8 +81,8 @@ struct names {
 static void name(struct names *w, const char *s)
 {
 	if (w->n++ < NAMED && w->used < sizeof(w->text) - 1)
-		w->used += (size_t)snprintf(w->text + w->used, sizeof(w->text) - w->used, "%s%.48s",
-					    w->n > 1 ? ", " : "", s);
+		w->used += (size_t)snprintf(w->text + w->used, sizeof(w->text) - w->used, "%s%.*s",
+					    w->n > 1 ? ", " : "", (int)mv_text_fit(s, 48), s);
 }
 
 static void more(struct names *w)
@@ -151,7 +153,8 @@ static void print_vms(struct mv_fleet *f, const struct mv_fleet_size *s)
 				baseline |= mv_fleet_hclass(f, mv_fleet_host(f, i)->cls)->vendor == c->vendor;
 			}
 		more(&refused);
-		snprintf(who, sizeof(who), "%.100s", mv_fleet_text(f, vm->name));
+		snprintf(who, sizeof(who), "%.*s", (int)mv_text_fit(mv_fleet_text(f, vm->name), 100),
+			 mv_fleet_text(f, vm->name));
 		if (c->vms > 1)
 			snprintf(who + strlen(who), sizeof(who) - strlen(who), " +%u", c->vms - 1);
 		snprintf(by, sizeof(by), "%u of %u", c->accepted, s->hosts);
@@ -248,6 +251,7 @@ static void print_baselines(const struct mv_fleet *f, const struct mv_fleet_size
 		const struct mv_fleet_baseline *b = mv_fleet_baseline(f, k);
 		unsigned shown = 0, most = 0, lost;
 		char hosts[16], features[16], vms[16], cost[160] = "nothing";
+		const char *host;
 		const char *cells[] = { mv_fleet_vendor_name(b->vendor), hosts, features, vms, cost };
 
 		for (unsigned i = 0; i < MV_NFEATURES && !b->b->nrefusals; i++)
@@ -256,8 +260,8 @@ static void print_baselines(const struct mv_fleet *f, const struct mv_fleet_size
 			lost = mv_fleet_lost(b, i, NULL);
 			if (lost > most) {
 				most = lost;
-				snprintf(cost, sizeof(cost), "%.100s loses %u",
-					 host_name(f, mv_fleet_hclass(f, b->classes[i])->first), lost);
+				host = host_name(f, mv_fleet_hclass(f, b->classes[i])->first);
+				snprintf(cost, sizeof(cost), "%.*s loses %u", (int)mv_text_fit(host, 100), host, lost);
 			}
 		}
 		snprintf(hosts, sizeof(hosts), "%u", b->hosts);
@@ -282,6 +286,8 @@ int mv_fleet_print(struct mv_fleet *f, struct mv_err *err)
 
 	if (rc)
 		return rc;
+	/* Names are UTF-8 whatever the locale: the library would write them as \x and count bytes. */
+	setlocale(LC_CTYPE, "C.UTF-8");
 	mv_fleet_sizes(f, &s);
 	printf("%u host%s of %u kind%s in %u cluster%s, %u VM%s of %u kind%s\n", s.hosts, plural(s.hosts),
 	       s.hclasses, plural(s.hclasses), s.clusters, plural(s.clusters), s.vms, plural(s.vms),
