@@ -18,6 +18,19 @@ expect_status 0
 expect_out "kernel     6.1.0-56-cloud-amd64 -> 6.12.0"
 expect_out "microcode  0x1000065 -> 0xa"
 expect_out "nothing that a verdict looks at has changed"
+python3 -c '
+import json, sys
+h = json.load(open(sys.argv[1]))
+h["proof"]["kernel"] = ["cpl0"]
+h["kvm-controls"].remove("mwait-faults")
+print(json.dumps(h))' "$tmp/then/epyc.json" >"$tmp/then/less.json"
+ran "$minivmm" host --diff "$hosts/epyc.json" "$tmp/then/less.json"
+expect_status 3
+expect_out "mwait-faults yes -> no"
+expect_out "intercept kernel proved at CPL 0 and CPL 3 -> holds at CPL 0 only"
+ran "$minivmm" host --diff "$hosts/epyc.json" "$tmp/then/less.json" --json
+expect_json_is facts/kernel/after 6.12.0
+expect_json_is "facts/intercept kernel/after" "holds at CPL 0 only"
 check "host --diff: the same, and the same under another kernel"
 for option in "-o $tmp/x.json" "--from $hosts/epyc.json" --binary "--without sse4.1" --proof; do
 	# shellcheck disable=SC2086

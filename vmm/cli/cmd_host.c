@@ -147,16 +147,6 @@ static void print_executes(const struct mv_host *h)
 	printf("\n");
 }
 
-static const char *levels(uint8_t proof)
-{
-	switch (proof) {
-	case MV_PROOF_BOTH: return "proved at CPL 0 and CPL 3";
-	case MV_PROOF_CPL0: return "holds at CPL 0 only";
-	case MV_PROOF_CPL3: return "holds at CPL 3 only";
-	default: return "does not hold";
-	}
-}
-
 /* libvirt's names are few: what it has none for is not a "no". */
 static void print_partial(const struct mv_host *h)
 {
@@ -218,7 +208,7 @@ static void print_host(const struct mv_host *h, bool first)
 		return;
 	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
 		printf("%-10s %-7s %s\n", i == MV_INTERCEPTION_KERNEL ? "intercept" : "",
-		       mv_intercept_name((enum mv_intercept)i), levels(h->proof[i]));
+		       mv_intercept_name((enum mv_intercept)i), mv_proof_levels(h->proof[i]));
 		if (first && h->proof[i] == MV_PROOF_BOTH)
 			break;	/* the others were not tried */
 	}

@@ -190,9 +190,20 @@ static void number_fact(struct diff *d, const char *name, uint64_t before, uint6
 	fact(d, name, a, b, counts);
 }
 
+const char *mv_proof_levels(uint8_t proof)
+{
+	switch (proof) {
+	case MV_PROOF_BOTH: return "proved at CPL 0 and CPL 3";
+	case MV_PROOF_CPL0: return "holds at CPL 0 only";
+	case MV_PROOF_CPL3: return "holds at CPL 3 only";
+	default: return "does not hold";
+	}
+}
+
 static void facts(struct diff *d)
 {
 	const struct mv_host *a = d->host[0], *b = d->host[1];
+	char name[32];
 
 	fact(d, "name", a->name, b->name, false);
 	fact(d, "kernel", a->kernel, b->kernel, false);
@@ -205,13 +216,16 @@ static void facts(struct diff *d)
 		number_fact(d, "tsc-khz", a->tsc_khz, b->tsc_khz, false, true);
 	fact(d, "tsc-scaling", a->tsc_scaling ? "yes" : "no", b->tsc_scaling ? "yes" : "no", true);
 	fact(d, "assumed", a->assumed ? "yes" : "no", b->assumed ? "yes" : "no", true);
-	number_fact(d, "controls", a->kvm_controls, b->kvm_controls, true, true);
-	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++)
-		number_fact(d, mv_intercept_name((enum mv_intercept)i), a->proof[i], b->proof[i], true, true);
+	for (unsigned i = 0; i < MV_NKVM_CONTROLS; i++)
+		fact(d, mv_kvm_control_name((enum mv_kvm_control)i), a->kvm_controls >> i & 1 ? "yes" : "no",
+		     b->kvm_controls >> i & 1 ? "yes" : "no", true);
+	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
+		snprintf(name, sizeof(name), "intercept %s", mv_intercept_name((enum mv_intercept)i));
+		fact(d, name, mv_proof_levels(a->proof[i]), mv_proof_levels(b->proof[i]), true);
+	}
 	for (uint32_t i = 0; i < a->nmsrs + b->nmsrs; i++) {
 		uint32_t index = i < a->nmsrs ? a->msrs[i].index : b->msrs[i - a->nmsrs].index;
 		uint64_t x = 0, y = 0;
-		char name[16];
 		bool first = mv_host_msr(a, index, &x);
 
 		mv_host_msr(b, index, &y);

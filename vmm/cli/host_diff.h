@@ -10,4 +10,7 @@
  */
 int mv_host_diff(const char *a, const char *b, const char *const *vms, size_t n);
 
+/* What was proved of a mechanism, MV_PROOF_*, in words. */
+const char *mv_proof_levels(uint8_t proof);
+
 #endif
