@@ -74,8 +74,8 @@ static bool disabled(const struct mv_policy *p, const struct mv_attempt *a, bool
 		out->why = MV_WHY_EMULATED;
 		return true;
 	}
-	/* A control bit disables what looks at it: not STAC, which runs without CR4.SMAP. */
-	if (by_control(by) && !a->control && a->needs == MV_NFEATURES && !a->xcr0)
+	/* A control bit disables what looks at it: not STAC, which runs without CR4.SMAP. MSRs are KVM's to refuse. */
+	if (by_control(by) && !a->control && !a->msr && a->needs == MV_NFEATURES && !a->xcr0)
 		return false;
 	if (mv_feature_enforced(&p->guest, p->source.kvm_controls, a->feature, vmx)) {
 		out->why = by == MV_FE_NONE ? MV_WHY_MODE : by == MV_FE_NA ? MV_WHY_FOREIGN : MV_WHY_DISABLED;

@@ -26,6 +26,7 @@ struct mv_attempt {
 	enum mv_feature_id feature;
 	bool hint;
 	bool control;			/* it tries a bit of CR4 or EFER itself */
+	bool msr;			/* it tries an MSR: KVM has one only for a guest that is shown the feature */
 	enum mv_feature_id needs;	/* the feature whose CR4 bit has to be on; its own, or
 					 * MV_NFEATURES for none */
 	uint64_t xcr0;			/* components that have to be on */

@@ -8,7 +8,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-enum kind { INSN, HINT, CONTROL };
+enum kind { INSN, HINT, CONTROL, AN_MSR };
 
 static const struct {
 	const char *name, *src, *mask, *feature;
@@ -48,6 +48,10 @@ static const struct {
 	  MV_FIND_LEAK, MV_FIND_LEAK, "" },
 	{ "an instruction that needs it", "haswell", "fsgsbase=0", "fsgsbase", INSN, "fsgsbase", 0,
 	  MV_FIND_ENFORCED, MV_FIND_ENFORCED, "" },
+	{ "an MSR beside its bit of CR4", "icelake +cet-ss", "cet-ss=0", "cet-ss", AN_MSR, "", 0,
+	  MV_FIND_ENFORCED, MV_FIND_ENFORCED, "" },
+	{ "an MSR that every KVM has", "haswell", "pat=0", "pat", AN_MSR, "", 0, MV_FIND_LEAK, MV_FIND_LEAK,
+	  "" },
 	{ "RDTSCP beside RDPID", "icelake", "rdtscp=0", "rdtscp", INSN, "", 0, MV_FIND_LEAK,
 	  MV_FIND_LEAK, "RDPID" },
 	{ "the other vendor's", "zen4", "sse4a=0", "sse4a", INSN, "", 0, MV_FIND_LEAK, MV_FIND_LEAK,
@@ -74,6 +78,7 @@ static struct mv_attempt attempt(size_t i)
 		.feature = feature_id(rows[i].feature),
 		.hint = rows[i].kind == HINT,
 		.control = rows[i].kind == CONTROL,
+		.msr = rows[i].kind == AN_MSR,
 		.needs = *rows[i].needs ? feature_id(rows[i].needs) : MV_NFEATURES,
 		.xcr0 = rows[i].xcr0,
 	};

@@ -42,6 +42,7 @@ static struct mv_attempt attempt(const struct mv_row *r, const struct mv_host *h
 		.feature = announced_by(r, h),
 		.hint = r->flags & MV_P_HINT,
 		.control = r->flags & (MV_P_CR4 | MV_P_EFER),
+		.msr = !strncmp(r->mnemonic, "MSR-", 4),
 		.needs = MV_NFEATURES,
 	};
 
@@ -94,6 +95,8 @@ static void add_row(struct mv_probe_result *out, const struct mv_policy *p, cons
 	const struct mv_prediction what = mv_predict(p, &a, vmx);
 	const struct mv_feature *f = &mv_features[r->feature];
 	struct mv_probe_row *row = &out->row[out->n++];
+	uint8_t enforce = vmx ? mv_features[a.feature].vmx : mv_features[a.feature].svm;
+	bool by_control = enforce == MV_FE_CR4 || enforce == MV_FE_EFER;
 
 	memset(row, 0, sizeof(*row));
 	snprintf(row->feature, sizeof(row->feature), "%s", f->name);
@@ -103,8 +106,7 @@ static void add_row(struct mv_probe_result *out, const struct mv_policy *p, cons
 	snprintf(row->verdict, sizeof(row->verdict), "%s", mv_finding_name(what.finding));
 	row->shown = what.shown;
 	row->host = mv_table_has(&p->source.raw, a.feature) ? '1' : '0';
-	explain(row->why, sizeof(row->why), &what,
-		vmx ? mv_features[a.feature].vmx : mv_features[a.feature].svm);
+	explain(row->why, sizeof(row->why), &what, a.msr && by_control ? MV_FE_MSR : enforce);
 }
 
 static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct mv_policy *p,
