@@ -245,6 +245,15 @@ check "fleet: a file of many VMs; a bar on a terminal, and only there"
 # ---- Prometheus ----
 
 cp "$hosts/penryn.json" "$tmp/od\"d\\host.json"
+mkdir "$tmp/many"
+for i in {1..101}; do
+	ln -s "$hosts/penryn.json" "$tmp/many/$i.json"
+done
+ran "$minivmm" fleet --prometheus - --hosts "$tmp/many"
+expect_out 'minivmm_fleet_host_vms{host="101"} 0'
+expect_no_out minivmm_fleet_compat
+expect_err "more than 10000 rows: the metric minivmm_fleet_compat is left out"
+check "fleet: a metric that is left out is said to be"
 ran "$minivmm" fleet --prometheus - --hosts "$hosts" "$tmp/od\"d\\host.json" --vms "$tmp/vms"
 expect_status 3
 python3 - <<'PY' "$tmp/.out" >"$tmp/prom" 2>&1 || problem "$(tail -1 "$tmp/prom")"

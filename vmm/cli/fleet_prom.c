@@ -5,6 +5,13 @@
 /* More rows than this belong into JSON, not into a time series database. */
 #define ROWS 10000u
 
+static bool too_many(uint64_t rows, const char *metric)
+{
+	if (rows > ROWS)
+		mv_cli_note("warning: more than %u rows: the metric minivmm_fleet_%s is left out", ROWS, metric);
+	return rows > ROWS;
+}
+
 static void head(FILE *out, const char *name, const char *help)
 {
 	fprintf(out, "# HELP minivmm_fleet_%s %s\n# TYPE minivmm_fleet_%s gauge\n", name, help, name);
@@ -65,7 +72,7 @@ static void per_host(FILE *out, const struct mv_fleet *f, const struct mv_fleet_
 
 static void per_vm(FILE *out, const struct mv_fleet *f, const struct mv_fleet_size *s)
 {
-	if (s->vms > ROWS)
+	if (too_many(s->vms, "vm_hosts"))
 		return;
 	head(out, "vm_hosts", "Hosts that accept the VM.");
 	for (uint32_t i = 0; i < s->vms; i++) {
@@ -77,7 +84,7 @@ static void per_vm(FILE *out, const struct mv_fleet *f, const struct mv_fleet_si
 
 static void pairs(FILE *out, const struct mv_fleet *f, const struct mv_fleet_size *s)
 {
-	if ((uint64_t)s->hosts * s->hosts > ROWS)
+	if (too_many((uint64_t)s->hosts * s->hosts, "compat"))
 		return;
 	head(out, "compat", "Does dst accept a VM of the default mask that was started on src?");
 	for (uint32_t a = 0; a < s->hosts; a++)
