@@ -491,6 +491,11 @@ fi
 need_kvm "snapshot: damaged" || exit 0
 
 "$minivmm" run -q "$hello" --append "mode=counter delay=1" --snapshot-on-sync "$in/good.snap" --stop >/dev/null
+cp "$hello" "$in/$(printf 'h\302\2331m')"
+"$minivmm" run -q "$in"/h*m --append "mode=counter delay=1" --snapshot-on-sync "$in/odd.snap" --stop >/dev/null
+garbled inspect "$in/odd.snap"
+rm "$in"/h*m "$in/odd.snap"
+check "snapshot: an image's name that would garble a terminal"
 rm -rf "$XDG_RUNTIME_DIR"/minivmm/*.sock
 size=$(stat -c %s "$in/good.snap")
 data=$(perl -e 'local $/; print unpack "Q<", substr <STDIN>, 32' <"$in/good.snap")

@@ -132,8 +132,8 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	if (gmtime_r(&at, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	mv_table_brand_string(&p->source.raw, brand);
-	printf("vm         %s, image %s\n", c->name, c->image);
-	printf("saved      %s by %s\n", when, c->producer);
+	printf("vm         %s, image %s\n", mv_cli_shown(c->name), mv_cli_shown(c->image));
+	printf("saved      %s by %s\n", when, mv_cli_shown(c->producer));
 	printf("memory     %llu MiB, %llu KiB of it in the file", (unsigned long long)c->ram_size >> 20,
 	       (unsigned long long)mv_manifest_data_size(memory) >> 10);
 	if (memory->packed.method)
@@ -142,24 +142,24 @@ static void print_text(const struct mv_static *st, const struct mv_snapshot_info
 	printf("cpus       %u, CPUID answered by %s\n", c->nvcpus,
 	       mv_intercept_name((enum mv_intercept)p->intercept));
 	for (uint32_t i = 0; i < c->ndisks; i++)
-		printf("disk%u      %s, %llu KiB%s\n", i, c->disks[i].path,
+		printf("disk%u      %s, %llu KiB%s\n", i, mv_cli_shown(c->disks[i].path),
 		       (unsigned long long)c->disks[i].size >> 10,
 		       c->disks[i].read_only ? ", read-only" : "");
 	if (c->rng)
 		printf("rng0       random bytes from the host\n");
-	printf("source     %s: %s, Linux %s\n", p->source.name, brand, p->source.kernel);
+	printf("source     %s: %s, Linux %s\n", mv_cli_shown(p->source.name), brand, mv_cli_shown(p->source.kernel));
 	if (p->given.kept)
 		printf("given      where it started: TSC %u kHz, ARCH_CAPABILITIES 0x%llx\n",
 		       p->given.tsc_khz, (unsigned long long)p->given.arch_caps);
-	printf("masks      guest OS %s;", p->guest_os);
+	printf("masks      guest OS %s;", mv_cli_shown(p->guest_os));
 	for (uint32_t i = 0; i < p->files.n; i++)
-		printf(" %s", p->files.name[i]);
+		printf(" %s", mv_cli_shown(p->files.name[i]));
 	printf("\n");
 	if (*p->ignored)
-		printf("ignored    %s (refusals overridden on the way here)\n", p->ignored);
+		printf("ignored    %s (refusals overridden on the way here)\n", mv_cli_shown(p->ignored));
 	printf("devices   ");
 	for (uint32_t i = 0; i < state->ndevices; i++)
-		printf(" %s", state->devices[i].name);
+		printf(" %s", mv_cli_shown(state->devices[i].name));
 	printf("%s\n", state->has_irqchip ? ", KVM's PIT, PICs and IOAPIC" : "");
 	for (uint32_t i = 0; i < state->nvcpus; i++)
 		printf("vcpu %-5u RIP 0x%llx, CR3 0x%llx, %u MSRs, TSC %u kHz\n", state->vcpus[i].id,
