@@ -51,6 +51,7 @@ fi
 ran "$minivmm" host --connect test:///default -o "$tmp/test.json"
 expect_status 0
 expect_err "the driver tells no CPU model: the host's features are unknown"
+expect_no_err "written where there was no /dev/kvm"
 check "libvirt: a driver that tells nothing"
 
 penryn=$top/configs/baselines/intel-penryn.mask
@@ -173,6 +174,7 @@ bad "a transport that is none" 2 "transport" "$minivmm" host --connect qemu+pige
 bad "no URI" 2 "--connect wants a libvirt URI" "$minivmm" host --connect localhost
 bad "no such domain" 4 "Domain not found" "$minivmm" check nope@test:///default "$x"
 bad "a domain without <cpu>" 4 "domain 'test' has no <cpu>" "$minivmm" check test@test:///default "$x"
+bad "a domain for suggest" 2 "is a libvirt domain" "$minivmm" mask suggest test@test:///default "$x"
 for mode in host-passthrough maximum host-model; do
 	echo "<domain><name>m</name><cpu mode='$mode'/></domain>" >"$tmp/mode.xml"
 	word="mode='$mode'"

@@ -186,6 +186,16 @@ static int suggest(struct job *j, const struct suggest_args *a, struct mv_err *e
 	return j->s->nblocks ? MV_EXIT_REFUSED : MV_EXIT_OK;
 }
 
+/* Its CPU is no mask of ours, and the host that it would start on is told in part at best. */
+static int not_a_domain(const char *name)
+{
+	struct mv_err err = { 0 };
+
+	mv_err_set(&err, MV_E_USAGE, "'%.200s' is a libvirt domain: an override would be for a VM of this program", name);
+	mv_err_hint(&err, "minivmm check names what to disable in its <cpu>");
+	return mv_cli_error(&err);
+}
+
 static int run(int argc, char **argv)
 {
 	struct suggest_args a = { .verdict = { .mode = MV_VERDICT_GUIDE } };
@@ -204,6 +214,8 @@ static int run(int argc, char **argv)
 	if (!a.start_host && (a.launch.nmasks || a.launch.guest_os || a.launch.default_mask ||
 			      a.launch.baseline))
 		return mv_cli_usage(&mv_cmd_mask_suggest, "a snapshot has its mask; masks go with --on");
+	if (!a.start_host && mv_cli_is_domain(argv[first]))
+		return not_a_domain(argv[first]);
 	j.n = (uint32_t)(argc - first) - !a.start_host;
 	j.st = calloc(1, sizeof(*j.st));
 	j.all = calloc(j.n, sizeof(*j.all));

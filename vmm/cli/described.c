@@ -42,7 +42,7 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 	}
 	if (rc == 0)
 		mv_cli_stale(h, path);
-	if (rc == 0 && h->assumed && !h->kvm.n)
+	if (rc == 0 && h->assumed && !h->partial && !h->kvm.n)
 		mv_cli_note("warning: %s: written where there was no /dev/kvm: it offers guests nothing", path);
 	if (rc == 0 && report->more)
 		mv_cli_note("warning: %s: %u more remarks", path, report->more);
