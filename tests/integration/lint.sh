@@ -27,6 +27,20 @@ assert d["psabi-level"] == 2
 EOF
 check "lint --json has the same findings"
 
+printf 'feature sse4.2 = T\nfeature ssse3 = F\n' >"$tmp/tf.mask"
+ran "$minivmm" mask lint --mask "$tmp/tf.mask" --host "$hosts/penryn.json"
+expect_out "refused      CPUID level 0x1 ECX:20 (SSE4.2) must be set (T, tf.mask:1), and $hosts/penryn.json can't offer it"
+expect_out "refused      CPUID level 0x1 ECX:9 (SSSE3) must not be there (F, tf.mask:2), and $hosts/penryn.json executes it"
+ran "$minivmm" mask lint --mask "$tmp/tf.mask" --host "$hosts/penryn.json" --json
+expect_equal "$(python3 -c 'import json, sys
+print(*[(r["kind"], r["subject"]) for r in json.load(open(sys.argv[1]))["power-on"]])' "$tmp/.out")" \
+	"('F-present', 'SSSE3') ('T-missing', 'SSE4.2')"
+ran "$minivmm" check --on "$hosts/penryn.json" --mask "$tmp/tf.mask" "$hosts/penryn.json"
+expect_status 3
+expect_err "and $hosts/penryn.json can't offer it"
+expect_err "refused at power-on: 2 requirements not met by $hosts/penryn.json"
+check "a VM that would not start, and on which host"
+
 ran "$minivmm" mask lint --host "$hosts/kentsfield.json"
 expect_status 0
 expect_equal "$out" "level        the guest satisfies x86-64-v1; for the next it lacks POPCNT, SSE4.1, SSE4.2"

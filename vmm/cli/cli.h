@@ -120,11 +120,18 @@ void mv_cli_json_line(struct json_object *o, int flags);
 void mv_print_mask(FILE *f, const struct mv_mask *m);
 struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_files *files);
 
-/* Print what apply noted; MV_EXIT_REFUSED (as JSON, too, with --json) if the VM can't start. */
-int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes);
+/*
+ * Print what apply noted of a VM on that host ("this host", or a file's name); MV_EXIT_REFUSED (as JSON, too, with
+ * --json) if it can't start.
+ */
+int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes, const char *host);
 
-/* What lint finds on an applied policy, to standard output (JSON with --json). */
-void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes);
+/* The refusals among them for lint: one a line, to standard output; and as JSON. */
+void mv_print_refusals(const struct mv_policy *p, const struct mv_notes *notes, const char *host);
+struct json_object *mv_json_refusals(const struct mv_policy *p, const struct mv_notes *notes, const char *host);
+
+/* What lint finds on a policy that was applied on that host, to standard output (JSON with --json). */
+void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes, const char *host);
 
 /*
  * The verdict on one destination, in VirtualCenter's manner: level, register, both vectors, then a

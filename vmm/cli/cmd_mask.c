@@ -77,7 +77,7 @@ static int result(struct mask_args *a, bool lint)
 			    : mv_err_set(&err, MV_E_FAILED, "out of memory");
 
 	if (rc == 0 && lint)
-		mv_print_lint(p, notes);
+		mv_print_lint(p, notes, a->host ? mv_cli_shown(a->host) : "this host");
 	else if (rc == 0)
 		print_final(a, p);
 	free(p);
@@ -199,8 +199,9 @@ const struct mv_cmd mv_cmd_mask = {
 	.summary = "the mask that results, the built-in ones, the one that helps",
 	.opts = opts,
 	.more = "final:   default mask, baseline and overrides, in the guide's layout.\n"
-		"lint:    what they do on a host that was perhaps not meant: hidden features that\n"
-		"         still execute, shown ones that can't work; the psABI level left.\n"
+		"lint:    what they do on a host that was perhaps not meant: a VM that would not\n"
+		"         start, hidden features that still execute, shown ones that can't work;\n"
+		"         the psABI level left.\n"
 		"show:    a default mask or baseline as it is built in; without NAME, the guest\n"
 		"         OS names; with \"baselines\", theirs.\n"
 		"suggest: the smallest override under which hosts accept a VM.\n"

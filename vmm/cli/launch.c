@@ -86,7 +86,7 @@ static int described(const struct mv_launch *l, const char *file, struct mv_stat
 	if (rc == 0)
 		rc = mv_apply(p, 1, notes, err);
 	if (rc == 0)
-		rc = mv_cli_power_on(p, notes);
+		rc = mv_cli_power_on(p, notes, mv_cli_shown(file));
 	free(notes);
 	return rc;
 }
@@ -191,7 +191,7 @@ static int power_on(struct mv_launch *l, struct mv_err *err)
 
 	if (rc == 0 && l->topology.sockets)
 		mv_table_set_topology(&l->st->policy.guest, &l->topology);
-	return rc ? rc : mv_cli_power_on(&l->st->policy, l->notes);
+	return rc ? rc : mv_cli_power_on(&l->st->policy, l->notes, "this host");
 }
 
 int mv_launch_prepare(struct mv_launch *l, const struct mv_image *img,

@@ -110,7 +110,7 @@ static void add_row(struct mv_probe_result *out, const struct mv_policy *p, cons
 }
 
 static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct mv_policy *p,
-		   const char *kind, const struct mv_feature *only, struct mv_err *err)
+		   const char *kind, const char *host, const struct mv_feature *only, struct mv_err *err)
 {
 	struct mv_notes *notes = calloc(1, sizeof(*notes));
 	bool vmx = mv_table_vmx(&p->source.raw);
@@ -120,7 +120,7 @@ static int predict(struct mv_probe_result *r, const struct mv_launch *l, struct 
 	if (rc == 0)
 		rc = mv_apply(p, 1, notes, err);
 	if (rc == 0)
-		rc = mv_cli_power_on(p, notes);
+		rc = mv_cli_power_on(p, notes, host);
 	free(notes);
 	if (rc)
 		return rc;
@@ -142,6 +142,7 @@ int mv_probe_predict(struct mv_probe_result *r, const struct mv_launch *l, const
 		     const char *kind, const char *only, struct mv_err *err)
 {
 	struct mv_policy *p = calloc(1, sizeof(*p));
+	const char *host = host_file ? mv_cli_shown(host_file) : "this host";
 	int rc;
 
 	if (!p)
@@ -150,9 +151,9 @@ int mv_probe_predict(struct mv_probe_result *r, const struct mv_launch *l, const
 		       : mv_cli_this_host(&p->source, err);
 	if (rc == 0 && !mv_host_intercepts(&p->source))
 		mv_cli_note("warning: KVM does not answer CPUID by itself on %s: this is what it "
-			    "would do with VMX or SVM", host_file ? host_file : "this host");
+			    "would do with VMX or SVM", host);
 	if (rc == 0)
-		rc = predict(r, l, p, kind, only ? mv_feature_by_name(only, strlen(only)) : NULL,
+		rc = predict(r, l, p, kind, host, only ? mv_feature_by_name(only, strlen(only)) : NULL,
 			     err);
 	free(p);
 	return rc;

@@ -61,7 +61,8 @@ struct json_object *mv_json_mask(const struct mv_mask *m, const struct mv_mask_f
 
 /* ---- power-on ---- */
 
-static void note_text(char *buf, size_t size, const struct mv_policy *p, const struct mv_note *n)
+static void note_text(char *buf, size_t size, const struct mv_policy *p, const struct mv_note *n,
+		      const char *host)
 {
 	char bit[96], at[300], cause_at[300];
 	const char *cause = n->cause ? n->cause->name : "";
@@ -74,11 +75,11 @@ static void note_text(char *buf, size_t size, const struct mv_policy *p, const s
 	mv_policy_place(cause_at, sizeof(cause_at), p, n->cause_at);
 	switch (n->kind) {
 	case MV_NOTE_T_MISSING:
-		snprintf(buf, size, "%s must be set (T, %s), and this host can't offer it", bit, at);
+		snprintf(buf, size, "%s must be set (T, %s), and %s can't offer it", bit, at, host);
 		break;
 	case MV_NOTE_F_PRESENT:
-		snprintf(buf, size, "%s must not be there (F, %s), and this host executes it", bit,
-			 at);
+		snprintf(buf, size, "%s must not be there (F, %s), and %s executes it", bit, at,
+			 host);
 		break;
 	case MV_NOTE_T_ORPHAN:
 		snprintf(buf, size, "%s must be set (T, %s), but %s is cleared%s%s", bit, at, cause,
@@ -89,7 +90,7 @@ static void note_text(char *buf, size_t size, const struct mv_policy *p, const s
 			 *cause_at ? " by " : "", cause_at);
 		break;
 	case MV_NOTE_FORCED:
-		snprintf(buf, size, "%s is set by %s although this host lacks it", bit, at);
+		snprintf(buf, size, "%s is set by %s although %s lacks it", bit, at, host);
 		break;
 	case MV_NOTE_CLOSURE:
 		snprintf(buf, size, "%s is cleared because %s is%s%s", bit, cause,
@@ -105,14 +106,14 @@ static bool refuses(const struct mv_note *n)
 }
 
 /* What apply noted: refusals on f, warnings as notes. */
-static void print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes)
+static void print_notes(FILE *f, const struct mv_policy *p, const struct mv_notes *notes, const char *host)
 {
 	char text[900];
 
 	for (uint32_t i = 0; i < notes->n; i++) {
 		const struct mv_note *n = &notes->note[i];
 
-		note_text(text, sizeof(text), p, n);
+		note_text(text, sizeof(text), p, n, host);
 		if (refuses(n))
 			fprintf(f, "refused: %s\n", text);
 		else if (n->kind == MV_NOTE_CLOSURE)
@@ -121,11 +122,23 @@ static void print_notes(FILE *f, const struct mv_policy *p, const struct mv_note
 			mv_cli_note("warning: %s", text);
 	}
 	if (notes->refusals)
-		fprintf(f, "refused at power-on: %u requirement%s not met by this host\n",
-			notes->refusals, notes->refusals == 1 ? "" : "s");
+		fprintf(f, "refused at power-on: %u requirement%s not met by %s\n",
+			notes->refusals, notes->refusals == 1 ? "" : "s", host);
 }
 
-static struct json_object *json_notes(const struct mv_policy *p, const struct mv_notes *notes)
+void mv_print_refusals(const struct mv_policy *p, const struct mv_notes *notes, const char *host)
+{
+	char text[900];
+
+	for (uint32_t i = 0; i < notes->n; i++)
+		if (refuses(&notes->note[i])) {
+			note_text(text, sizeof(text), p, &notes->note[i], host);
+			printf("%-12s %s\n", "refused", text);
+		}
+}
+
+static struct json_object *json_notes(const struct mv_policy *p, const struct mv_notes *notes, const char *host,
+				      bool refusals_alone)
 {
 	static const char *const kinds[] = {
 		[MV_NOTE_T_MISSING] = "T-missing", [MV_NOTE_F_PRESENT] = "F-present",
@@ -139,9 +152,12 @@ static struct json_object *json_notes(const struct mv_policy *p, const struct mv
 		const struct mv_note *n = &notes->note[i];
 		const struct mv_feature *f = mv_feature_at(n->leaf, n->subleaf, n->reg, n->bit);
 		const char symbol[2] = { mv_sym_char(n->sym), 0 };
-		struct json_object *o = json_object_new_object();
+		struct json_object *o;
 
-		note_text(text, sizeof(text), p, n);
+		if (refusals_alone && !refuses(n))
+			continue;
+		o = json_object_new_object();
+		note_text(text, sizeof(text), p, n, host);
 		json_object_object_add(o, "kind", json_object_new_string(kinds[n->kind]));
 		if (n->msr) {
 			json_object_object_add(o, "msr", mv_json_hex(n->msr, 1));
@@ -164,17 +180,22 @@ static struct json_object *json_notes(const struct mv_policy *p, const struct mv
 	return a;
 }
 
-int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes)
+struct json_object *mv_json_refusals(const struct mv_policy *p, const struct mv_notes *notes, const char *host)
+{
+	return json_notes(p, notes, host, true);
+}
+
+int mv_cli_power_on(const struct mv_policy *p, const struct mv_notes *notes, const char *host)
 {
 	struct json_object *o;
 
 	if (mv_output.json && notes->refusals) {
 		o = json_object_new_object();
 		json_object_object_add(o, "verdict", json_object_new_string("refuse"));
-		json_object_object_add(o, "power-on", json_notes(p, notes));
+		json_object_object_add(o, "power-on", json_notes(p, notes, host, false));
 		mv_cli_json(o);
 	} else {
-		print_notes(stderr, p, notes);
+		print_notes(stderr, p, notes, host);
 	}
 	return notes->refusals ? MV_EXIT_REFUSED : MV_EXIT_OK;
 }

@@ -74,7 +74,7 @@ static void print_leaks(const struct mv_lint *found, size_t n, bool vmx)
 		       leaks == 1 ? "" : "s", leaks == 1 ? "s" : "", vmx ? "VMX" : "SVM");
 }
 
-void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
+void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes, const char *host)
 {
 	static struct mv_lint found[MAX_FINDINGS];
 	bool vmx = mv_table_vmx(&p->source.raw);
@@ -82,6 +82,7 @@ void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
 	struct json_object *o, *list;
 
 	if (!mv_output.json) {
+		mv_print_refusals(p, notes, host);
 		for (size_t i = 0; i < n && i < MAX_FINDINGS; i++)
 			print_one(p, &found[i]);
 		print_leaks(found, n, vmx);
@@ -92,6 +93,7 @@ void mv_print_lint(const struct mv_policy *p, const struct mv_notes *notes)
 	list = json_object_new_array();
 	for (size_t i = 0; i < n && i < MAX_FINDINGS; i++)
 		json_object_array_add(list, json_one(p, &found[i]));
+	json_object_object_add(o, "power-on", mv_json_refusals(p, notes, host));
 	json_object_object_add(o, "findings", list);
 	json_object_object_add(o, "kind", json_object_new_string(vmx ? "vmx" : "svm"));
 	json_object_object_add(o, "psabi-level", json_object_new_int((int)mv_psabi_level(&p->guest)));
