@@ -42,6 +42,14 @@ every_pair --mask "$tmp/intel.mask" -- "${intel[@]}"
 every_pair --baseline "$tmp/intel.mask" -- "${intel[@]}"
 check "baseline: every pair of the hosts accepts, as an override and as a baseline"
 
+mkdir "$tmp/a" "$tmp/b"
+cp "$top/tests/data/hosts/penryn.json" "$tmp/a/host.json"
+cp "$top/tests/data/hosts/kentsfield.json" "$tmp/b/host.json"
+ran "$minivmm" baseline "$tmp/a/host.json" "$tmp/b/host.json"
+expect_out "#   $tmp/a/host.json"
+expect_err "    not on $tmp/b/host.json: SSE4.1"
+check "baseline: files of one name are told apart"
+
 ran "$minivmm" baseline "${amd[@]}" --guest-os linux64 -o "$tmp/amd.mask"
 expect_status 0
 every_pair --guest-os linux64 --mask "$tmp/amd.mask" -- "${amd[@]}"

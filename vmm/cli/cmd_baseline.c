@@ -53,6 +53,22 @@ static int option(void *ctx, int key, const char *arg)
 	}
 }
 
+/* What reports call the hosts: their files' names without folders, unless those are not all different. */
+static void name_hosts(struct job *j, char *const *files)
+{
+	bool twins = false;
+
+	for (uint32_t i = 0; i < j->n; i++) {
+		const char *slash = strrchr(files[i], '/');
+
+		j->names[i] = mv_cli_shown(slash && !mv_virt_is_uri(files[i]) ? slash + 1 : files[i]);
+		for (uint32_t k = 0; k < i && !twins; k++)
+			twins = !strcmp(j->names[i], j->names[k]);
+	}
+	for (uint32_t i = 0; i < j->n && twins; i++)
+		j->names[i] = mv_cli_shown(files[i]);
+}
+
 static int load(struct job *j, char *const *files, struct mv_err *err)
 {
 	int rc = 0;
@@ -67,12 +83,10 @@ static int load(struct job *j, char *const *files, struct mv_err *err)
 	if (!j->all || !j->hosts || !j->names || !j->offers || !j->p || !j->notes || !j->b)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	for (uint32_t i = 0; i < j->n && rc == 0; i++) {
-		const char *slash = strrchr(files[i], '/');
-
 		rc = mv_cli_host_file(&j->all[i], files[i], err);
 		j->hosts[i] = &j->all[i];
-		j->names[i] = mv_cli_shown(slash && !mv_virt_is_uri(files[i]) ? slash + 1 : files[i]);
 	}
+	name_hosts(j, files);
 	return rc;
 }
 
