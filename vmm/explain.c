@@ -62,17 +62,6 @@ static const struct alias sets[] = {
 	{ "PAUSE", "" },
 	{ "AMD", "" },
 	{ "RDPMC", "" },
-	{ "TDX", "" },
-	{ "KNCE", "" },
-	{ "KNCJKBR", "" },
-	{ "KNCSTREAM", "" },
-	{ "KNCV", "" },
-	{ "KNC_MISC", "" },
-	{ "KNC_PF_HINT", "" },
-	{ "PADLOCK_ACE", "" },
-	{ "PADLOCK_PHE", "" },
-	{ "PADLOCK_PMM", "" },
-	{ "PADLOCK_RNG", "" },
 	{ "ADOX_ADCX", "ADX" },
 	{ "AMD3DNOW", "3DNOW" },
 	{ "AMD_INVLPGB", "INVLPGB" },
@@ -227,19 +216,41 @@ static bool from_rows(struct mv_code *c, const uint8_t *code, size_t n, const ch
 	return false;
 }
 
-/* All probes of the feature are of the kind that proves nothing. */
-static bool only_hints(enum mv_feature_id id)
-{
-	bool any = false;
+/*
+ * Instructions that older CPUs take for another: their prefix (F3) means nothing there, or their opcode is a NOP (SDM
+ * Vol. 2D, A.3, two-byte opcode map: 0F 0D, 0F 18 to 1F). mnemonic NULL: all that the feature has.
+ */
+static const struct {
+	enum mv_feature_id feature;
+	const char *mnemonic, *otherwise;
+} others[] = {
+	{ MV_F_LZCNT, NULL, "BSR" },
+	{ MV_F_BMI1, "tzcnt", "BSF" },
+	{ MV_F_WBNOINVD, NULL, "WBINVD" },
+	{ MV_F_HLE, NULL, "" },
+	{ MV_F_MPX, NULL, "" },
+	{ MV_F_CET_IBT, NULL, "" },
+	{ MV_F_CET_SS, "rdsspd", "" },
+	{ MV_F_CET_SS, "rdsspq", "" },
+	{ MV_F_CLDEMOTE, NULL, "" },
+	{ MV_F_PREFETCHW, NULL, "" },
+	{ MV_F_PREFETCHWT1, NULL, "" },
+	{ MV_F_PREFETCHITI, NULL, "" },
+	{ MV_F_PREFETCHI, NULL, "" },
+};
 
-	for (size_t i = 0; i < mv_nrows; i++) {
-		if (mv_rows[i].feature != id || mv_rows[i].flags & MV_P_CPL0)
-			continue;
-		if (!(mv_rows[i].flags & MV_P_HINT))
-			return false;
-		any = true;
-	}
-	return any;
+static const char *otherwise(enum mv_feature_id id, const char *mnemonic)
+{
+	for (size_t i = 0; i < COUNT(others); i++)
+		if (others[i].feature == id &&
+		    (!others[i].mnemonic || (mnemonic && !strcmp(others[i].mnemonic, mnemonic))))
+			return others[i].otherwise;
+	return NULL;
+}
+
+const char *mv_feature_otherwise(enum mv_feature_id id)
+{
+	return otherwise(id, NULL);
 }
 
 int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_err *err)
@@ -255,8 +266,10 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, code, n, &insn, operands))) {
-		if (from_rows(c, code, n, NULL))
+		if (from_rows(c, code, n, NULL)) {
+			c->otherwise = mv_feature_otherwise(c->needs[0]);
 			return 0;
+		}
 		return mv_err_set(err, MV_E_INPUT,
 				  "no instruction of 64-bit code that is known here");
 	}
@@ -273,7 +286,7 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
 	c->n = (unsigned)features;
 	if (c->n == 0)
 		from_rows(c, code, c->length, mnemonic);
-	c->hint = c->n == 1 && only_hints(c->needs[0]);
+	c->otherwise = c->n == 1 ? otherwise(c->needs[0], mnemonic) : NULL;
 	return 0;
 }
 
@@ -312,7 +325,7 @@ bool mv_explain_crash(char *buf, size_t size, const struct mv_policy *p, const s
 	struct mv_fate fate;
 	struct mv_code c;
 
-	if (n == 0 || mv_code_explain(&c, code, n, NULL) || c.n == 0)
+	if (n == 0 || mv_code_explain(&c, code, n, NULL) || c.n == 0 || c.otherwise)
 		return false;
 	/* Of several features the first that the guest was not shown is the one to look at. */
 	f = &mv_features[c.needs[0]];

@@ -17,7 +17,8 @@ struct mv_code {
 	unsigned length;
 	char text[96];		/* "ptest xmm0, xmm1" */
 	char isa[40];		/* the decoder's name of its set; "" if it does not know it */
-	bool hint;		/* a no-op where it is unknown */
+	/* What it does on a CPU that lacks its feature: NULL: it faults; "": nothing, it is a NOP; "BSR": that. */
+	const char *otherwise;
 	unsigned n;		/* features it needs; 0: every x86-64 CPU has it */
 	enum mv_feature_id needs[MV_CODE_FEATURES];
 };
@@ -34,6 +35,9 @@ int mv_code_explain(struct mv_code *c, const uint8_t *code, size_t n, struct mv_
  */
 int mv_code_features(const char *isa, const char *mnemonic,
 		     enum mv_feature_id out[MV_CODE_FEATURES]);
+
+/* The same as in mv_code, where it is true of all instructions of the feature. */
+const char *mv_feature_otherwise(enum mv_feature_id id);
 
 /* What becomes of a feature in a guest. */
 struct mv_fate {

@@ -35,7 +35,22 @@ check "an instruction may need two features"
 ran "$minivmm" explain "f3 0f 1e fa"
 expect_out "(CET-IBT)"
 expect_out "a hint"
+ran "$minivmm" explain "f3 0f 1e fa" --on "$hosts/penryn.json"
+expect_out "if executed  does nothing: $hosts/penryn.json lacks it"
+ran "$minivmm" explain cet-ss --on "$hosts/penryn.json"
+expect_out "if executed  faults: $hosts/penryn.json lacks it"
 check "a hint is called one"
+for what in lzcnt "f3 0f bd c3"; do
+	ran "$minivmm" explain "$what" --on "$hosts/penryn.json"
+	expect_out "if executed  executes as BSR: $hosts/penryn.json lacks it"
+done
+expect_out "without the feature it runs as BSR, and faults nowhere"
+ran "$minivmm" explain "f3 0f bd c3" --json
+expect_out '"otherwise": "BSR"'
+ran "$minivmm" explain "0f a7 c0"
+expect_status 4
+expect_err "'xstore' is of instruction set PADLOCK_RNG, which no feature here stands for"
+check "what older CPUs take for another instruction, and what no feature stands for"
 ran "$minivmm" explain 0f 0b
 expect_status 0
 expect_out "needs no CPUID feature"

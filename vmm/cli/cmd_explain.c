@@ -88,18 +88,26 @@ static void probes(char *buf, size_t size, enum mv_feature_id id)
 	}
 }
 
-/* What happens to somebody who executes it without asking CPUID. */
-static void outcome(char *buf, size_t size, const struct mv_fate *f, const char *host)
+/*
+ * What happens to somebody who executes it without asking CPUID. otherwise: what runs where the feature is unknown, as
+ * in mv_code.
+ */
+static void outcome(char *buf, size_t size, const struct mv_fate *f, const char *host, const char *otherwise)
 {
-	if (!f->present)
-		snprintf(buf, size, "faults: %s lacks it", host);
+	bool off = !f->present || (!f->visible && f->intercepted && f->enforced);
+	const char *why = f->present ? "has it, and hiding it is enforced" : "lacks it";
+
+	if (off && !otherwise)
+		snprintf(buf, size, "faults: %s %s", host, why);
+	else if (off && !*otherwise)
+		snprintf(buf, size, "does nothing: %s %s", host, why);
+	else if (off)
+		snprintf(buf, size, "executes as %s: %s %s", otherwise, host, why);
 	else if (f->visible)
 		snprintf(buf, size, "executes: %s has it", host);
 	else if (!f->intercepted)
 		snprintf(buf, size, "may execute: %s has it, and KVM there does not honour masks",
 			 host);
-	else if (f->enforced)
-		snprintf(buf, size, "faults: %s has it, and hiding it is enforced", host);
 	else
 		snprintf(buf, size, "executes: %s has it, and hiding it disables nothing", host);
 }
@@ -132,14 +140,14 @@ static void decided(char *buf, size_t size, const struct explain_args *a, const 
 		snprintf(buf, size, "%s", *place ? place : "no mask line names it");
 }
 
-static void print_fate(const struct explain_args *a, enum mv_feature_id id)
+static void print_fate(const struct explain_args *a, enum mv_feature_id id, const char *otherwise)
 {
 	char by[800], happens[400];
 	struct mv_fate f;
 
 	mv_feature_fate(&f, a->policy, &a->policy->source, a->notes, id);
 	decided(by, sizeof(by), a, &f);
-	outcome(happens, sizeof(happens), &f, host_name(a));
+	outcome(happens, sizeof(happens), &f, host_name(a), otherwise);
 	printf("  this guest   %s: %c (%s), %s\n", f.visible ? "sees it" : "does not see it",
 	       mv_sym_char(f.effective), symbol_text(f.effective), by);
 	printf("  if executed  %s\n", happens);
@@ -162,7 +170,7 @@ static void line(const char *what, const char *text)
 	}
 }
 
-static void print_feature(const struct explain_args *a, enum mv_feature_id id)
+static void print_feature(const struct explain_args *a, enum mv_feature_id id, const char *otherwise)
 {
 	const struct mv_feature *f = &mv_features[id];
 	const struct {
@@ -193,7 +201,7 @@ static void print_feature(const struct explain_args *a, enum mv_feature_id id)
 	probes(text, sizeof(text), id);
 	line("probed by", *text ? text : "nothing");
 	if (a->guest)
-		print_fate(a, id);
+		print_fate(a, id, otherwise);
 }
 
 /* ---- JSON ---- */
@@ -216,7 +224,7 @@ static struct json_object *words(const char *text, const char *separators)
 	return list;
 }
 
-static struct json_object *json_fate(const struct explain_args *a, enum mv_feature_id id)
+static struct json_object *json_fate(const struct explain_args *a, enum mv_feature_id id, const char *otherwise)
 {
 	struct json_object *o = json_object_new_object();
 	char text[800], sym[2] = "";
@@ -238,12 +246,13 @@ static struct json_object *json_fate(const struct explain_args *a, enum mv_featu
 	json_object_object_add(o, "enforced", json_object_new_boolean(f.enforced));
 	json_object_object_add(o, "host-executes", json_object_new_boolean(f.present));
 	json_object_object_add(o, "host-intercepts", json_object_new_boolean(f.intercepted));
-	outcome(text, sizeof(text), &f, host_name(a));
+	outcome(text, sizeof(text), &f, host_name(a), otherwise);
 	json_object_object_add(o, "executed", string(text));
 	return o;
 }
 
-static struct json_object *json_feature(const struct explain_args *a, enum mv_feature_id id)
+static struct json_object *json_feature(const struct explain_args *a, enum mv_feature_id id,
+					 const char *otherwise)
 {
 	struct json_object *o = json_object_new_object(), *alias = json_object_new_object();
 	const struct mv_feature *f = &mv_features[id];
@@ -269,7 +278,7 @@ static struct json_object *json_feature(const struct explain_args *a, enum mv_fe
 			       string(mv_enforce_text((enum mv_feature_enforce)f->svm)));
 	json_object_object_add(o, "compared", string(mv_class_text((enum mv_feature_class)f->cls)));
 	if (a->guest)
-		json_object_object_add(o, "guest", json_fate(a, id));
+		json_object_object_add(o, "guest", json_fate(a, id, otherwise));
 	return o;
 }
 
@@ -277,10 +286,12 @@ static struct json_object *json_feature(const struct explain_args *a, enum mv_fe
 
 static int explain_feature(const struct explain_args *a, const struct mv_feature *f)
 {
+	const char *otherwise = mv_feature_otherwise(mv_feature_id(f));
+
 	if (mv_output.json)
-		mv_cli_json(json_feature(a, mv_feature_id(f)));
+		mv_cli_json(json_feature(a, mv_feature_id(f), otherwise));
 	else
-		print_feature(a, mv_feature_id(f));
+		print_feature(a, mv_feature_id(f), otherwise);
 	return MV_EXIT_OK;
 }
 
@@ -305,9 +316,11 @@ static int explain_code(const struct explain_args *a, const uint8_t *code, size_
 		json_object_object_add(o, "bytes", string(bytes));
 		json_object_object_add(o, "instruction", string(c.text));
 		json_object_object_add(o, "set", string(c.isa));
-		json_object_object_add(o, "hint", json_object_new_boolean(c.hint));
+		json_object_object_add(o, "hint", json_object_new_boolean(c.otherwise && !*c.otherwise));
+		if (c.otherwise && *c.otherwise)
+			json_object_object_add(o, "otherwise", string(c.otherwise));
 		for (unsigned i = 0; i < c.n; i++)
-			json_object_array_add(list, json_feature(a, c.needs[i]));
+			json_object_array_add(list, json_feature(a, c.needs[i], c.otherwise));
 		json_object_object_add(o, "needs", list);
 		mv_cli_json(o);
 		return MV_EXIT_OK;
@@ -315,10 +328,12 @@ static int explain_code(const struct explain_args *a, const uint8_t *code, size_
 	printf("%s   %s\n", bytes, c.text);
 	if (c.n == 0)
 		printf("needs no CPUID feature\n");
-	if (c.hint)
+	if (c.otherwise && !*c.otherwise)
 		printf("a hint: without the feature it does nothing, and faults nowhere\n");
+	else if (c.otherwise)
+		printf("without the feature it runs as %s, and faults nowhere\n", c.otherwise);
 	for (unsigned i = 0; i < c.n; i++)
-		print_feature(a, c.needs[i]);
+		print_feature(a, c.needs[i], c.otherwise);
 	return MV_EXIT_OK;
 }
 
