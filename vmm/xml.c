@@ -177,8 +177,15 @@ int mv_xml_read(const char *file, const char *text, size_t len, const struct mv_
 		.serror = failed,
 	};
 	struct mv_xml x = { .handler = h, .ctx = ctx, .file = file, .err = err };
-	int rc = load(&x.lib, err);
+	size_t start = 0;
+	int rc;
 
+	while (start < len && strchr(" \t\r\n", text[start]))
+		start++;
+	/* The parser would speak of the end of a document that has not begun. */
+	if (start == len)
+		return mv_err_at(err, MV_E_INPUT, file, 0, 0, "the file is empty");
+	rc = load(&x.lib, err);
 	if (rc)
 		return rc;
 	x.parser = x.lib.xmlCreatePushParserCtxt(&handler, &x, NULL, 0, file);

@@ -174,6 +174,7 @@ bad "a transport that is none" 2 "transport" "$minivmm" host --connect qemu+pige
 bad "no URI" 2 "--connect wants a libvirt URI" "$minivmm" host --connect localhost
 bad "no such domain" 4 "Domain not found" "$minivmm" check nope@test:///default "$x"
 bad "a domain without <cpu>" 4 "domain 'test' has no <cpu>" "$minivmm" check test@test:///default "$x"
+bad "an empty domain" 4 "/dev/stdin: the file is empty" "$minivmm" check - "$x"
 bad "a domain for suggest" 2 "is a libvirt domain" "$minivmm" mask suggest test@test:///default "$x"
 for mode in host-passthrough maximum host-model; do
 	echo "<domain><name>m</name><cpu mode='$mode'/></domain>" >"$tmp/mode.xml"
