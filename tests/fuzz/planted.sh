@@ -47,7 +47,7 @@ xl@vmm/dialect_xl.c@reg, 31 - i,@reg, 32 - i,
 firecracker@vmm/dialect_firecracker.c@if (n == width)@if (n == width + 1)
 qemu@vmm/dialect_qemu.c@snprintf(name, sizeof(name), "%.*s", eq@snprintf(name, sizeof(name) + 16, "%.*s", eq
 libvirt@vmm/virt_cpu.c@if (f->policy == sizeof(policies) / sizeof(policies[0]))@if (f->policy > sizeof(policies) / sizeof(policies[0]))
-dump@vmm/import.c@len >= 3 && !memcmp@len >= 1 && !memcmp
+dump@cpuid/text.c@len >= 3 && !memcmp@len >= 1 && !memcmp
 host@vmm/host_json.c@if (n == 0 || n > 8)@if (n == 0 || n > 80)
 verdict@cpuid/quick.c@sizeof(v->vendor)) && words_fit(v, h)@sizeof(v->vendor))
 fleet@vmm/fleet_load.c@json_object_is_type(v, json_type_string) && json_object_get_string_len(v)@json_object_get_string_len(v) >= 0
