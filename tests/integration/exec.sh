@@ -83,7 +83,7 @@ if [ -n "$hidden" ]; then
 	echo "feature $hidden = F" >"$tmp/f.mask"
 	ran "$minivmm" check --on "$tmp/here.json" --mask "$tmp/f.mask" "$tmp/here.json"
 	expect_status 3
-	expect_err "this host executes it"
+	expect_err "$tmp/here.json executes it"
 	check "F refuses what executes in spite of CPUID"
 else
 	skip "F refuses what executes in spite of CPUID" "CPUID hides nothing here that executes"
