@@ -463,7 +463,7 @@ baseline $penryn -o
 probe --predict --host $penryn -o
 fleet --hosts $penryn --html
 EOF
-expect_equal "$(ls "$in" | grep tmp)" "" "left behind"
+expect_equal "$(find "$in" -name "*.tmp.*")" "" "left behind"
 rm "$in/pipe" "$in/link" "$in/target"
 check "output: pipes stay pipes, links stay links"
 
