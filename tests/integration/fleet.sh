@@ -193,6 +193,18 @@ expect_out "      1 Intel      1     1 höst-日本"
 expect_out "Intel      2       37        0 höst-日本 loses 1"
 check "fleet: names in any script"
 
+mkdir "$tmp/told"
+python3 - "$hosts/penryn.json" >"$tmp/told/penryn.json" <<'PY'
+import json, sys
+print(json.dumps(json.load(open(sys.argv[1])) | {"told": ["SSE3", "SSE4.1"], "source": "libvirt, kvm"}))
+PY
+ran "$minivmm" fleet --hosts "$tmp/told"
+expect_status 0
+ran "$minivmm" fleet --hosts "$tmp/told" --strict
+expect_status 3
+expect_err "penryn.json: known through libvirt, kvm only, which does not tell all (--strict)"
+check "fleet: --strict refuses what check --strict does"
+
 ran "$minivmm" fleet --vms "$tmp/v.vm"
 expect_status 2
 ran "$minivmm" fleet "$hosts"
@@ -245,11 +257,11 @@ check "fleet: a file of many VMs; a bar on a terminal, and only there"
 # ---- Prometheus ----
 
 cp "$hosts/penryn.json" "$tmp/od\"d\\host.json"
-mkdir "$tmp/many"
+mkdir "$tmp/hundred"
 for i in {1..101}; do
-	ln -s "$hosts/penryn.json" "$tmp/many/$i.json"
+	ln -s "$hosts/penryn.json" "$tmp/hundred/$i.json"
 done
-ran "$minivmm" fleet --prometheus - --hosts "$tmp/many"
+ran "$minivmm" fleet --prometheus - --hosts "$tmp/hundred"
 expect_out 'minivmm_fleet_host_vms{host="101"} 0'
 expect_no_out minivmm_fleet_compat
 expect_err "more than 10000 rows: the metric minivmm_fleet_compat is left out"

@@ -100,6 +100,9 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err);
  */
 int mv_cli_this_host(struct mv_host *h, struct mv_err *err);
 
+/* --strict: -MV_E_REFUSED if no KVM was asked there, or libvirt, which does not tell all. file may be NULL. */
+int mv_cli_known(const struct mv_host *h, const char *file, struct mv_err *err);
+
 /* Warn if the file describes this machine as it is no longer (another kernel, microcode, boot). */
 void mv_cli_stale(const struct mv_host *h, const char *path);
 

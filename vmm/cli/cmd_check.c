@@ -92,12 +92,8 @@ static int check_one(const struct check_args *a, const struct mv_static *st, con
 	int code = MV_EXIT_OK, rc;
 
 	rc = v && h ? mv_cli_host_file(h, file, &err) : mv_err_set(&err, MV_E_FAILED, "out of memory");
-	if (rc == 0 && h->partial && a->strict)
-		rc = mv_err_at(&err, MV_E_REFUSED, file, 0, 0,
-			       "known through %s only, which does not tell all (--strict)", h->source);
-	if (rc == 0 && h->assumed && a->strict)
-		rc = mv_err_at(&err, MV_E_REFUSED, file, 0, 0,
-			       "known by a dump only, no KVM was asked there (--strict)");
+	if (rc == 0 && a->strict)
+		rc = mv_cli_known(h, file, &err);
 	if (rc == 0)
 		rc = mv_verdict(v, &st->policy, h, &a->verdict, &err);
 	if (rc && results) {

@@ -136,7 +136,7 @@ static int load(struct mv_fleet *f, const struct fleet_args *a, struct mv_err *e
 	return rc;
 }
 
-/* Hosts known by a dump only, as one note; with --strict as problems. */
+/* Hosts known by a dump only, as one note; with --strict as problems, and those that libvirt described, too. */
 static int assumed(struct mv_fleet *f, bool strict)
 {
 	struct mv_fleet_size s;
@@ -147,11 +147,8 @@ static int assumed(struct mv_fleet *f, bool strict)
 	for (uint32_t i = 0; i < s.hosts && rc == 0; i++) {
 		struct mv_err err = { 0 };
 
-		if (!mv_fleet_host(f, i)->assumed)
-			continue;
-		n++;
-		mv_err_set(&err, MV_E_REFUSED, "known by a dump only, no KVM was asked there (--strict)");
-		if (strict)
+		n += mv_fleet_host(f, i)->assumed;
+		if (strict && mv_cli_known(mv_fleet_hclass(f, mv_fleet_host(f, i)->cls)->host, NULL, &err))
 			rc = mv_fleet_problem(f, mv_fleet_text(f, mv_fleet_host(f, i)->path), 0, &err);
 	}
 	if (n && !strict)
@@ -267,7 +264,7 @@ static const struct mv_opt opts[] = {
 	{ "guest-os", "NAME", "default mask for clusters, baselines (generic64)", OPT_GUEST_OS },
 	MV_CLI_RULE_OPT(OPT_RULE),
 	{ "cold", NULL, "the VMs are off: only what power-on needs", OPT_COLD },
-	{ "strict", NULL, "a host known by a dump only counts as a refusal", OPT_STRICT },
+	{ "strict", NULL, "a host known by a dump or libvirt alone refuses", OPT_STRICT },
 	{ "unsafe-ignore-cpu", "NAMES", "features or rules not to refuse for, by comma", OPT_IGNORE },
 	MV_OPT_END,
 };

@@ -50,6 +50,17 @@ int mv_cli_host_file(struct mv_host *h, const char *path, struct mv_err *err)
 	return rc;
 }
 
+int mv_cli_known(const struct mv_host *h, const char *file, struct mv_err *err)
+{
+	if (h->partial)
+		return mv_err_at(err, MV_E_REFUSED, file, 0, 0,
+				 "known through %s only, which does not tell all (--strict)", h->source);
+	if (h->assumed)
+		return mv_err_at(err, MV_E_REFUSED, file, 0, 0,
+				 "known by a dump only, no KVM was asked there (--strict)");
+	return 0;
+}
+
 int mv_cli_this_host(struct mv_host *h, struct mv_err *err)
 {
 	struct mv_kvm kvm;
