@@ -252,6 +252,9 @@ static int watch(struct migrate_args *a, const char *name, struct mv_err *err)
 		}
 		json_object_put(o);
 	}
+	/* Not its process: that stays until what the guest wrote has been read. By then it has let go of its name. */
+	while (code == MV_EXIT_OK && !mv_call_next(&call, &o, NULL))
+		json_object_put(o);
 	mv_call_end(&call);
 	return rc ? mv_cli_error(err) : code;
 }
