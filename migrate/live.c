@@ -34,6 +34,7 @@ struct departure {
 	struct mv_pages batch;
 	uint64_t *bitmap, nwords, npages;
 	uint64_t start_ns, round_ns, stop_ns;
+	uint64_t way_ns;		/* there and back, the shortest seen: part of round.state_ns twice */
 	uint64_t round_sent;		/* io->sent when the round began */
 	uint64_t pages;			/* sent so far */
 	uint64_t batch_pages;		/* in a record at most */
@@ -244,11 +245,23 @@ static int fetch(struct departure *d, struct mv_err *err)
 	return 0;
 }
 
+/*
+ * To READY and to RUNNING it is there and back once each. An answer may come late for many reasons, at the beginning
+ * above all: the shortest one tells most about the way.
+ */
+static void learn_way(struct departure *d, uint64_t ns)
+{
+	if (ns >= d->way_ns)
+		return;
+	d->round.state_ns -= 2 * (d->way_ns - ns);
+	d->way_ns = ns;
+}
+
 /* One round, until the destination has it: only then its time is known. */
 static int send_round(struct departure *d, struct mv_err *err)
 {
 	struct mv_peer_msg m;
-	uint64_t sent, ns;
+	uint64_t sent, ns, asked;
 	int rc;
 
 	d->round_ns = now(d);
@@ -260,6 +273,7 @@ static int send_round(struct departure *d, struct mv_err *err)
 		rc = flush(d, MV_PAGES_LAST, err);
 	if (rc)
 		return rc;
+	asked = now(d);
 	rc = mv_peer_recv(d->io, &m, MV_PEER_ROUND, MV_PEER_ROUND, err);
 	if (rc == 0 && (m.round != d->round.rounds + 1 || m.pages != d->pages))
 		rc = mv_err_set(err, MV_E_INPUT, "%s has %" PRIu64 " pages of %" PRIu64
@@ -267,6 +281,7 @@ static int send_round(struct departure *d, struct mv_err *err)
 	mv_peer_msg_finish(&m);
 	if (rc)
 		return rc;
+	learn_way(d, now(d) - asked);
 	d->round.rounds++;
 	ns = now(d) - d->round_ns;
 	sent = d->io->sent - d->round_sent;
@@ -341,8 +356,8 @@ static int greet(struct departure *d, struct mv_err *err)
 		rc = mv_peer_recv(d->io, &hello, MV_PEER_HELLO, MV_PEER_HELLO, err);
 	if (rc)
 		return rc;
-	/* To READY and to RUNNING it is there and back once each. */
-	d->round.state_ns = 2 * (now(d) - asked);
+	d->way_ns = now(d) - asked;
+	d->round.state_ns = 2 * d->way_ns;
 	if (hello.role != MV_PEER_DESTINATION)
 		rc = mv_err_set(err, MV_E_INPUT, "%s does not receive VMs", d->io->peer);
 	else if (hello.version != MV_PEER_VERSION)

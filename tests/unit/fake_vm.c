@@ -141,6 +141,10 @@ static int64_t fake_recv(struct mv_io *io, void *buf, size_t len, struct mv_err 
 
 	if (dead(f, side))
 		return mv_err_set(err, MV_E_FAILED, "dead");
+	if (side == SRC && f->late_ms) {
+		usleep(1000 * f->late_ms);
+		f->late_ms = 0;
+	}
 	return result_of(recv(f->fd[side], buf, len, 0), MV_IO_WANT_READ, err);
 }
 

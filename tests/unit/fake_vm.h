@@ -59,6 +59,7 @@ struct fake {
 	bool logging;
 	unsigned fetches, writes;	/* the guest writes so many pages before each fetch … */
 	unsigned race;		/* … and every race-th page right after it was read; 0: none */
+	unsigned late_ms;	/* before the source hears anything of the destination */
 	unsigned throttle, throttles;	/* percent; calls */
 	uint64_t seed;
 	bool cancel_at_commit;

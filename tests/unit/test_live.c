@@ -565,6 +565,20 @@ Test(live, never_enough)
 	end_fake(f);
 }
 
+/* What the destination needed once, to answer at all, is not what the guest would be halted for. */
+Test(live, a_late_first_answer)
+{
+	struct fake *f = new_fake(false);
+
+	f->race = 1;	/* never is nothing left to send */
+	f->late_ms = 400;
+	f->opts.downtime_ms = 600;
+	fake_run(f);
+	cr_expect(f->result.end == MV_LIVE_MOVED && fake_same(f), "'%s'", f->result.err.msg);
+	check_world(f, "a late first answer");
+	end_fake(f);
+}
+
 Test(live, bandwidth_and_time)
 {
 	struct fake *f = new_fake(false);
