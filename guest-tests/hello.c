@@ -2,7 +2,7 @@
 /*
  * What a VMM's own tests need a guest to do, chosen by the word mode=:
  *   echo     (default) print the command line, end with exit=N
- *   counter  count to ticks=N with a delay between two lines, sync at half; keeps nonce= in memory
+ *   counter  count to ticks=N with a delay between two lines, sync at sync=N (half); keeps nonce= in memory
  *   fill     write to memory up to mib=N MiB, beginning with from=2, sync, look whether all of it is still
  *            there (blind: don't); with the word stay, go on for ever
  *   writer   write every page of mib=64 MiB again and again, beginning with from=8, a line after each pass, and
@@ -74,13 +74,13 @@ static void hang(void)
 static void counter(void)
 {
 	uint64_t ticks = mv_word_number("ticks", 10);
-	uint64_t delay = mv_word_number("delay", 1000000);
+	uint64_t delay = mv_word_number("delay", 1000000), sync = mv_word_number("sync", ticks / 2);
 	char nonce[64];
 
 	mv_word_copy("nonce", nonce, sizeof(nonce), "none");
 	for (uint64_t i = 1; i <= ticks; i++) {
 		mv_printf("counter: %lu %s\n", i, nonce);
-		if (i == ticks / 2)
+		if (i == sync)
 			mv_sync(1);
 		for (volatile uint64_t d = delay; d; d--)
 			;

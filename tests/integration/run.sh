@@ -171,15 +171,15 @@ check "serial port: a reader that goes away"
 
 # A reader that stops reading must not keep the VM from being paused and ended.
 mkfifo "$tmp/fifo"
-perl -e 'open F, "<", shift or die; fcntl F, 1031, 4096; sleep 60' "$tmp/fifo" &
+perl -e 'open F, "<", shift or die; fcntl F, 1031, 4096; sleep 600' "$tmp/fifo" &
 reader=$!
 "$minivmm" run -q "$hello" --name stuck --append "mode=counter ticks=1000000 delay=1" >"$tmp/fifo" 2>/dev/null &
 pid=$!
 wait_for "$minivmm" status stuck
 sleep 1
-ran timeout 5 "$minivmm" pause stuck
+ran timeout 60 "$minivmm" pause stuck
 expect_status 0
-ran timeout 5 "$minivmm" stop stuck
+ran timeout 60 "$minivmm" stop stuck
 expect_status 0
 wait_for sh -c "! kill -0 $pid"
 kill "$reader"
@@ -415,10 +415,10 @@ start stuck "$minivmm" run "$hello" --name stuck --append mode=hang
 wait_for "$minivmm" status other
 wait_for "$minivmm" status stuck
 kill -STOP "$pid"
-ran timeout 10 "$minivmm" list --json
+ran timeout 30 "$minivmm" list --json
 expect_status 0
 expect_equal "$(json "$out" "")" 2 "VMs"
-ran timeout 10 "$minivmm" list
+ran timeout 30 "$minivmm" list
 grep -q '^other *running' <<<"$out" || problem "the other one is missing: $out"
 grep -q '^stuck *silent' <<<"$out" || problem "the one that is stopped is not told: $out"
 kill -CONT "$pid"
@@ -537,15 +537,16 @@ expect_equal "$replies" '{"error":"the request is not a JSON object"}
 {"error":"an absolute file name is needed"}
 {"error":"the request is too long"}
 {"ok":true}'
-ran timeout 5 "$minivmm" stop ctl
+ran timeout 60 "$minivmm" stop ctl
 expect_status 0
 ended ctl
 check "control: requests by hand"
 
 # ---- snapshots of a running VM ----
 
+# It counts for ever: how far it gets before somebody saves it is not for a test to know.
 nonce=n$RANDOM$RANDOM
-start count "$minivmm" run "$hello" --name count --append "mode=counter ticks=1500 delay=1000000 nonce=$nonce"
+start count "$minivmm" run "$hello" --name count --append "mode=counter ticks=100000000 delay=1000000 nonce=$nonce"
 wait_for grep -q "counter: 20 " "$tmp/count.out"
 cd "$tmp" || exit 1
 ran "$minivmm" snapshot count going.snap
@@ -563,18 +564,24 @@ expect_status 0
 expect_err "saved to $tmp/stopped.snap"
 check "snapshot of a running VM: with and without --stop"
 
-run_to_end() { # NAME FILE
+run_on() { # NAME FILE: until it has said some more
 	start "$1" "$minivmm" restore "$2" --name "$1"
+	wait_for sh -c "[ \$(grep -c counter: '$tmp/$1.out') -gt 20 ]"
+	ran "$minivmm" stop "$1"
+	expect_status 0
 	ended "$1"
 	expect_status 0
 }
-run_to_end more stopped.snap
-expect_equal "$(counted count.out more.out)" "1 1500"
+run_on more stopped.snap
+# Where it was stopped the last line may be cut off.
+lines=$(cat count.out more.out | sed '$d' | wc -l)
+expect_equal "$(cat count.out more.out | sed '$d' | counted)" "1 $lines" "first number and last, of $lines lines"
+[ "$lines" -gt $((before + 20)) ] || problem "it did not go on"
 check "snapshot of a running VM: the restored guest goes on where it was stopped"
 
-run_to_end again going.snap
-read -r first last <<<"$(counted again.out)"
-expect_equal "$last" 1500
+run_on again going.snap
+read -r first last <<<"$(sed '$d' again.out | counted)"
+[ "$last" -ge $((first + 18)) ] || problem "it did not go on: from $first to $last"
 if [ "$first" -le 1 ] || [ "$first" -gt $((before + 2)) ]; then
 	problem "it went on at $first, $before was printed"
 fi

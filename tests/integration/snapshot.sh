@@ -95,7 +95,8 @@ check "restore: as JSON"
 
 # ---- generations ----
 
-start gen0 "$minivmm" run "$hello" --append "mode=counter ticks=900 delay=300000 nonce=$nonce" \
+# It counts for ever: how far it gets before somebody saves it is not for a test to know.
+start gen0 "$minivmm" run "$hello" --append "mode=counter ticks=100000000 sync=450 delay=300000 nonce=$nonce" \
 	--snapshot-on-sync "$tmp/gen1.snap" --stop --name gen
 ended gen0
 expect_status 0
@@ -103,13 +104,18 @@ expect_equal "$(counted "$tmp/gen0.out")" "1 450"
 for generation in 1 2 3; do
 	start "gen$generation" "$minivmm" restore "$tmp/gen$generation.snap" --name gen
 	wait_for grep -q counter: "$tmp/gen$generation.out"
-	[ $generation = 3 ] ||
-		"$minivmm" snapshot gen "$tmp/gen$((generation + 1)).snap" --stop 2>/dev/null ||
-		problem "no snapshot of generation $generation"
+	if [ $generation = 3 ]; then
+		"$minivmm" stop gen 2>/dev/null
+	else
+		"$minivmm" snapshot gen "$tmp/gen$((generation + 1)).snap" --stop 2>/dev/null
+	fi || problem "no end of generation $generation"
 	ended "gen$generation"
 	expect_status 0
 done
-expect_equal "$(counted "$tmp"/gen[0123].out)" "1 900"
+# Where it was stopped the last line may be cut off.
+lines=$(cat "$tmp"/gen[0123].out | sed '$d' | wc -l)
+expect_equal "$(cat "$tmp"/gen[0123].out | sed '$d' | counted)" "1 $lines" "first number and last, of $lines lines"
+[ "$lines" -gt 450 ] || problem "it did not count further"
 check "restore: from a snapshot of a restored guest, and again"
 
 start gen0 "$minivmm" run "$hello" --append "mode=counter ticks=100000 delay=100000" --name gen
@@ -309,7 +315,7 @@ ran "$minivmm" restore "$tmp/wide.snap" --unsafe-ignore-cpu=phys-bits
 expect_status 0
 expect_out "probe: nonce $nonce counter 2"
 expect_err "[ignored]"
-ran "$minivmm" run "$hello" --mask "$tmp/wide.mask" --append "mode=counter ticks=1000 delay=300000 nonce=$nonce" \
+ran "$minivmm" run "$hello" --mask "$tmp/wide.mask" --append "mode=counter ticks=100000000 sync=10 delay=300000" \
 	--snapshot-on-sync "$tmp/forced.snap" --stop
 expect_status 0
 start forced "$minivmm" restore "$tmp/forced.snap" --unsafe-ignore-cpu=phys-bits --name forced
