@@ -125,7 +125,7 @@ mkfifo "$tmp/monitor"
 "${qemu[@]}" -vga std -cpu Penryn,family=6,model=23,stepping=4 -cdrom "$build/images/probe.iso" \
 	-serial "file:$tmp/serial" -monitor stdio <"$tmp/monitor" >/dev/null 2>"$tmp/.err" &
 exec 3>"$tmp/monitor"
-WAIT=60 wait_for grep -q "^probe: summary" "$tmp/serial"
+WAIT=110 wait_for grep -q "^probe: summary" "$tmp/serial"
 # The screen is ready when its last line is.
 wait_for on_screen page1 "PgUp PgDn"
 echo "sendkey end" >&3

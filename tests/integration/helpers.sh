@@ -27,10 +27,10 @@ expect_json_is() { # PATH VALUE
 	[ "$is" = "$2" ] || problem "$1 is '$is', not '$2': $command_line"
 }
 
-# Retry a command for up to 20 s, or WAIT.
+# Retry a command for up to a minute, or WAIT seconds: for what comes at once, but on a busy machine.
 wait_for() {
 	local i
-	for ((i = 0; i < 20 * ${WAIT:-20}; i++)); do
+	for ((i = 0; i < 20 * ${WAIT:-60}; i++)); do
 		"$@" >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done
@@ -52,6 +52,8 @@ expect_grows() {
 start() {
 	local name=$1
 	shift
+	# What another one of this name wrote is gone now, not only when the new shell comes to open them.
+	: >"$tmp/$name.out" >"$tmp/$name.err"
 	env --default-signal=INT,QUIT "$@" >"$tmp/$name.out" 2>"$tmp/$name.err" </dev/null &
 	pid=$!
 }
