@@ -27,7 +27,9 @@ DESTINATION = ["HELLO", "ACCEPT", "ROUND", "READY", "RUNNING"]
 ACTIONS = ["cut", "stalled", "corrupted", "source killed", "destination killed"]
 FEW = {"source": ["HELLO", "STATIC_END", "MEMORY_PAGES", "VCPU", "END", "GO"],
        "destination": DESTINATION}
-PATIENCE = 0.8  # --peer-timeout
+PATIENCE = 10  # --peer-timeout, and for whatever else has to come: on a busy machine it comes late
+SHORT = 0.8  # --peer-timeout where silence is what is tried, or what may come of a length that is wrong
+LOOKS = 20 * PATIENCE  # for one that has to run
 
 
 class Vm:
@@ -66,8 +68,12 @@ class Vm:
             time.sleep(0.01)
         return False
 
-    def ended(self, seconds=5):
+    def ended(self, seconds=20):
         return self.wait(lambda: not self.alive(), seconds)
+
+    def decided(self, patience):
+        """It ended, waits for somebody else, or runs: whoever is not to run the guest needs a moment to find out."""
+        self.wait(lambda: not self.alive() or "not a VM" in self.said() or self.count(), patience * 3 + 3)
 
     def kill(self):
         if self.alive():
@@ -98,18 +104,18 @@ def new_source():
     return source
 
 
-def new_destination(*args):
+def new_destination(patience, *args):
     global number
     number += 1
-    d = Vm(f"d{number}", "receive", f"unix:{os.getcwd()}/d.sock", "--peer-timeout", str(PATIENCE), *args)
+    d = Vm(f"d{number}", "receive", f"unix:{os.getcwd()}/d.sock", "--peer-timeout", str(patience), *args)
     if not d.wait(lambda: "listening" in d.said()):
         raise SystemExit("the receiver does not listen: " + d.said())
     return d
 
 
-def migrate(vm, *args):
+def migrate(vm, patience, *args):
     return subprocess.run([minivmm, "migrate", vm.name, f"unix:{os.getcwd()}/p.sock",
-                           "--peer-timeout", str(PATIENCE), *args], stdin=subprocess.DEVNULL,
+                           "--peer-timeout", str(patience), *args], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, text=True)
 
 
@@ -133,16 +139,15 @@ def report(name, problem):
     print(f"not ok {name}: {problem}" if problem else f"ok {name}", flush=True)
 
 
-def judge(s, d, r, action, proxy):
+def judge(s, d, r, action, proxy, patience):
     """What is wrong with the world after that, if anything."""
     if not proxy.fired:
         return "the message never came: " + r.stderr
     handed_over = "may be running at" in r.stderr
     went = ("source", "GO") in proxy.seen
-    # Whoever is not to run it needs a moment to find out.
     if not (d.count() or handed_over):
-        d.ended(PATIENCE * 3 + 3)
-    s_runs, d_runs = s.alive() and s.runs(), d.alive() and d.runs()
+        d.decided(patience)
+    s_runs, d_runs = s.alive() and s.runs(), d.alive() and d.runs(LOOKS if d.count() else 8)
     if s_runs and d_runs:
         return "both run"
     if d.count() and not contiguous(s, d):
@@ -158,7 +163,7 @@ def judge(s, d, r, action, proxy):
     if r.returncode == 0 and action == "destination killed" and ("destination", "RUNNING") in proxy.seen:
         return None  # it ran there, and was killed there
     if r.returncode == 0:
-        return None if d_runs and not s.alive() else "moved, but it does not run there"
+        return None if d_runs and s.ended() else "moved, but it does not run there"
     if r.returncode != 1 or not r.stderr:
         return f"exit status {r.returncode}: {r.stderr}"
     if handed_over:
@@ -170,11 +175,11 @@ def judge(s, d, r, action, proxy):
             return "status does not tell"
         if d_runs:
             return None if say("stop", s.name).returncode == 0 and s.ended() else "stop does not work"
-        d.ended(PATIENCE * 3 + 3)
-        if d.alive() and not d.runs():
+        d.decided(patience)
+        if d.alive() and not d.runs(LOOKS):
             return "the destination hangs"
-        return None if say("resume", s.name).returncode == 0 and s.runs() else "resume does not work"
-    if not s_runs and not s.runs(60):  # on a busy machine
+        return None if say("resume", s.name).returncode == 0 and s.runs(LOOKS) else "resume does not work"
+    if not s_runs and not s.runs(LOOKS):
         return "it does not go on at the source: " + r.stderr
     if proxy.point == ("source", "HELLO") or certs:
         # It met nobody it could have believed, and waits for somebody else.
@@ -182,8 +187,9 @@ def judge(s, d, r, action, proxy):
     return "the destination is still there" if d.alive() else None
 
 
-def fault(side, message, action, kind=Proxy, here=(), there=()):
-    s, d = new_source(), new_destination(*there)
+def fault(side, message, action, kind=Proxy, here=(), there=(), patience=None):
+    patience = patience or (SHORT if action in ("stalled", "corrupted") else PATIENCE)
+    s, d = new_source(), new_destination(patience, *there)
 
     def fire(_):
         if action == "source killed":
@@ -193,15 +199,19 @@ def fault(side, message, action, kind=Proxy, here=(), there=()):
         return action
 
     proxy = kind("p.sock", f"{os.getcwd()}/d.sock", (side, message), fire)
-    problem = judge(s, d, migrate(s, *here), action, proxy)
+    r = migrate(s, patience, *here)
+    problem = judge(s, d, r, action, proxy, patience)
     proxy.close()
     d.close()
+    # It did not come to that: somebody was silent for so long by himself.
+    if not proxy.fired and patience < PATIENCE and "sent nothing for" in r.stderr + d.said():
+        return fault(side, message, action, kind, here, there, 2 * patience)
     report(f"migrate: {message} of the {side}, {action}", problem)
 
 
 def refused():
     """The source claims another vendor's CPU, as one with another CPU would."""
-    s, d = new_source(), new_destination()
+    s, d = new_source(), new_destination(PATIENCE)
 
     def rewrite(name, data, _):
         if name != "SOURCE_HOST":
@@ -216,13 +226,13 @@ def refused():
         return True
 
     proxy = Proxy("p.sock", f"{os.getcwd()}/d.sock", rewrite=rewrite)
-    r = migrate(s)
+    r = migrate(s, PATIENCE)
     problem = None
     if r.returncode != 3:
         problem = f"exit status {r.returncode}: {r.stderr}"
     elif "vendor" not in r.stderr or "goes on here" not in r.stderr:
         problem = "the report is not in full: " + r.stderr
-    elif not s.runs():
+    elif not s.runs(LOOKS):
         problem = "the guest does not go on"
     elif not d.ended() or d.process.returncode != 3 or d.count():
         problem = "the destination did not exit with 3"

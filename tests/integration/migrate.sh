@@ -105,16 +105,19 @@ cp .out whole.txt
 : >p.go
 python3 - "$minivmm" "$guests/probe.elf" <<'EOF' &
 import fcntl, os, subprocess, sys, time
+ours, its = os.pipe()
+fcntl.fcntl(its, 1031, 4096)  # F_SETPIPE_SZ
 p = subprocess.Popen([sys.argv[1], "run", sys.argv[2], "--append", "nonce=x", "--name", "p"],
-                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=open("p.err", "wb"))
-fcntl.fcntl(p.stdout, 1031, 4096)  # F_SETPIPE_SZ
+                     stdin=subprocess.DEVNULL, stdout=its, stderr=open("p.err", "wb"))
+os.close(its)
+said = open(ours, "rb", buffering=0)
 got = b""
 while got.count(b"cpuid: ") < 10:
-    got += os.read(p.stdout.fileno(), 100)
+    got += said.read(100)
 open("p.half", "w")
 while "ready" not in open("p.go").read():
     time.sleep(0.05)
-open("p.out", "wb").write(got + p.stdout.read())
+open("p.out", "wb").write(got + said.read())
 sys.exit(p.wait())
 EOF
 pid_p=$!
@@ -354,7 +357,7 @@ check "migrate: not while it is paused"
 
 # A destination that says nothing at all.
 python3 -c 'import os, socket, time
-s = socket.socket(socket.AF_UNIX); s.bind("mute.new"); s.listen(9); os.rename("mute.new", "mute"); time.sleep(60)' &
+s = socket.socket(socket.AF_UNIX); s.bind("mute.new"); s.listen(9); os.rename("mute.new", "mute"); time.sleep(600)' &
 mute=$!
 wait_for test -S mute
 "$minivmm" migrate a "unix:$tmp/mute" >m.out 2>m.err &
