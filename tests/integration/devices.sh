@@ -215,7 +215,7 @@ for holder in "" "another VM" "another program"; do
 		rm -f locked
 		# shellcheck disable=SC2016
 		start locker perl -e 'use Fcntl; open F, "+<", "copy.img"; my $whole = pack "s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0;
-			fcntl(F, F_SETLK, $whole) && open(L, ">", "locked") && sleep 60'
+			fcntl(F, F_SETLK, $whole) && open(L, ">", "locked") && sleep 600'
 		holder_pid=$pid
 		wait_for test -e locked
 	fi
@@ -242,7 +242,7 @@ mover
 python3 "$top/tests/integration/migrate_proxy.py" cut sock source GO >proxy 2>&1 &
 proxy_pid=$!
 wait_for grep -q listening proxy
-ran "$minivmm" migrate mover unix:cut --bandwidth 100K --downtime-ms 3000 --peer-timeout 2
+ran "$minivmm" migrate mover unix:cut --bandwidth 100K --downtime-ms 3000
 expect_status 1
 expect_err "may be running at"
 ended target

@@ -26,7 +26,7 @@ receiver() { # TLS-DIR|- [ADDR]: $to is where it listens
 	rm -f b.out b.err
 	set -- "${2:-tcp:127.0.0.1:0}"
 	[ "$dir" = - ] || set -- "$@" --tls-dir "certs/$dir"
-	"$minivmm" receive "$@" --peer-timeout 2 >b.out 2>b.err &
+	"$minivmm" receive "$@" --peer-timeout 5 >b.out 2>b.err &
 	pid_b=$!
 	wait_for grep -q listening b.err
 	to=$(sed -n 's/.*listening on //p' b.err)
@@ -137,7 +137,7 @@ timeout 30 python3 - "$port" <<-'EOF2'
 	s.send(bytes.fromhex("1603010200010001fc0303") + bytes(40))
 	s.recv(100)
 EOF2
-wait_for grep -q "sent nothing for 2 s" b.err
+wait_for grep -q "sent nothing for 5 s" b.err
 check "tls: silence in the handshake ends, seen by the destination"
 ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_status 0
