@@ -20,8 +20,10 @@ quiet="console=ttyS0 panic=-1 quiet"
 # One CPU: to its shell, a line through the serial port, power-off.
 t=$(now)
 # shellcheck disable=SC2086
+date +%s >out/before.time
 echo "line $NONCE" | r one ./minivmm run $linux --timeout 300 -v --append "$quiet guest=one"
 took one "$t"
+date +%s >out/after.time
 
 # The same kernel unpacked: an ELF file with a PVH note; on four CPUs.
 t=$(now)
@@ -46,7 +48,7 @@ ls -l /tmp/two.snap >out/size.out
 # More than it takes a busy machine to see what the guest wrote.
 sleep 10
 t=$(now)
-r more ./minivmm restore /tmp/two.snap --timeout 300 -v &
+echo "go on" | r more ./minivmm restore /tmp/two.snap --timeout 300 -v &
 pid=$!
 while kill -0 $pid 2>/dev/null && ! grep -q "^count " out/more.out; do sleep 0.1; done
 took counted "$counted"

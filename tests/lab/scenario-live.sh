@@ -30,6 +30,11 @@ take() {
 	done
 }
 
+# NAME: until the guest has said something here: two ends of lines are a line, where it was moved in the middle of one.
+spoken() {
+	until [ "$(grep -c "" "out/$1.out")" -gt 2 ] || [ -e "out/$1.rc" ]; do sleep 0.1; done
+}
+
 # NAME OPTIONS: start a guest, wait until it is up.
 start() {
 	name=$1
@@ -50,6 +55,7 @@ if [ "$me" = 1 ]; then
 		./minivmm stop plain
 	fi
 	start vm $GUEST $DISK --mask hide.mask --append "$APPEND"
+	spoken vm
 	i=0
 	while [ $i -lt "$MOVES" ]; do
 		i=$((i + 1))
@@ -57,6 +63,7 @@ if [ "$me" = 1 ]; then
 		[ "$(cat "out/go$i.rc")" = 0 ] || exit 1
 		take "back$i" || exit 1
 		sleep "$PAUSE"
+		spoken "back$i"
 	done
 	./minivmm stop vm
 	wait
@@ -70,6 +77,7 @@ else
 		i=$((i + 1))
 		take "here$i" || exit 1
 		sleep "$PAUSE"
+		spoken "here$i"
 		move "return$i" vm
 		[ "$(cat "out/return$i.rc")" = 0 ] || exit 1
 	done
