@@ -46,13 +46,13 @@ for f in cpuid/*.c; do
 done
 
 # The tests have to pass before they may fail.
-run() { # TEST OBJECT… : prints the name of a test that fails
-	dir=$1 test=$2
-	shift 2
+run() { # SECONDS DIR TEST OBJECT… : prints the name of a test that fails
+	limit=$1 dir=$2 test=$3
+	shift 3
 	"$cc" -o "$dir/test" "$out/test_$test.o" "$out/support.o" "$@" "$out/core.a" -lcriterion || return 2
 	status=0
 	# shellcheck disable=SC2016 # for the inner shell
-	timeout 10 sh -c 'echo $$ >"$0/pid"; exec "$0/test" --fail-fast' "$dir" >"$dir/log" 2>&1 || status=$?
+	timeout "$limit" sh -c 'echo $$ >"$0/pid"; exec "$0/test" --fail-fast' "$dir" >"$dir/log" 2>&1 || status=$?
 	rm -f "/tmp/criterion_$(cat "$dir/pid").sock"	# which Criterion leaves when it stops early
 	[ "$status" != 0 ] || return 0
 	[ "$status" != 124 ] || echo 'it hangs '
@@ -62,7 +62,7 @@ run() { # TEST OBJECT… : prints the name of a test that fails
 
 for t in $tests; do
 	mkdir -p "$out/mutant/$t"
-	run "$out/mutant/$t" "$t" || { echo "test_$t fails without any mutant" >&2; exit 2; }
+	run 100 "$out/mutant/$t" "$t" || { echo "test_$t fails without any mutant" >&2; exit 2; }
 done
 
 # ---- the mutants ----
@@ -87,7 +87,7 @@ one() { # DIR FILE SED
 	elif ! compile "$1/$file.c" "$1/$file.o" 2>"$1/log"; then
 		echo 'does not compile' >"$1/broken"
 	else
-		run "$1" "$test" "$1/$file.o" >"$1/noticed" || :
+		run 10 "$1" "$test" "$1/$file.o" >"$1/noticed" || :
 	fi
 }
 

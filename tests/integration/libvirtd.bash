@@ -67,7 +67,7 @@ libvirtd_start() {
 	libvirtd_pids+=($!)
 	uri="qemu+unix:///system?socket=$d/run/libvirt-sock"
 	local i
-	for ((i = 0; i < 400; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		virsh -q -c "$uri" version >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done
@@ -129,7 +129,7 @@ sshd_start() {
 		exec "$@"' "$d" "$tmp/$1/run" \
 		dropbear -F -E -s -j -k -r "$d/host" -p "127.0.0.1:$ssh_port" -P "$d/pid" >"$d/out" 2>&1 </dev/null &
 	libvirtd_pids+=($!)
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		grep -q "Not backgrounding" "$d/out" && return 0
 		sleep 0.05
 	done
