@@ -17,7 +17,7 @@ echo precious >precious
 refused() {
 	local want=$1 text=$2
 	shift 2
-	ran timeout 10 "$@"
+	ran timeout 60 "$@"
 	expect_status "$want"
 	expect_err "$text"
 	expect_equal "$out" "" "standard output"

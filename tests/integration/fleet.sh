@@ -147,7 +147,7 @@ echo "notes about hosts" >"$tmp/bad/README"
 head -c 2000 "$hosts/epyc.json" >"$tmp/bad/torn.json"
 mkfifo "$tmp/bad/pipe"
 ln -s nowhere "$tmp/bad/dangling"
-ran timeout 20 "$minivmm" fleet --hosts "$tmp/bad" --vms "$tmp/v2.vm"
+ran timeout 60 "$minivmm" fleet --hosts "$tmp/bad" --vms "$tmp/v2.vm"
 expect_status 4
 for what in README nothing.json:\ an\ empty\ file pipe:\ not\ a\ regular dangling:\ No\ such sub/penryn.json:\ another\ host \
 	torn.json empty:\ an\ empty\ folder v2.vm:\ No\ such; do
@@ -327,7 +327,7 @@ expect_no_file "$tmp"/page.html.tmp.*
 check "fleet: one page, nothing from elsewhere, its cells as judged"
 if command -v chromium >/dev/null; then
 	read -r i j <"$tmp/html"
-	ran timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$tmp/chromium" --virtual-time-budget=5000 \
+	ran timeout 120 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$tmp/chromium" --virtual-time-budget=5000 \
 		--dump-dom "file://$tmp/page.html#vmhost:$i:$j"
 	expect_out "kentsfield refuses web1 +1"
 	expect_out "CPUID level 0x1 ECX:19 (SSE4.1): only on the source"

@@ -113,17 +113,20 @@ static void echo(void)
 
 static void rtc(void)
 {
-	static const uint8_t regs[] = { 0x32, 9, 8, 7, 4, 2, 0 };
+	/* The seconds first: that is when the clock looks at the time (vmm/rtc.c). */
+	static const uint8_t regs[] = { 0, 2, 4, 7, 8, 9, 0x32 };
+	uint8_t v[sizeof(regs)];
 
 	out8(0x70, 0x0a);
 	hex("a ", in8(0x71), 2);
 	put("time ");
 	for (unsigned i = 0; i < sizeof(regs); i++) {
 		out8(0x70, regs[i]);
-		uint8_t v = in8(0x71);
-
-		out8(COM1, (uint8_t)('0' + (v >> 4)));
-		out8(COM1, (uint8_t)('0' + (v & 15)));
+		v[i] = in8(0x71);
+	}
+	for (unsigned i = sizeof(regs); i--;) {
+		out8(COM1, (uint8_t)('0' + (v[i] >> 4)));
+		out8(COM1, (uint8_t)('0' + (v[i] & 15)));
 	}
 	out8(0x70, 0);
 	out8(0x71, 0x99);
