@@ -241,9 +241,10 @@ expect_passes a.out b.out
 stopped
 check "migrate: --on-timeout stop moves it all the same"
 
+# So slowly that there is news on the way: who is busy meanwhile hears the last one only.
 counter a --cpus 3 --memory 256M
 receiver b tcp:127.0.0.1:0
-python3 - "$minivmm" a "$to" >tty.out <<-'EOF2' || problem "it failed on a terminal"
+python3 - "$minivmm" a "$to" --bandwidth 200K --downtime-ms 3000 >tty.out <<-'EOF2' || problem "it failed on a terminal"
 	import os, pty, sys
 	status = pty.spawn([sys.argv[1], "migrate", *sys.argv[2:]])
 	sys.exit(os.waitstatus_to_exitcode(status))
