@@ -9,7 +9,7 @@ if ! command -v qemu-system-x86_64 >/dev/null; then
 	skip "the probe guest under QEMU" "qemu-system-x86_64 is not installed"
 	exit 0
 fi
-qemu=(timeout 120 qemu-system-x86_64 -accel tcg -m 64 -nodefaults -display none -no-reboot)
+qemu=(timeout 600 qemu-system-x86_64 -accel tcg -m 64 -nodefaults -display none -no-reboot)
 bare() { # CPU IMAGE WORDS [OPTION...]
 	ran "${qemu[@]}" -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -cpu "$1" \
 		-kernel "$guests/$2.elf" -append "$3" "${@:4}"
@@ -125,7 +125,7 @@ mkfifo "$tmp/monitor"
 "${qemu[@]}" -vga std -cpu Penryn,family=6,model=23,stepping=4 -cdrom "$build/images/probe.iso" \
 	-serial "file:$tmp/serial" -monitor stdio <"$tmp/monitor" >/dev/null 2>"$tmp/.err" &
 exec 3>"$tmp/monitor"
-WAIT=110 wait_for grep -q "^probe: summary" "$tmp/serial"
+WAIT=300 wait_for grep -q "^probe: summary" "$tmp/serial"
 # The screen is ready when its last line is.
 wait_for on_screen page1 "PgUp PgDn"
 echo "sendkey end" >&3

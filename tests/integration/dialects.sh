@@ -177,7 +177,7 @@ ran "$minivmm" mask convert --to xl --known "$tmp/help" "$tmp/new.mask"
 expect_status 2
 check "dialects: only names that a QEMU knows"
 
-timeout 120 qemu-system-x86_64 -machine pc -accel tcg -m 64 -nodefaults -no-user-config -display none -no-reboot \
+timeout 600 qemu-system-x86_64 -machine pc -accel tcg -m 64 -nodefaults -no-user-config -display none -no-reboot \
 	-serial "file:$tmp/qemu.serial" -device isa-debug-exit,iobase=0xf4,iosize=4 -cpu "$cpu" \
 	-kernel "$guests/probe.elf" -append nonce=c0ffee >"$tmp/qemu.out" 2>&1
 expect_equal "$?" 1 "QEMU's exit status for a guest that passed; $(tail -1 "$tmp/qemu.out")"

@@ -26,7 +26,7 @@ for number, (mark, text) in enumerate(blocks, 1):
     for line in text.splitlines():
         if line.startswith("$ "):
             command = line[2:]
-            r = subprocess.run(command, shell=True, cwd=folder, stdin=subprocess.DEVNULL, timeout=120,
+            r = subprocess.run(command, shell=True, cwd=folder, stdin=subprocess.DEVNULL, timeout=300,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             have, at = r.stdout.decode(errors="replace").splitlines(), 0
             continue

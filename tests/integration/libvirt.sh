@@ -320,7 +320,7 @@ ran $virsh create --validate "$tmp/mover.xml"
 expect_status 0
 wait_for grep -q "^counter: 3 vm" "$tmp/mover.serial"
 migrate() { # URI
-	ran timeout 120 $virsh migrate --live mover "$1" tcp:127.0.0.1
+	ran timeout 300 $virsh migrate --live mover "$1" tcp:127.0.0.1
 }
 # Without the host file the gate stays shut.
 mv "$tmp/poor.json" "$tmp/aside"

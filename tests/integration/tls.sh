@@ -52,7 +52,7 @@ expect_failure() { # HERE [THERE]
 
 counter
 receiver good
-ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
+ran timeout 60 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_status 0
 expect_grows b.out
 [ "$status" != 0 ] || wait $pid_a || problem "the source's exit status is $?"
@@ -62,10 +62,10 @@ check "tls: it moves, both sides with certificates"
 
 counter
 receiver good "unix:$tmp/sock"
-ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
+ran timeout 60 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_status 1
 expect_err "--tls-hostname"
-ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good --tls-hostname localhost
+ran timeout 60 "$minivmm" migrate a "$to" --tls-dir certs/good --tls-hostname localhost
 expect_status 0
 end_receiver
 check "tls: over a Unix socket with --tls-hostname"
@@ -75,7 +75,7 @@ check "tls: over a Unix socket with --tls-hostname"
 counter
 while read -r name there here said heard; do
 	receiver "$there"
-	ran timeout 30 "$minivmm" migrate a "$to" --tls-dir "certs/$here"
+	ran timeout 60 "$minivmm" migrate a "$to" --tls-dir "certs/$here"
 	expect_failure "${said//_/ }" "${heard//_/ }"
 	end_receiver
 	check "tls: ${name//_/ }"
@@ -92,7 +92,7 @@ done <<-'EOF2'
 EOF2
 
 receiver other-host
-ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good --tls-hostname elsewhere.example
+ran timeout 60 "$minivmm" migrate a "$to" --tls-dir certs/good --tls-hostname elsewhere.example
 expect_status 0
 end_receiver
 check "tls: --tls-hostname names the host it is known by"
@@ -103,13 +103,13 @@ port=${to##*:}
 for row in "no certificate:shows no certificate:NORMAL:-VERS-ALL:+VERS-TLS1.3" \
 	"no certificate, TLS 1.2:shows no certificate:NORMAL:-VERS-ALL:+VERS-TLS1.2"; do
 	IFS=: read -r name said priority <<<"$row"
-	timeout 10 gnutls-cli --x509cafile certs/good/ca-cert.pem --priority "$priority" -p "$port" 127.0.0.1 \
+	timeout 60 gnutls-cli --x509cafile certs/good/ca-cert.pem --priority "$priority" -p "$port" 127.0.0.1 \
 		</dev/null >cli.out 2>&1
 	wait_for grep -q "$said" b.err
 	: >b.err
 	check "tls: a stranger with $name is let go"
 done
-timeout 10 gnutls-cli --x509cafile certs/good/ca-cert.pem --x509certfile certs/good/client-cert.pem \
+timeout 60 gnutls-cli --x509cafile certs/good/ca-cert.pem --x509certfile certs/good/client-cert.pem \
 	--x509keyfile certs/good/client-key.pem -p "$port" 127.0.0.1 \
 	--priority "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0:%COMPAT" </dev/null >cli.out 2>&1 &&
 	problem "TLS 1.1 was taken: $(tail -2 cli.out)"
@@ -118,12 +118,12 @@ grep -qiE "version|something else than TLS 1.2" b.err || problem "no word on the
 : >b.err
 check "tls: older than 1.2 is refused by the destination"
 
-ran timeout 30 "$minivmm" migrate a "$to"
+ran timeout 60 "$minivmm" migrate a "$to"
 expect_failure "127.0.0.1" "sent something else than TLS 1.2 or later"
 check "tls: a plain source is let go by a destination that wants TLS"
 
 # Cut, and silence, in the middle of the handshake: half a ClientHello.
-timeout 30 python3 - "$port" <<-'EOF2'
+timeout 60 python3 - "$port" <<-'EOF2'
 	import socket, sys
 	s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 	s.send(bytes.fromhex("1603010200010001fc0303") + bytes(40))
@@ -131,7 +131,7 @@ timeout 30 python3 - "$port" <<-'EOF2'
 EOF2
 wait_for grep -q "or broke off" b.err
 check "tls: cut in the handshake, seen by the destination"
-timeout 30 python3 - "$port" <<-'EOF2'
+timeout 60 python3 - "$port" <<-'EOF2'
 	import socket, sys
 	s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 	s.send(bytes.fromhex("1603010200010001fc0303") + bytes(40))
@@ -139,7 +139,7 @@ timeout 30 python3 - "$port" <<-'EOF2'
 EOF2
 wait_for grep -q "sent nothing for 5 s" b.err
 check "tls: silence in the handshake ends, seen by the destination"
-ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
+ran timeout 60 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_status 0
 expect_grows b.out
 end_receiver
@@ -147,12 +147,12 @@ check "tls: after all those strangers it still takes a VM"
 
 counter
 receiver -
-ran timeout 30 "$minivmm" migrate a "$to" --tls-dir certs/good
+ran timeout 60 "$minivmm" migrate a "$to" --tls-dir certs/good
 expect_failure "is --tls-dir given" "not a VM"
 end_receiver
 check "tls: a destination without TLS is not believed"
 
-timeout 30 python3 - >port <<-'EOF2' &
+timeout 120 python3 - >port <<-'EOF2' &
 	import socket
 	s = socket.create_server(("127.0.0.1", 0))
 	print(s.getsockname()[1], flush=True)
@@ -165,11 +165,11 @@ timeout 30 python3 - >port <<-'EOF2' &
 	c.recv(1)
 EOF2
 wait_for test -s port
-ran timeout 30 "$minivmm" migrate a "tcp:127.0.0.1:$(cat port)" --tls-dir certs/good
+ran timeout 60 "$minivmm" migrate a "tcp:127.0.0.1:$(cat port)" --tls-dir certs/good
 expect_status 1
 expect_err "a goes on here"
 check "tls: cut in the handshake, seen by the source"
-ran timeout 30 "$minivmm" migrate a "tcp:127.0.0.1:$(cat port)" --tls-dir certs/good --peer-timeout 0.5
+ran timeout 60 "$minivmm" migrate a "tcp:127.0.0.1:$(cat port)" --tls-dir certs/good --peer-timeout 0.5
 expect_status 1
 expect_err "sent nothing for 0.5 s"
 expect_err "a goes on here"
@@ -181,7 +181,7 @@ gnutls-serv --x509certfile certs/good/server-cert.pem --x509keyfile certs/good/s
 	-p "$port" --quiet >serv.out 2>&1 &
 pid_s=$!
 wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
-ran timeout 30 "$minivmm" migrate a "tcp:127.0.0.1:$port" --tls-dir certs/good --peer-timeout 3
+ran timeout 60 "$minivmm" migrate a "tcp:127.0.0.1:$port" --tls-dir certs/good --peer-timeout 3
 expect_status 1
 grep -qiE "version|something else than TLS 1.2" <<<"$err" || problem "no word on the version: $err"
 expect_err "a goes on here"
@@ -195,30 +195,30 @@ timeout 600 python3 "$top/tests/integration/migrate-faults.py" "$minivmm" "$gues
 
 mv certs/no-client/ca-cert.pem certs/no-client/hidden
 for row in "no-client:ca-cert.pem: it can't be read" "none:none: No such file"; do
-	ran timeout 30 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir "certs/${row%%:*}"
+	ran timeout 60 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir "certs/${row%%:*}"
 	[ "$status" != 0 ] || problem "it did not fail"
 	expect_err "${row#*:}"
 done
 mv certs/no-client/hidden certs/no-client/ca-cert.pem
-ran timeout 30 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/no-client
+ran timeout 60 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/no-client
 expect_status 1
 expect_err "client-cert.pem: it can't be read"
 echo garbage >certs/no-client/client-cert.pem
 cp certs/good/client-key.pem certs/no-client/
-ran timeout 30 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/no-client
+ran timeout 60 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/no-client
 expect_status 1
 expect_err "client-cert.pem: "
 chmod 644 certs/no-client/client-key.pem
-ran timeout 30 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/no-client
+ran timeout 60 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/no-client
 expect_status 1
 expect_err "others may read"
 rm certs/no-client/server-cert.pem
-ran timeout 30 "$minivmm" receive tcp:127.0.0.1:0 --tls-dir certs/no-client
+ran timeout 60 "$minivmm" receive tcp:127.0.0.1:0 --tls-dir certs/no-client
 expect_status 4
 expect_err "server-cert.pem: it can't be read"
-ran timeout 30 "$minivmm" receive tcp:127.0.0.1:0 --tls-dir certs/good --insecure
+ran timeout 60 "$minivmm" receive tcp:127.0.0.1:0 --tls-dir certs/good --insecure
 expect_status 2
-ran timeout 30 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/good --insecure
+ran timeout 60 "$minivmm" migrate a tcp:127.0.0.1:1 --tls-dir certs/good --insecure
 [ "$status" != 0 ] || problem "it did not fail"
 expect_err "contradict"
 expect_grows a.out
