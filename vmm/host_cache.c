@@ -2,6 +2,7 @@
 #include "host_cache.h"
 
 #include <cpuid.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,17 +13,19 @@
 
 #include "paths.h"
 
-static void hash_file(XXH3_state_t *x, const char *path)
+/* False: what is there could not be read. */
+static bool hash_file(XXH3_state_t *x, const char *path)
 {
 	char buf[256];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, sizeof(buf));
+	ssize_t n = fd >= 0 ? read(fd, buf, sizeof(buf)) : errno == ENOENT ? 0 : -1;
 
 	XXH3_64bits_update(x, path, strlen(path) + 1);
 	if (n > 0)
 		XXH3_64bits_update(x, buf, (size_t)n);
 	if (fd >= 0)
 		close(fd);
+	return n >= 0;
 }
 
 /* KVM's modules, and their parameters that change what a guest is given. */
@@ -36,22 +39,24 @@ static const struct module {
 };
 
 /* A module that was loaded again has another folder in sysfs: another inode. */
-static void hash_module(XXH3_state_t *x, const struct module *m)
+static bool hash_module(XXH3_state_t *x, const struct module *m)
 {
 	char path[128];
 	struct stat st;
+	bool ok;
 
 	snprintf(path, sizeof(path), "/sys/module/%s", m->name);
 	if (stat(path, &st))
-		return;
+		return errno == ENOENT;
 	XXH3_64bits_update(x, path, strlen(path) + 1);
 	XXH3_64bits_update(x, &st.st_ino, sizeof(st.st_ino));
 	snprintf(path, sizeof(path), "/sys/module/%s/srcversion", m->name);
-	hash_file(x, path);
-	for (size_t p = 0; m->parameter[p]; p++) {
+	ok = hash_file(x, path);
+	for (size_t p = 0; ok && m->parameter[p]; p++) {
 		snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", m->name, m->parameter[p]);
-		hash_file(x, path);
+		ok = hash_file(x, path);
 	}
+	return ok;
 }
 
 int mv_cache_path(char *out, size_t size, const char *prefix, const void *bytes, size_t len)
@@ -62,9 +67,9 @@ int mv_cache_path(char *out, size_t size, const char *prefix, const void *bytes,
 
 	if (rc == 0) {
 		XXH3_64bits_reset(x);
-		hash_file(x, "/proc/sys/kernel/random/boot_id");
-		for (size_t m = 0; m < sizeof(modules) / sizeof(modules[0]); m++)
-			hash_module(x, &modules[m]);
+		rc = hash_file(x, "/proc/sys/kernel/random/boot_id") ? 0 : -1;
+		for (size_t m = 0; rc == 0 && m < sizeof(modules) / sizeof(modules[0]); m++)
+			rc = hash_module(x, &modules[m]) ? 0 : -1;
 		XXH3_64bits_update(x, bytes, len);
 		snprintf(out, size, "%s/%s-%016llx", dir, prefix,
 			 (unsigned long long)XXH3_64bits_digest(x));

@@ -95,14 +95,17 @@ static int run_guest(struct run **out, const struct mv_kvm *kvm, const struct mv
 	return rc;
 }
 
-static int prove_one(struct mv_host *h, const struct mv_kvm *kvm, enum mv_intercept how,
+/* *failed is filled in if KVM, not the mechanism, ended the guest: it might hold the next time. */
+static int prove_one(struct mv_host *h, const struct mv_kvm *kvm, enum mv_intercept how, struct mv_err *failed,
 		     struct mv_err *err)
 {
 	struct run *r;
 	int rc = run_guest(&r, kvm, h, how, "", err);
 
 	h->proof[how] = 0;
-	if (rc == 0) {
+	if (rc == 0 && r->t.end.kind == MV_EVENT_ERROR) {
+		*failed = r->t.end.err;
+	} else if (rc == 0) {
 		if (saw_leaves(&r->t, "", 0, &r->planted) == MV_PROOF_ALL_LEAVES)
 			h->proof[how] |= MV_PROOF_CPL0;
 		if (saw_leaves(&r->t, "", 3, &r->planted) == MV_PROOF_ALL_LEAVES)
@@ -154,16 +157,19 @@ static bool xcr0_accepted(const struct mv_vm *vm, uint64_t xcr0)
 	       mv_kvm_do(fd, KVM_SET_XCRS, &x, NULL) >= 0;
 }
 
-static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
+/* False: there was no VM to try it with. */
+static bool try_xcr0(uint64_t *got, const struct mv_kvm *kvm, const struct mv_host *h)
 {
 	const struct mv_console silent = { 0 };	/* nothing runs */
 	struct mv_static *st = calloc(1, sizeof(*st));
 	const uint64_t all = mv_xstate_xcr0(&h->raw) & 0x2e7;
-	uint64_t candidates[] = { all, all & 0xe7, all & 7, all & 3 }, got = 0;
+	uint64_t candidates[] = { all, all & 0xe7, all & 7, all & 3 };
 	struct mv_vm *vm = NULL;
+	bool ok;
 
+	*got = 0;
 	if (!st)
-		return 0;
+		return false;
 	st->config.ram_size = MV_TRIAL_RAM;
 	st->config.nvcpus = 1;
 	st->policy.guest = h->kvm;
@@ -175,13 +181,13 @@ static uint64_t try_xcr0(const struct mv_kvm *kvm, const struct mv_host *h)
 		if (e)
 			*e = h->raw.e[i];
 	}
-	if (mv_vm_create(&vm, kvm, st, &h->raw, &silent, NULL) == 0)
-		for (size_t i = 0; i < 4 && !got; i++)
-			if (candidates[i] && xcr0_accepted(vm, candidates[i]))
-				got = candidates[i];
+	ok = mv_vm_create(&vm, kvm, st, &h->raw, &silent, NULL) == 0;
+	for (size_t i = 0; ok && i < 4 && !*got; i++)
+		if (candidates[i] && xcr0_accepted(vm, candidates[i]))
+			*got = candidates[i];
 	mv_vm_destroy(vm);
 	free(st);
-	return got;
+	return ok;
 }
 
 /* ---- keeping the result ---- */
@@ -251,25 +257,42 @@ void mv_proof_forget(void)
 		unlink(path);
 }
 
-int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, struct mv_err *err)
+int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, bool *settled, struct mv_err *err)
 {
 	unsigned known = cache_read(h), before = known;
-	bool found = false;
+	struct mv_err why = { 0 };
+	bool found = false, xcr0_known = before != 0;
 
 	for (unsigned i = MV_INTERCEPTION_KERNEL; i < MV_NINTERCEPTIONS; i++) {
 		if (!(known >> i & 1) && (!found || wanted >> i & 1)) {
-			int rc = prove_one(h, kvm, (enum mv_intercept)i, err);
+			struct mv_err failed = { 0 };
+			int rc = prove_one(h, kvm, (enum mv_intercept)i, &failed, err);
 
 			if (rc)
 				return rc;
-			known |= 1u << i;
+			if (failed.code)
+				why = failed;
+			else
+				known |= 1u << i;
 		}
 		found |= h->proof[i] == MV_PROOF_BOTH;
 	}
-	if (before == 0)
-		h->xcr0 = mv_host_intercepts(h) ? mv_xstate_xcr0(&h->kvm) : try_xcr0(kvm, h);
+	if (why.code && !found) {
+		mv_err_hint(&why, "it was to be tried how this host answers CPUID");
+		if (err)
+			*err = why;
+		return -why.code;
+	}
+	if (!xcr0_known && mv_host_intercepts(h)) {
+		h->xcr0 = mv_xstate_xcr0(&h->kvm);
+		xcr0_known = true;
+	} else if (!xcr0_known) {
+		xcr0_known = try_xcr0(&h->xcr0, kvm, h);
+	}
 	h->proved = true;
-	if (known != before)
+	if (settled)
+		*settled = !why.code && xcr0_known;
+	if (known != before && xcr0_known)
 		cache_write(h, known);
 	return 0;
 }

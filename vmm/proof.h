@@ -14,12 +14,13 @@
  * Prove mechanisms in the order kernel, patch, step and fill h->proof, cpl0_interpreted and xcr0: as
  * many as it takes to find one that covers both privilege levels and to know all of `wanted` (bits
  * 1 << enum mv_intercept). h needs its raw and kvm views. A mechanism that does not hold is a result,
- * not an error.
+ * not an error; one that could not be tried counts as not proved, and is an error if no other covers both levels.
+ * *settled (may be NULL): was all that was asked for tried? What was not isn't kept, so the next run tries it again.
  */
 #define MV_PROVE_FIRST 0u
 #define MV_PROVE_ALL (1u << MV_INTERCEPTION_KERNEL | 1u << MV_INTERCEPTION_PATCH | \
 		      1u << MV_INTERCEPTION_STEP)
-int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, struct mv_err *err);
+int mv_prove(struct mv_host *h, const struct mv_kvm *kvm, unsigned wanted, bool *settled, struct mv_err *err);
 
 /*
  * The same, leaf by leaf, and with CPUIDs that the guest assembles at run time; nothing is kept. Bit

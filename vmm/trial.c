@@ -31,12 +31,12 @@ int mv_trial_run(struct mv_trial *t, const struct mv_kvm *kvm, const struct mv_h
 {
 	const struct mv_console console = { .write = collect, .ctx = t };
 	struct mv_static *st = calloc(1, sizeof(*st));
-	struct mv_event event = { 0 };
 	struct mv_vm *vm = NULL;
 	int rc;
 
 	t->len = 0;
 	t->text[0] = '\0';
+	t->end = (struct mv_event){ 0 };
 	if (!st)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	st->config.ram_size = MV_TRIAL_RAM;
@@ -57,7 +57,7 @@ int mv_trial_run(struct mv_trial *t, const struct mv_kvm *kvm, const struct mv_h
 	if (rc == 0)
 		rc = mv_vm_start(vm, err);
 	if (rc == 0)
-		mv_vm_wait(vm, timeout_ms, &event);
+		mv_vm_wait(vm, timeout_ms, &t->end);
 	mv_vm_destroy(vm);
 	free(st);
 	return rc;

@@ -14,6 +14,7 @@
 struct mv_trial {
 	size_t len;
 	char text[16384];
+	struct mv_event end;	/* how it ended; MV_EVENT_NONE: it did not in time; MV_EVENT_ERROR: it was not its fault */
 };
 
 /* The table of KVM's view of h with a brand string in it that no CPU has; the caller may change more. */

@@ -387,8 +387,15 @@ void mv_vm_wait(struct mv_vm *vm, int timeout_ms, struct mv_event *event)
 {
 	struct pollfd p = { .fd = vm->event_fd, .events = POLLIN };
 
-	while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR)
+	int n;
+
+	while ((n = poll(&p, 1, timeout_ms)) < 0 && errno == EINTR)
 		;
+	if (n < 0) {
+		*event = (struct mv_event){ .kind = MV_EVENT_ERROR };
+		mv_err_set(&event->err, MV_E_FAILED, "poll: %s", strerror(errno));
+		return;
+	}
 	mv_vm_take_event(vm, event);
 }
 

@@ -15,6 +15,7 @@ hello=$guests/hello.elf
 cat >shim.c <<'EOC'
 #include <asm/prctl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -73,6 +74,10 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	if (request == KVM_RUN && getenv("SHIM_RUN_FAILS")) {
+		errno = ENOMEM;
+		return -1;
+	}
 	if (request == KVM_RUN && getenv("SHIM_VCPU_CALL"))
 		syscall(atoi(getenv("SHIM_VCPU_CALL")), 0, 0, 0, 0);
 	if (request == KVM_CHECK_EXTENSION && (unsigned long)arg == KVM_CAP_MAX_VCPUS && getenv("SHIM_CPUS"))
@@ -262,6 +267,16 @@ if [ -n "$shim" ]; then
 	ran env LD_PRELOAD="$shim" SHIM_CPUS=2 "$minivmm" run "$hello" -q --cpus 2
 	expect_status 0
 	check "limits: more CPUs than KVM takes"
+	# What a host can't do just now, when it is tried how it answers CPUID, is not remembered of it.
+	mkdir -m 700 "$tmp/short"
+	ran env LD_PRELOAD="$shim" SHIM_RUN_FAILS=1 XDG_RUNTIME_DIR="$tmp/short" "$minivmm" run "$hello" -q
+	expect_status 1
+	expect_err "KVM_RUN: Cannot allocate memory"
+	expect_err "hint: it was to be tried how this host answers CPUID"
+	expect_equal "$(find "$tmp/short" -type f)" "" "what it remembers"
+	ran env XDG_RUNTIME_DIR="$tmp/short" "$minivmm" run "$hello" -q
+	expect_status 0
+	check "limits: a host that is short of something while it is tried is tried again"
 	# XCR0 bits 17 and 18. In a folder of their own nothing is known yet about the host.
 	for row in "0x602e7 permission offer vcpu" "0x2e7 offer vcpu"; do
 		read -r components want <<<"$row"

@@ -91,7 +91,7 @@ static int this_host(const struct host_args *a, struct mv_host *h, struct mv_err
 	if (rc == 0 && a->again)
 		mv_proof_forget();
 	if (rc == 0)
-		rc = mv_prove(h, &kvm, a->first ? MV_PROVE_FIRST : MV_PROVE_ALL, err);
+		rc = mv_prove(h, &kvm, a->first ? MV_PROVE_FIRST : MV_PROVE_ALL, NULL, err);
 	mv_kvm_close(&kvm);
 	mv_host_exec(h);
 	return rc;

@@ -75,7 +75,7 @@ int mv_cli_this_host(struct mv_host *h, struct mv_err *err)
 	} else {
 		rc = mv_host_native(h, &kvm, err);
 		if (rc == 0)
-			rc = mv_prove(h, &kvm, MV_PROVE_FIRST, err);
+			rc = mv_prove(h, &kvm, MV_PROVE_FIRST, NULL, err);
 		mv_kvm_close(&kvm);
 	}
 	mv_host_exec(h);

@@ -109,8 +109,10 @@ int mv_launch_judged_vm(const struct mv_launch *l, const char *start_host, const
 	return rc;
 }
 
-static int ask_host(struct mv_launch *l, struct mv_err *err)
+/* *settled: it may be kept. */
+static int ask_host(struct mv_launch *l, bool *settled, struct mv_err *err)
 {
+	bool more = true;
 	int rc = mv_host_native(l->host, &l->kvm, err);
 
 	/* Both ends of a move look at what executes, so both have to know. */
@@ -118,11 +120,12 @@ static int ask_host(struct mv_launch *l, struct mv_err *err)
 		mv_host_exec(l->host);
 	if (rc == 0)
 		rc = mv_prove(l->host, &l->kvm,
-			      l->intercept > 0 ? 1u << l->intercept : MV_PROVE_FIRST, err);
+			      l->intercept > 0 ? 1u << l->intercept : MV_PROVE_FIRST, settled, err);
 	/* Which of the others auto can take depends on the image, too. */
 	if (rc == 0 && l->intercept == MV_INTERCEPT_AUTO &&
 	    l->host->proof[MV_INTERCEPTION_KERNEL] != MV_PROOF_BOTH)
-		rc = mv_prove(l->host, &l->kvm, MV_PROVE_ALL, err);
+		rc = mv_prove(l->host, &l->kvm, MV_PROVE_ALL, &more, err);
+	*settled &= more;
 	return rc;
 }
 
@@ -136,8 +139,10 @@ int mv_launch_host(struct mv_launch *l, struct mv_err *err)
 		return mv_err_set(err, MV_E_FAILED, "out of memory");
 	rc = mv_kvm_open(&l->kvm, err);
 	if (rc == 0 && !mv_host_cache_read(l->host, asked)) {
-		rc = ask_host(l, err);
-		if (rc == 0)
+		bool settled = false;
+
+		rc = ask_host(l, &settled, err);
+		if (rc == 0 && settled)
 			mv_host_cache_write(l->host, asked);
 	}
 	return rc;
