@@ -188,21 +188,21 @@ check: deps-test
 PREDICTION_HOSTS ?= epyc milan max zambezi sandybridge haswell penryn
 predictions: deps-test deps-lab
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)tests/lab/predictions.sh $(OUT) $(PREDICTION_HOSTS)
-	$(Q)tests/lab/predict-mutants.sh $(OUT)
+	$(Q)tests/alone.sh tests/lab/predictions.sh $(OUT) $(PREDICTION_HOSTS)
+	$(Q)tests/alone.sh tests/lab/predict-mutants.sh $(OUT)
 
 lab-live: deps-lab
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)tests/lab/test-live.sh $(OUT) full
+	$(Q)tests/alone.sh tests/lab/test-live.sh $(OUT) full
 
 lab-torture: deps-lab
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)tests/lab/test-torture.sh $(OUT)
+	$(Q)tests/alone.sh tests/lab/test-torture.sh $(OUT)
 
 migrate-faults: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(OUT)/tests/unit/test_snapshot_hostile
-	$(Q)MIGRATE_FAULTS=all tests/integration/migrate.sh $(OUT)
-	$(Q)MIGRATE_FAULTS=all tests/integration/tls.sh $(OUT)
+	$(Q)MIGRATE_FAULTS=all tests/alone.sh tests/integration/migrate.sh $(OUT)
+	$(Q)MIGRATE_FAULTS=all tests/alone.sh tests/integration/tls.sh $(OUT)
 	$(Q)MV_HOSTILE=all $(OUT)/tests/unit/test_snapshot_hostile --filter hostile/damage_every_control_byte
 
 lab: deps-lab
@@ -212,7 +212,7 @@ lab: deps-lab
 MV_HOSTS ?= tests/data/hosts
 libvirt-sweep: deps-test
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MV_HOSTS=$(MV_HOSTS) tests/integration/libvirt-agree.sh $(OUT)
+	$(Q)MV_HOSTS=$(MV_HOSTS) tests/alone.sh tests/integration/libvirt-agree.sh $(OUT)
 
 # What every lab host says of itself, into tests/data/hosts; LAB_HOSTS=NAME… for some.
 .PHONY: lab-hosts lab-matrix lab-appendix lab-kernels check-full
@@ -229,9 +229,9 @@ lab-appendix: all deps-lab
 
 # The same host with two kernels, and Debian's standard kernel as a guest, where make check takes the cloud one; fetches both.
 lab-kernels: all deps-lab
-	$(Q)tests/lab/test-kernels.sh $(OUT)
-	$(Q)GUEST_KERNEL=standard tests/lab/test-linux.sh $(OUT)
-	$(Q)GUEST_KERNEL=standard tests/lab/test-disk.sh $(OUT)
+	$(Q)tests/alone.sh tests/lab/test-kernels.sh $(OUT)
+	$(Q)GUEST_KERNEL=standard tests/alone.sh tests/lab/test-linux.sh $(OUT)
+	$(Q)GUEST_KERNEL=standard tests/alone.sh tests/lab/test-disk.sh $(OUT)
 
 # What is too long for make check.
 check-full: check lab-kernels lab-appendix lab-matrix
@@ -249,7 +249,7 @@ interception: all $(OUT)/bench/intercept deps-lab
 
 # kvm-unit-tests' images (KUT=FOLDER) in an emulated AMD host; make check runs them on this machine's KVM.
 kut: all deps-lab
-	$(Q)tests/kut/check.sh $(OUT) lab
+	$(Q)tests/alone.sh tests/kut/check.sh $(OUT) lab
 
 # gcc's analyzer, cppcheck and clang-tidy over the program; TOOLS="gcc cppcheck" FILES="vmm/x.c …" for some.
 static: deps-build

@@ -37,7 +37,7 @@ FUZZ_COUNT ?= 2000
 .PHONY: fuzz-devices
 fuzz-devices: deps-test
 	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/fuzz-devices SAN=address,undefined all
-	$(Q)ASAN_OPTIONS=detect_leaks=0 FUZZ_SEEDS=$(FUZZ_SEEDS) FUZZ_COUNT=$(FUZZ_COUNT) tests/integration/devices.sh $(OUT)/fuzz-devices
+	$(Q)ASAN_OPTIONS=detect_leaks=0 FUZZ_SEEDS=$(FUZZ_SEEDS) FUZZ_COUNT=$(FUZZ_COUNT) tests/alone.sh tests/integration/devices.sh $(OUT)/fuzz-devices
 
 # The program as it is where libvirt's header is missing: virt.c alone looks for it.
 $(OUT)/tests/virt-off.o: vmm/virt.c $(OUT)/.flags
@@ -59,10 +59,10 @@ COUNT  ?= 1000
 .PHONY: faults soak
 faults: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(OUT)/tests/faults/preload.so
-	$(Q)tests/integration/faults.sh $(OUT) $(FAULTS)
+	$(Q)tests/alone.sh tests/integration/faults.sh $(OUT) $(FAULTS)
 soak: deps-test
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)tests/integration/soak.sh $(OUT) $(COUNT)
+	$(Q)tests/alone.sh tests/integration/soak.sh $(OUT) $(COUNT)
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_BINS) $(OUT)/tests/minivmm-virt-off
