@@ -29,16 +29,13 @@ pvh)
 	;;
 count)
 	grep -E '^(processor|physical id|siblings|core id|cpu cores|apicid|flags)' /proc/cpuinfo
-	/bin/busybox stty -echo	# a line that comes in would be between what it says
 	i=0
-	while [ $i -lt 30 ]; do
+	# Who comes to save it may be late.
+	while [ $i -lt 60 ]; do
 		i=$((i + 1))
-		# Who comes to save it may be late. It is told where it was restored.
-		[ $i != 20 ] || read -r word said
 		echo "count $i $nonce uptime $(uptime)"
 		sleep 0.2
 	done
-	echo "read $word $said"
 	echo "clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 	grep -cE '^processor' /proc/cpuinfo
 	;;

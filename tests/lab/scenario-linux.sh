@@ -48,7 +48,7 @@ ls -l /tmp/two.snap >out/size.out
 # More than it takes a busy machine to see what the guest wrote.
 sleep 10
 t=$(now)
-echo "go on" | r more ./minivmm restore /tmp/two.snap --timeout 300 -v &
+r more ./minivmm restore /tmp/two.snap --timeout 300 -v &
 pid=$!
 while kill -0 $pid 2>/dev/null && ! grep -q "^count " out/more.out; do sleep 0.1; done
 took counted "$counted"
