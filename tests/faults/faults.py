@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+from listening import listens
+
 build = os.path.abspath(sys.argv[1])
 options = dict(a.split("=", 1) for a in sys.argv[2:])
 minivmm = os.path.join(build, "minivmm")
@@ -193,12 +195,6 @@ def save(env):
 def a_vm(env, faulty, *more):
     return Process(env, "run", image, "-q", "--name", "v", "--append", "mode=counter ticks=1000000 delay=20000", *more,
                    faulty=faulty)
-
-
-def listens(path):
-    """Its file is there before anybody listens; and to connect would be one more call of the process that is hit."""
-    with open("/proc/net/unix") as f:
-        return any(w[3] == "00010000" and w[7:] == [os.path.abspath(path)] for w in map(str.split, f))
 
 
 def is_up(name="v"):

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 
+from listening import listens
+
 build, count = os.path.abspath(sys.argv[1]), int(sys.argv[2])
 minivmm, image = (os.path.join(build, p) for p in ("minivmm", "guest-tests/hello.elf"))
 PATIENCE = 30
@@ -204,12 +206,6 @@ def machine():
         return sum(name.split("-")[0] in pids for name in os.listdir("/sys/kernel/debug/kvm"))
     except OSError:
         return 0
-
-
-def listens(path):
-    """Its file is there before anybody listens."""
-    with open("/proc/net/unix") as f:
-        return any(w[3] == "00010000" and w[7:] == [os.path.abspath(path)] for w in map(str.split, f))
 
 
 def main():
